@@ -1,0 +1,110 @@
+"""The outer layer of the container: file header, blocks with their own CRC, and the trailer.
+
+See docs/FORMAT.md. A block is: type (1 byte), body length (varint), body, CRC-32 of all of these.
+"""
+
+import zlib
+from enum import IntEnum
+from typing import NamedTuple
+
+from bbcompress.archive.errors import ArchiveLimit, DamagedArchive, UnsupportedArchive
+from bbcompress.varint import Malformed, Reader, write_varint
+
+MAGIC = b"\xbbC"
+VERSION = 1
+END_MARK = b"C\xbb"
+CRC_BYTES = 4
+MAX_BLOCK_BYTES = 1 << 31
+MAX_VARINT_BYTES = 5
+
+
+class Form(IntEnum):
+    """What follows the header; the high half of its third byte."""
+
+    SINGLE = 0
+    ARCHIVE = 1
+
+
+class BlockType(IntEnum):
+    SEGMENT = 1
+    NAMES = 2
+    INDEX = 3
+
+
+class Block(NamedTuple):
+    """A block as found at `offset` of the file; `body` is None where its CRC is wrong."""
+
+    offset: int
+    size: int
+    type: int
+    body: bytes | None
+
+
+def crc(data: bytes) -> bytes:
+    """CRC-32 (as in PNG and zip), 4 bytes little-endian."""
+    return zlib.crc32(data).to_bytes(CRC_BYTES, "little")
+
+
+def checked(data: bytes) -> bytes:
+    """`data` followed by its CRC."""
+    return data + crc(data)
+
+
+def header(form: Form) -> bytes:
+    """The first three bytes of a file: magic, then form and version."""
+    return MAGIC + bytes([form << 4 | VERSION])
+
+
+def read_form(data: bytes) -> Form:
+    """The form of a file, with the check that covers its header. Raises DamagedArchive or UnsupportedArchive."""
+    if len(data) < len(MAGIC) + 1 + CRC_BYTES or data[:2] != MAGIC:
+        raise DamagedArchive("not a bbc file, or damaged at its start")
+    form, version = data[2] >> 4, data[2] & 15
+    # An archive's header has a CRC of its own; a single image's is at the end of the file. So it is in every version.
+    covered = data[: 3 + CRC_BYTES] if form == Form.ARCHIVE else data
+    if crc(covered[:-CRC_BYTES]) != covered[-CRC_BYTES:]:
+        raise DamagedArchive("damaged: the checksum of its header is wrong")
+    if version != VERSION or form > Form.ARCHIVE:
+        raise UnsupportedArchive(f"written in format {version}, form {form}: use a later version of bbc")
+    return Form(form)
+
+
+def pack_block(type: BlockType, body: bytes) -> bytes:
+    """A block's bytes."""
+    return checked(bytes([type]) + write_varint(len(body)) + body)
+
+
+def read_block(data: bytes, offset: int) -> Block:
+    """The block at `offset`. Raises DamagedArchive where its length cannot be true; a wrong CRC gives no body."""
+    reader = Reader(data[offset : offset + 1 + MAX_VARINT_BYTES])
+    try:
+        type = reader.byte()
+        length = reader.varint((1 << 35) - 1)
+    except Malformed as error:
+        raise DamagedArchive(f"damaged: no block at byte {offset}") from error
+    if length > MAX_BLOCK_BYTES:
+        raise ArchiveLimit(f"a block of {length} bytes is larger than the limit of {MAX_BLOCK_BYTES}")
+    start = offset + len(bytes([type]) + write_varint(length))
+    end = start + length + CRC_BYTES
+    if end > len(data):
+        raise DamagedArchive(f"damaged or cut short: the block at byte {offset} runs past the end")
+    sound = crc(data[offset : end - CRC_BYTES]) == data[end - CRC_BYTES : end]
+    return Block(offset, end - offset, type, data[start : start + length] if sound else None)
+
+
+def pack_trailer(index_block: bytes) -> bytes:
+    """The last bytes of an archive: the index block's size, for readers that start at the end, and the end mark."""
+    return len(index_block).to_bytes(4, "little") + END_MARK
+
+
+TRAILER_BYTES = 4 + len(END_MARK)
+
+
+def read_trailer(data: bytes) -> int:
+    """Offset of the index block. Raises DamagedArchive."""
+    if data[-len(END_MARK) :] != END_MARK:
+        raise DamagedArchive("damaged or cut short: the end mark is missing")
+    offset = len(data) - TRAILER_BYTES - int.from_bytes(data[-TRAILER_BYTES : -len(END_MARK)], "little")
+    if offset < 3 + CRC_BYTES:
+        raise DamagedArchive("damaged: the index is not where the file's end says")
+    return offset

@@ -1,0 +1,219 @@
+"""Compressing pictures into a file: choosing how to code each, coding, checking, laying out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bbcompress.archive import blocks
+from bbcompress.archive.errors import ArchiveError
+from bbcompress.archive.forms import PixelForm, form_for, to_pixels
+from bbcompress.archive.names import pack_names
+from bbcompress.archive.payload import BitsBack, Payload, Stored, pictures_digest
+from bbcompress.archive.segment import Segment, pack_segment
+from bbcompress.archive.single import pack_single
+from bbcompress.codec import chain
+from bbcompress.codec.model import Model, Pixels
+from bbcompress.codec.registry import Registry
+from bbcompress.images import stored
+from bbcompress.images.picture import Picture
+from bbcompress.varint import write_varint
+
+MAX_SEGMENT_SUBPIXELS = 1 << 23
+MAX_CHAIN_WIDTH = 128
+"""Wider chains are faster, and cost about 5 bits a lane once."""
+IMAGES_PER_LANE = 8
+SAMPLE_IMAGES = 8
+"""Images of a group by which models are compared with each other and with storing."""
+
+
+class CheckFailed(ArchiveError):
+    """What was written did not decode to what was read. Nothing is kept of it."""
+
+
+class Candidate(NamedTuple):
+    """A model's file and the form in which it can code a picture."""
+
+    model: Path
+    form: PixelForm
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compress."""
+
+    refine_steps: int = 0
+    model: Path | None = None
+    """File of the one model to use where it fits; None tries all that fit and keeps the smallest."""
+    check: bool = True
+    """Decode everything written, and compare."""
+
+
+@dataclass
+class Summary:
+    """What was made, for reports."""
+
+    images: int = 0
+    subpixels: int = 0
+    net_bits: float = 0.0
+    """The cost of the symbols alone, as the paper counts."""
+    total_bytes: int = 0
+    """The whole file."""
+    methods: dict[str, int] = field(default_factory=dict)
+    """Images by the model's name, or `stored`."""
+
+    def count(self, name: str, pictures: Sequence[Picture], net_bits: float) -> None:
+        self.images += len(pictures)
+        self.subpixels += sum(picture.pixels.size for picture in pictures)
+        self.net_bits += net_bits
+        self.methods[name] = self.methods.get(name, 0) + len(pictures)
+
+    @property
+    def net_bits_per_dim(self) -> float:
+        return self.net_bits / max(1, self.subpixels)
+
+    @property
+    def total_bits_per_dim(self) -> float:
+        return 8 * self.total_bytes / max(1, self.subpixels)
+
+
+def compress_single(picture: Picture, registry: Registry, options: Options) -> tuple[bytes, Summary]:
+    """One picture as a file of the small form."""
+    summary = Summary()
+    name, payload, net_bits = _best_single(picture, registry, options)
+    _check(payload, [picture], registry, options)
+    data = pack_single(payload, pictures_digest([picture]))
+    summary.count(name, [picture], net_bits)
+    summary.total_bytes = len(data)
+    return data, summary
+
+
+def compress_archive(
+    pictures: Iterable[tuple[str, Picture]], registry: Registry, options: Options
+) -> tuple[bytes, Summary]:
+    """Named pictures as an archive. Keeps in memory what it writes, and the pictures of unfinished segments."""
+    writer = _Writer(registry, options)
+    names = []
+    for number, (name, picture) in enumerate(pictures):
+        names.append(name)
+        writer.add(number, picture)
+    return writer.finish(names)
+
+
+class _Writer:
+    """Sorts pictures into groups that share their candidates, and writes a segment whenever a group is full."""
+
+    def __init__(self, registry: Registry, options: Options):
+        self._registry, self._options = registry, options
+        self._groups: dict[tuple[Candidate, ...], list[tuple[int, Picture]]] = {}
+        self._out = bytearray(blocks.checked(blocks.header(blocks.Form.ARCHIVE)))
+        self._index: list[tuple[int, int]] = []
+        self._summary = Summary()
+
+    def add(self, number: int, picture: Picture) -> None:
+        candidates = _candidates(picture, self._registry, self._options)
+        if not candidates:
+            self._store(number, picture)
+            return
+        group = self._groups.setdefault(candidates, [])
+        group.append((number, picture))
+        if (len(group) + 1) * picture.pixels.size > MAX_SEGMENT_SUBPIXELS:
+            self._code(self._groups.pop(candidates), candidates)
+
+    def finish(self, names: list[str]) -> tuple[bytes, Summary]:
+        for candidates, group in self._groups.items():
+            self._code(group, candidates)
+        names_block = blocks.pack_block(blocks.BlockType.NAMES, pack_names(names))
+        index = write_varint(len(self._index))
+        for size, images in self._index:
+            index += write_varint(size) + write_varint(images)
+        index_block = blocks.pack_block(blocks.BlockType.INDEX, index + write_varint(len(names_block)))
+        self._out += names_block + index_block + blocks.pack_trailer(index_block)
+        self._summary.total_bytes = len(self._out)
+        return bytes(self._out), self._summary
+
+    def _code(self, group: list[tuple[int, Picture]], candidates: tuple[Candidate, ...]) -> None:
+        numbers, pictures = [number for number, _ in group], [picture for _, picture in group]
+        candidate = _choose(pictures, candidates, self._registry, self._options)
+        if candidate is None:
+            for number, picture in group:
+                self._store(number, picture)
+            return
+        model, form = self._registry.load(candidate.model), candidate.form
+        pixels = np.stack([to_pixels(picture, form) for picture in pictures])
+        encoded = _encode(model, pixels, self._options)
+        # An image unlike the model's can cost far more than its raw pixels
+        unfit = encoded.net_bits > model.info.subpixels * (8 if form == PixelForm.GREY else 1)
+        if unfit.any():
+            for place in np.flatnonzero(unfit):
+                self._store(*group[place])
+            fitting = [pair for pair, bad in zip(group, unfit, strict=True) if not bad]
+            if fitting:
+                self._code(fitting, (candidate,))
+            return
+        payload = BitsBack(model.identity, form, encoded.plan, encoded.data)
+        self._write(model.info.name, numbers, pictures, payload, float(encoded.net_bits.sum()))
+
+    def _store(self, number: int, picture: Picture) -> None:
+        data = stored.encode(picture)
+        self._write("stored", [number], [picture], Stored(data), 8.0 * len(data))
+
+    def _write(self, name: str, numbers: list[int], pictures: list[Picture], payload: Payload, net_bits: float) -> None:
+        _check(payload, pictures, self._registry, self._options)
+        segment = Segment(numbers, payload, pictures_digest(pictures))
+        block = blocks.pack_block(blocks.BlockType.SEGMENT, pack_segment(segment))
+        self._out += block
+        self._index.append((len(block), len(numbers)))
+        self._summary.count(name, pictures, net_bits)
+
+
+def _candidates(picture: Picture, registry: Registry, options: Options) -> tuple[Candidate, ...]:
+    return tuple(
+        Candidate(path, form)
+        for path, header in registry.headers()
+        if options.model in (None, path) and (form := form_for(picture, header.info)) is not None
+    )
+
+
+def _encode(model: Model, pixels: Pixels, options: Options) -> chain.EncodedChain:
+    width = 1 << max(0, (len(pixels) // IMAGES_PER_LANE).bit_length() - 1)
+    return chain.encode(model, pixels, options.refine_steps, min(width, MAX_CHAIN_WIDTH))
+
+
+def _best_single(picture: Picture, registry: Registry, options: Options) -> tuple[str, Payload, float]:
+    data = stored.encode(picture)
+    best: tuple[str, Payload, float] = ("stored", Stored(data), 8.0 * len(data))
+    for path, form in _candidates(picture, registry, options):
+        model = registry.load(path)
+        encoded = _encode(model, to_pixels(picture, form)[None], options)
+        if len(encoded.data) < len(best[1].data):
+            payload = BitsBack(model.identity, form, encoded.plan, encoded.data)
+            best = (model.info.name, payload, float(encoded.net_bits.sum()))
+    return best
+
+
+def _choose(
+    pictures: list[Picture], candidates: tuple[Candidate, ...], registry: Registry, options: Options
+) -> Candidate | None:
+    """The candidate with the shortest code of a few pictures, or None where storing is shorter."""
+    step = max(1, len(pictures) // SAMPLE_IMAGES)
+    sample = pictures[::step][:SAMPLE_IMAGES]
+    best: Candidate | None = None
+    least = 8.0 * sum(len(stored.encode(picture)) for picture in sample)
+    for candidate in candidates:
+        pixels = np.stack([to_pixels(picture, candidate.form) for picture in sample])
+        bits = float(chain.encode(registry.load(candidate.model), pixels, 0, 1).net_bits.sum())
+        if bits < least:
+            best, least = candidate, bits
+    return best
+
+
+def _check(payload: Payload, pictures: list[Picture], registry: Registry, options: Options) -> None:
+    if not options.check:
+        return
+    limit = sum(picture.width * picture.height for picture in pictures)
+    decoded = payload.decode(registry, limit)
+    if len(decoded) != len(pictures) or not all(a.same_as(b) for a, b in zip(decoded, pictures, strict=True)):
+        raise CheckFailed("what was written does not decode to what was read; please report this")

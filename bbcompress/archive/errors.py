@@ -1,0 +1,21 @@
+"""What can go wrong with an archive. Messages are one line; the caller adds the file's name."""
+
+
+class ArchiveError(ValueError):
+    """An archive cannot be read."""
+
+
+class DamagedArchive(ArchiveError):
+    """The bytes are not what was written: damaged, cut short, or no archive at all."""
+
+
+class UnsupportedArchive(ArchiveError):
+    """Intact, but of a later version or with a method that this version does not know."""
+
+
+class MissingModel(ArchiveError):
+    """Intact, but the model it was written with is not installed."""
+
+
+class ArchiveLimit(ArchiveError):
+    """It declares more than this version will take on."""

@@ -1,0 +1,173 @@
+"""Reading files: what they hold, and their pictures, segment by segment."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from bbcompress.archive import blocks
+from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
+from bbcompress.archive.names import unpack_names
+from bbcompress.archive.payload import Payload, decode_checked
+from bbcompress.archive.segment import MAX_IMAGES, Segment, unpack_segment
+from bbcompress.archive.single import unpack_single
+from bbcompress.codec.registry import Registry
+from bbcompress.images.picture import Picture
+from bbcompress.varint import Malformed, Reader
+
+LIMIT_PIXELS = 1 << 28
+"""Pixels a segment may decode to before it is refused."""
+
+
+class Decoded(NamedTuple):
+    """One picture with its number and name (None in the small form, or where names are lost)."""
+
+    number: int
+    name: str | None
+    picture: Picture
+
+
+class Part(NamedTuple):
+    """A segment of a file: what can be said of it without decoding."""
+
+    numbers: list[int]
+    payload: Payload
+    digest: bytes
+    size: int
+    """Bytes it takes in the file."""
+
+
+class Archive:
+    """A file's parts and names, checked but not yet decoded.
+
+    With `recover`, damage outside the parts that are wanted is put into `damage`, a list of one-line messages,
+    instead of being raised.
+    """
+
+    def __init__(self, data: bytes, recover: bool = False):
+        self.form = blocks.read_form(data)
+        self.size = len(data)
+        self.damage: list[str] = []
+        self.names: list[str] | None = None
+        self.parts: list[Part] = []
+        self._recover = recover
+        if self.form == blocks.Form.SINGLE:
+            payload, digest = unpack_single(data)
+            self.parts.append(Part([0], payload, digest, len(data)))
+        else:
+            self._read_archive(data)
+
+    @property
+    def images(self) -> int:
+        return sum(len(part.numbers) for part in self.parts)
+
+    def decode(self, registry: Registry, limit_pixels: int = LIMIT_PIXELS) -> Iterator[Decoded]:
+        """All pictures, part by part. Raises an ArchiveError, or notes it in `damage` and goes on."""
+        for part in self.parts:
+            try:
+                pictures = decode_checked(part.payload, part.digest, registry, limit_pixels)
+            except ArchiveError as error:
+                if not self._recover:
+                    raise
+                self.damage.append(f"{self._describe(part.numbers)}: {error}")
+                continue
+            for number, picture in zip(part.numbers, pictures, strict=True):
+                yield Decoded(number, self.names[number] if self.names else None, picture)
+
+    def _describe(self, numbers: list[int]) -> str:
+        if len(numbers) == 1:
+            return f"picture {numbers[0] + 1} is lost"
+        return f"{len(numbers)} pictures, numbers {numbers[0] + 1} to {numbers[-1] + 1}, are lost"
+
+    def _read_archive(self, data: bytes) -> None:
+        found = self._by_index(data)
+        names_body: bytes | None = None
+        for block in found:
+            if block.type == blocks.BlockType.NAMES:
+                names_body = block.body
+            if block.body is None:
+                self._note(DamagedArchive(f"damaged: the checksum of the block at byte {block.offset} is wrong"))
+            elif block.type == blocks.BlockType.SEGMENT:
+                try:
+                    segment = unpack_segment(block.body)
+                except ArchiveError as error:
+                    self._note(error)
+                else:
+                    self.parts.append(_part(segment, block))
+        numbers = sorted(number for part in self.parts for number in part.numbers)
+        if len(set(numbers)) != len(numbers):
+            raise DamagedArchive("damaged: two segments hold the same picture")
+        if numbers != list(range(len(numbers))):
+            self._note(DamagedArchive("damaged: segments are missing"))
+        if names_body is not None:
+            try:
+                names = unpack_names(names_body, MAX_IMAGES)
+                if len(set(names)) != len(names) or (numbers and len(names) <= numbers[-1]):
+                    raise Malformed("two pictures have one name, or one has none")
+                self.names = names
+            except Malformed as error:
+                self._note(DamagedArchive(f"damaged: the names cannot be read ({error})"))
+
+    def _by_index(self, data: bytes) -> list[blocks.Block]:
+        """Segment and names blocks, found by the index; by walking where that is damaged and we recover."""
+        try:
+            start = blocks.read_trailer(data)
+            index = blocks.read_block(data, start)
+            if index.type != blocks.BlockType.INDEX or index.body is None:
+                raise DamagedArchive("damaged: the checksum of the index is wrong")
+            if start + index.size != len(data) - blocks.TRAILER_BYTES:
+                raise DamagedArchive("damaged: bytes between the index and the end")
+            return self._blocks_of_index(data, index.body, start)
+        except (DamagedArchive, Malformed) as error:
+            self._note(error if isinstance(error, ArchiveError) else DamagedArchive(f"damaged: {error}"))
+            return _walk(data)
+
+    def _blocks_of_index(self, data: bytes, body: bytes, end: int) -> list[blocks.Block]:
+        reader = Reader(body)
+        segments = reader.varint(MAX_IMAGES)
+        sizes = []
+        images = 0
+        for _ in range(segments):
+            sizes.append(reader.varint(len(data)))
+            images += reader.varint(MAX_IMAGES)
+        sizes.append(reader.varint(len(data)))
+        if images > MAX_IMAGES:
+            raise ArchiveLimit(f"more than {MAX_IMAGES} pictures")
+        offset = 3 + blocks.CRC_BYTES
+        if reader.remaining or offset + sum(sizes) != end:
+            raise DamagedArchive("damaged: the index does not fit the file")
+        found = []
+        for position, size in enumerate(sizes):
+            wanted = blocks.BlockType.NAMES if position == segments else blocks.BlockType.SEGMENT
+            try:
+                block = blocks.read_block(data, offset)
+            except DamagedArchive:
+                block = blocks.Block(offset, size, wanted, None)
+            if block.size != size or block.type != wanted:
+                block = blocks.Block(offset, size, wanted, None)
+            found.append(block)
+            offset += size
+        return found
+
+    def _note(self, error: ArchiveError) -> None:
+        if not self._recover:
+            raise error
+        self.damage.append(str(error))
+
+
+def _part(segment: Segment, block: blocks.Block) -> Part:
+    return Part(list(segment.numbers), segment.payload, segment.digest, block.size)
+
+
+def _walk(data: bytes) -> list[blocks.Block]:
+    """Blocks one after another from the start, as far as their lengths make sense."""
+    offset = 3 + blocks.CRC_BYTES
+    found = []
+    while offset < len(data):
+        try:
+            block = blocks.read_block(data, offset)
+        except ArchiveError:
+            break
+        if block.type not in (blocks.BlockType.SEGMENT, blocks.BlockType.NAMES):
+            break
+        found.append(block)
+        offset += block.size
+    return found

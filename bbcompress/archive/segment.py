@@ -1,0 +1,94 @@
+"""A segment: pictures coded together, independent of all other segments. See docs/FORMAT.md."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bbcompress.archive.errors import DamagedArchive, UnsupportedArchive
+from bbcompress.archive.payload import BitsBack, Method, Payload, Stored, known_form, known_method
+from bbcompress.codec.chain import Plan
+from bbcompress.codec.refine import MAX_STEPS
+from bbcompress.codec.refine import Method as RefineMethod
+from bbcompress.varint import Malformed, Reader, write_varint
+
+MAX_IMAGES = 1 << 24
+DIGEST_BYTES = 32
+IDENTITY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Pictures number `numbers` of the archive, in `payload`'s order, and the SHA-256 of them."""
+
+    numbers: Sequence[int]
+    payload: Payload
+    digest: bytes
+
+
+def pack_segment(segment: Segment) -> bytes:
+    """A segment block's body."""
+    payload = segment.payload
+    out = bytes([payload.method]) + _pack_numbers(segment.numbers) + segment.digest
+    if isinstance(payload, BitsBack):
+        plan = payload.plan
+        out += payload.model_id + bytes([payload.form])
+        for value in (plan.first, plan.width, plan.growth, plan.steps):
+            out += write_varint(value)
+        if plan.steps:
+            out += bytes([RefineMethod.ADAM])
+    return out + payload.data
+
+
+def unpack_segment(body: bytes) -> Segment:
+    """The inverse of `pack_segment`. Raises an ArchiveError."""
+    reader = Reader(body)
+    try:
+        method = known_method(reader.byte())
+        numbers = _unpack_numbers(reader)
+        digest = reader.take(DIGEST_BYTES)
+        payload: Payload
+        if method == Method.STORED:
+            if len(numbers) != 1:
+                raise DamagedArchive("damaged: a stored segment holds one picture")
+            payload = Stored(reader.rest())
+        else:
+            identity = reader.take(IDENTITY_BYTES)
+            form = known_form(reader.byte())
+            plan = Plan(len(numbers), *(reader.varint(limit) for limit in (MAX_IMAGES,) * 3 + (MAX_STEPS,)))
+            if not 0 < plan.first <= plan.images or plan.width < 1 or plan.growth < 1:
+                raise DamagedArchive("damaged: a segment's plan is not one that an encoder makes")
+            if plan.steps and reader.byte() != RefineMethod.ADAM:
+                raise UnsupportedArchive("refined by an unknown method: use a later version of bbc")
+            payload = BitsBack(identity, form, plan, reader.rest())
+    except Malformed as error:
+        raise DamagedArchive(f"damaged: {error}") from error
+    return Segment(numbers, payload, digest)
+
+
+def _pack_numbers(numbers: Sequence[int]) -> bytes:
+    """Ascending numbers as runs: their count, then for each the gap before it and its length less one."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1]:
+            runs[-1][1] += 1
+        else:
+            runs.append([number, number + 1])
+    out = write_varint(len(runs))
+    end = 0
+    for start, stop in runs:
+        out += write_varint(start - end) + write_varint(stop - start - 1)
+        end = stop
+    return out
+
+
+def _unpack_numbers(reader: Reader) -> list[int]:
+    numbers: list[int] = []
+    end = 0
+    for _ in range(reader.varint(MAX_IMAGES)):
+        start = end + reader.varint(MAX_IMAGES)
+        end = start + reader.varint(MAX_IMAGES) + 1
+        if end > MAX_IMAGES:
+            raise DamagedArchive("damaged: a picture's number is out of range")
+        numbers.extend(range(start, end))
+    if not numbers:
+        raise DamagedArchive("damaged: a segment without pictures")
+    return numbers

@@ -1,0 +1,44 @@
+"""The `bbc` command. Each subcommand's module is imported when it is called, so `bbc --help` stays quick."""
+
+from importlib import import_module
+
+import click
+
+COMMANDS = {
+    "compress": "Compress images into a file.",
+    "decompress": "Bring back the images of a file.",
+    "info": "Say what a file holds.",
+    "test": "Check that a file decodes to what was compressed.",
+    "models": "List the installed models.",
+    "train": "Train a model and export its exact form.",
+    "bench": "Measure bits per dimension and time by refinement steps.",
+}
+
+
+class _Commands(click.Group):
+    """Subcommands by name, each the `command` of the module of that name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"bbcompress.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="bbcompress", prog_name="bbc")
+def main() -> None:
+    """Lossless image compression with variational autoencoders and bits-back coding.
+
+    \b
+    bbc compress photo.png -o photo.bb
+    bbc decompress photo.bb -o photo.png
+    """

@@ -1,0 +1,60 @@
+"""`bbc bench`."""
+
+import json
+import time
+
+import click
+
+from bbcompress.cli.common import errors_as_exit_codes, registry_and_model, threads_option
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--model", default="auto", show_default=True, help="A model's name or file, or auto.")
+@click.option("--refine-steps", default="0,1,2,5,10", show_default=True, metavar="K,K,...", help="Steps to compare.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@threads_option
+def command(images: tuple[str, ...], model: str, refine_steps: str, as_json: bool) -> None:
+    """Measure bits per dimension and time of IMAGES as one archive, for each number of refinement steps.
+
+    Times are of coding alone, without reading image files. `net` is what the symbols cost, `total` the whole file.
+    """
+    from bbcompress.archive.compress import Options, compress_archive
+    from bbcompress.archive.read import Archive
+    from bbcompress.cli.inputs import listed_images, read_images
+
+    try:
+        all_steps = [int(part) for part in refine_steps.split(",")]
+    except ValueError as error:
+        raise click.UsageError("--refine-steps takes numbers separated by commas") from error
+    rows = []
+    with errors_as_exit_codes():
+        registry, chosen = registry_and_model(model)
+        pictures = list(read_images(listed_images(images)))
+        for steps in all_steps:
+            started = time.perf_counter()
+            data, summary = compress_archive(pictures, registry, Options(steps, chosen, check=False))
+            compressed = time.perf_counter()
+            decoded = {item.name: item.picture for item in Archive(data).decode(registry)}
+            done = time.perf_counter()
+            assert all(decoded[name].same_as(picture) for name, picture in pictures)
+            rows.append(
+                {
+                    "refine_steps": steps,
+                    "images": summary.images,
+                    "bytes": summary.total_bytes,
+                    "net_bits_per_dim": round(summary.net_bits_per_dim, 5),
+                    "total_bits_per_dim": round(summary.total_bits_per_dim, 5),
+                    "compress_ms_per_image": round(1e3 * (compressed - started) / summary.images, 4),
+                    "decompress_ms_per_image": round(1e3 * (done - compressed) / summary.images, 4),
+                }
+            )
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    click.echo("  K  bytes        net bits/dim  total bits/dim  compress ms/image  decompress ms/image")
+    for row in rows:
+        click.echo(
+            f"{row['refine_steps']:3}  {row['bytes']:<11}  {row['net_bits_per_dim']:<12}  "
+            f"{row['total_bits_per_dim']:<14}  {row['compress_ms_per_image']:<17}  {row['decompress_ms_per_image']}"
+        )

@@ -1,0 +1,125 @@
+"""What the commands share: exit codes, one-line errors, options, input and output."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from bbcompress.codec.registry import Registry
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class ExitCode(IntEnum):
+    """How `bbc` ends. Usage errors are click's."""
+
+    OK = 0
+    ERROR = 1
+    USAGE = 2
+    DAMAGED = 3
+    UNSUPPORTED = 4
+    MISSING_MODEL = 5
+    LIMIT = 6
+
+
+def fail(message: str, code: ExitCode) -> NoReturn:
+    """End with one line on standard error."""
+    click.echo(f"bbc: {message}", err=True)
+    raise SystemExit(code)
+
+
+@contextmanager
+def errors_as_exit_codes(source: str = "") -> Iterator[None]:
+    """Turn the project's exceptions into one line, led by `source`, and the right exit code."""
+    from bbcompress.archive import errors as archive_errors
+    from bbcompress.codec.model_file import BadModel
+    from bbcompress.codec.registry import ModelNotFound
+    from bbcompress.datasets import DatasetError
+    from bbcompress.exact.network import InexactNetwork
+    from bbcompress.exact.selfcheck import InexactArithmetic
+    from bbcompress.images.errors import ImageError, ImageTooLarge
+
+    codes: list[tuple[type[Exception], ExitCode]] = [
+        (archive_errors.ArchiveLimit, ExitCode.LIMIT),
+        (ImageTooLarge, ExitCode.LIMIT),
+        (archive_errors.UnsupportedArchive, ExitCode.UNSUPPORTED),
+        (InexactArithmetic, ExitCode.UNSUPPORTED),
+        (archive_errors.MissingModel, ExitCode.MISSING_MODEL),
+        (ModelNotFound, ExitCode.MISSING_MODEL),
+        (archive_errors.DamagedArchive, ExitCode.DAMAGED),
+        (archive_errors.ArchiveError, ExitCode.ERROR),
+        (ImageError, ExitCode.ERROR),
+        (DatasetError, ExitCode.ERROR),
+        (BadModel, ExitCode.ERROR),
+        (InexactNetwork, ExitCode.ERROR),
+    ]
+    try:
+        yield
+    except tuple(kind for kind, _ in codes) as error:
+        code = next(code for kind, code in codes if isinstance(error, kind))
+        message = str(error)
+        fail(f"{source}: {message}" if isinstance(error, archive_errors.ArchiveError) and source else message, code)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        fail(f"{where}{error.strerror or error}", ExitCode.ERROR)
+
+
+def threads_option(function: Function) -> Function:
+    """`-T`: threads of matrix products. Set before numpy is imported, as BLAS libraries read it once."""
+
+    def set_threads(ctx: click.Context, param: click.Parameter, value: int | None) -> None:
+        if value is not None:
+            for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+                os.environ[name] = str(value)
+
+    return click.option(
+        "-T",
+        "--threads",
+        type=click.IntRange(1),
+        callback=set_threads,
+        expose_value=False,
+        is_eager=True,
+        help="Threads of matrix products (no effect on the result).",
+    )(function)
+
+
+def registry_and_model(model: str) -> tuple["Registry", Path | None]:
+    """The installed models, and which to use: None for `auto`, else a name, or a file's path."""
+    from bbcompress.codec.registry import Registry
+
+    if model == "auto":
+        return Registry(), None
+    if Path(model).suffix == ".safetensors" or Path(model).exists():
+        return Registry(files=[Path(model)]), Path(model)
+    registry = Registry()
+    return registry, registry.path_named(model)
+
+
+def model_file_option(function: Function) -> Function:
+    """`--model FILE` for commands that read: a model besides the installed ones."""
+    return click.option(
+        "--model",
+        "models",
+        multiple=True,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A model file to use besides the installed models.",
+    )(function)
+
+
+def read_input(path: str) -> bytes:
+    """The bytes of a file, or of standard input for `-`."""
+    return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+
+
+def write_stdout(data: bytes) -> None:
+    """Binary data to standard output; never to a terminal."""
+    if sys.stdout.isatty():
+        fail("refusing to write binary data to a terminal; redirect it or name a file with -o", ExitCode.USAGE)
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()

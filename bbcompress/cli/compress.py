@@ -1,0 +1,68 @@
+"""`bbc compress`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from bbcompress.cli.common import errors_as_exit_codes, registry_and_model, threads_option, write_stdout
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("-o", "--output", help="File to write; - for standard output. One image's default is its name with .bb.")
+@click.option("--model", default="auto", show_default=True, help="A model's name or file, or auto: the smallest.")
+@click.option(
+    "--refine-steps",
+    type=click.IntRange(0, 10_000),
+    default=0,
+    show_default=True,
+    metavar="K",
+    help="Optimise each image's posterior by K steps: smaller, slower both ways (archives only).",
+)
+@click.option("--check/--no-check", default=True, help="Decode what was written and compare (default: check).")
+@click.option("-f", "--force", is_flag=True, help="Overwrite the output.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@threads_option
+def command(
+    images: tuple[str, ...], output: str | None, model: str, refine_steps: int, check: bool, force: bool, quiet: bool
+) -> None:
+    """Compress images, or folders of them, into one file. The sources are kept.
+
+    \b
+    bbc compress digit.png -o digit.bb
+    bbc compress scans/ -o scans.bb --refine-steps 10
+    """
+    from tqdm import tqdm
+
+    from bbcompress.archive.compress import Options, compress_archive, compress_single
+    from bbcompress.cli.inputs import STDIN, listed_images, read_images
+    from bbcompress.images.place import place, refuse_existing
+
+    one_file = len(images) == 1 and not Path(images[0]).is_dir()
+    if output is None:
+        if not one_file:
+            raise click.UsageError("several images or a folder: name the file to write with -o")
+        output = "-" if images[0] == STDIN else str(Path(images[0]).with_suffix(".bb"))
+    if images.count(STDIN) > 1:
+        raise click.UsageError("- can be given once")
+    with errors_as_exit_codes(output):
+        if output != "-" and not force:
+            refuse_existing(Path(output))
+        registry, chosen = registry_and_model(model)
+        options = Options(refine_steps, chosen, check)
+        listed = listed_images(images)
+        pictures = read_images(listed)
+        if one_file:
+            data, summary = compress_single(next(pictures)[1], registry, options)
+        else:
+            hidden = quiet or not sys.stderr.isatty()
+            data, summary = compress_archive(tqdm(pictures, total=len(listed), disable=hidden), registry, options)
+        if output == "-":
+            write_stdout(data)
+        else:
+            place(Path(output), data, overwrite=force)
+    if not quiet:
+        methods = ", ".join(f"{count} {name}" for name, count in sorted(summary.methods.items()))
+        rate = f"{summary.total_bits_per_dim:.4f} bits/dim, {summary.net_bits_per_dim:.4f} net"
+        click.echo(f"{output}: {summary.total_bytes} bytes for {summary.images} images ({methods}): {rate}", err=True)

@@ -1,0 +1,137 @@
+"""`bbc decompress`."""
+
+import os
+import secrets
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bbcompress.cli.common import (
+    ExitCode,
+    errors_as_exit_codes,
+    fail,
+    model_file_option,
+    read_input,
+    threads_option,
+    write_stdout,
+)
+
+if TYPE_CHECKING:
+    from bbcompress.archive.read import Archive, Decoded
+    from bbcompress.codec.registry import Registry
+
+
+@click.command()
+@click.argument("file")
+@click.option(
+    "-o",
+    "--output",
+    help="An image file for one image, else a folder, made if missing (default: named as FILE); - for standard output.",
+)
+@click.option("--keep-going", is_flag=True, help="Recover what is intact from a damaged file (still ends with code 3).")
+@model_file_option
+@click.option("-f", "--force", is_flag=True, help="Overwrite files.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@threads_option
+def command(
+    file: str, output: str | None, keep_going: bool, models: tuple[Path, ...], force: bool, quiet: bool
+) -> None:
+    """Bring back the images of FILE (- for standard input), checked against their hashes.
+
+    \b
+    bbc decompress digit.bb -o digit.png
+    bbc decompress scans.bb -o scans
+    """
+    from bbcompress.archive.read import Archive
+    from bbcompress.codec.registry import Registry
+
+    with errors_as_exit_codes(file):
+        registry = Registry(files=models)
+        archive = Archive(read_input(file), recover=keep_going)
+        if output is None:
+            output = "-" if file == "-" else str(_default_output(Path(file), archive))
+        if output == "-" or (archive.images == 1 and _is_image_file(output)):
+            _write_one(archive, registry, output, force)
+        else:
+            count = _write_folder(archive, registry, Path(output), force, quiet)
+            if not quiet:
+                click.echo(f"{output}: {count} images", err=True)
+    if archive.damage:
+        fail("; ".join([f"{file}: damaged, and recovered only in part", *archive.damage]), ExitCode.DAMAGED)
+
+
+def _default_output(file: Path, archive: "Archive") -> Path:
+    from bbcompress.archive.blocks import Form
+
+    stem = file.with_suffix("")
+    if stem == file:
+        stem = file.with_name(file.name + ".out")
+    return stem.with_name(stem.name + ".*") if archive.form == Form.SINGLE else stem
+
+
+def _is_image_file(output: str) -> bool:
+    return Path(output).suffix != "" and not Path(output).is_dir()
+
+
+def _write_one(archive: "Archive", registry: "Registry", output: str, force: bool) -> None:
+    from bbcompress.images.files import file_bytes, lossless_suffix, write
+
+    if archive.images != 1:
+        fail("standard output takes one image; name a folder with -o", ExitCode.USAGE)
+    for decoded in archive.decode(registry):
+        suffix = lossless_suffix(decoded.picture)
+        if output == "-":
+            write_stdout(file_bytes(decoded.picture, suffix, "standard output"))
+        else:
+            # the default output's suffix is the picture's
+            path = Path(output[:-2] + suffix if output.endswith(".*") else output)
+            write(decoded.picture, path, overwrite=force)
+
+
+def _write_folder(archive: "Archive", registry: "Registry", folder: Path, force: bool, quiet: bool) -> int:
+    """Decode into a hidden folder beside `folder`, and move the files only when all are there."""
+    from tqdm import tqdm
+
+    from bbcompress.images.errors import ImageError
+    from bbcompress.images.files import file_bytes
+    from bbcompress.images.place import refuse_existing
+
+    if folder.exists() and not folder.is_dir():
+        raise ImageError(f"{folder}: is a file; give a folder for several images")
+    if not force:
+        for name in archive.names or ():
+            refuse_existing(folder / name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    hidden = folder.parent / f".bbc-{secrets.token_hex(8)}"
+    hidden.mkdir()
+    names: list[str] = []
+    try:
+        progress = tqdm(archive.decode(registry), total=archive.images, disable=quiet or not sys.stderr.isatty())
+        for decoded in progress:
+            name = _output_name(decoded)
+            path = hidden / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                raise ImageError(f"{name}: two images would have this name")
+            path.write_bytes(file_bytes(decoded.picture, path.suffix, str(folder / name)))
+            names.append(name)
+        if not force:
+            for name in names:
+                refuse_existing(folder / name)
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(hidden / name, folder / name)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+    return len(names)
+
+
+def _output_name(decoded: "Decoded") -> str:
+    """The kept name, with a lossless suffix added where its own format cannot hold the picture exactly."""
+    from bbcompress.images.files import holds, lossless_suffix
+
+    name = decoded.name or f"{decoded.number + 1:06d}{lossless_suffix(decoded.picture)}"
+    return name if holds(decoded.picture, Path(name).suffix) else name + lossless_suffix(decoded.picture)

@@ -1,0 +1,53 @@
+"""The images named on a command line: files, folders, standard input."""
+
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from bbcompress.images.errors import ImageError
+from bbcompress.images.files import read
+from bbcompress.images.picture import Picture
+
+STDIN = "-"
+
+
+def listed_images(arguments: tuple[str, ...]) -> list[tuple[str, Path | None]]:
+    """(name to keep, path) of every image; the path of standard input is None. Folders are walked, sorted by name.
+
+    A file keeps its base name, a file in a folder its path below that folder. Raises ImageError where two names
+    are equal or there is no image.
+    """
+    found: list[tuple[str, Path | None]] = []
+    for argument in arguments:
+        path = Path(argument)
+        if argument == STDIN:
+            found.append(("image.png", None))
+        elif path.is_dir():
+            found += [(inner.relative_to(path).as_posix(), inner) for inner in _images_below(path)]
+        else:
+            found.append((path.name, path))
+    seen: dict[str, Path | None] = {}
+    for name, source in found:
+        if name in seen:
+            raise ImageError(f"{source} and {seen[name]} would both be kept as {name}; give a folder above both")
+        seen[name] = source
+    if not found:
+        raise ImageError(f"{arguments[0]}: no images in this folder")
+    return found
+
+
+def read_images(listed: list[tuple[str, Path | None]]) -> Iterator[tuple[str, Picture]]:
+    """The pictures, one at a time."""
+    for name, path in listed:
+        if path is None:
+            yield name, read(io.BytesIO(sys.stdin.buffer.read()), "standard input")
+        else:
+            yield name, read(path)
+
+
+def _images_below(folder: Path) -> list[Path]:
+    suffixes = Image.registered_extensions()
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())

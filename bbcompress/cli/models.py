@@ -1,0 +1,44 @@
+"""`bbc models`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from bbcompress.cli.common import errors_as_exit_codes
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def command(files: tuple[Path, ...], as_json: bool) -> None:
+    """List the installed models, and FILES besides."""
+    from bbcompress.codec.registry import Registry
+
+    with errors_as_exit_codes():
+        rows = [
+            {
+                "name": header.info.name,
+                "shape": list(header.info.shape),
+                "levels": header.info.levels,
+                "latent": header.info.latent,
+                "bytes": path.stat().st_size,
+                "id": header.identity.hex(),
+                "file": str(path),
+            }
+            for path, header in Registry(files=files).headers()
+        ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        shape = "x".join(str(size) for size in header_shape(row["shape"]))
+        click.echo(
+            f"{row['name']:16} {shape:10} {row['levels']:3} levels  latent {row['latent']:3}  {str(row['id'])[:16]}"
+        )
+
+
+def header_shape(shape: object) -> list[int]:
+    """Height and width, and channels where there are several."""
+    assert isinstance(shape, list)
+    return shape[:2] if shape[2] == 1 else shape

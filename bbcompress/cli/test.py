@@ -1,0 +1,24 @@
+"""`bbc test`."""
+
+from pathlib import Path
+
+import click
+
+from bbcompress.cli.common import errors_as_exit_codes, model_file_option, read_input, threads_option
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@model_file_option
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@threads_option
+def command(files: tuple[str, ...], models: tuple[Path, ...], quiet: bool) -> None:
+    """Decode each FILE and check every checksum and pixel hash, writing nothing."""
+    from bbcompress.archive.read import Archive
+    from bbcompress.codec.registry import Registry
+
+    for file in files:
+        with errors_as_exit_codes(file):
+            images = sum(1 for _ in Archive(read_input(file)).decode(Registry(files=models)))
+        if not quiet:
+            click.echo(f"{file}: ok, {images} images")

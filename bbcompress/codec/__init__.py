@@ -1,0 +1,1 @@
+"""Bits-back coding of image chains with an exact VAE."""

@@ -1,0 +1,74 @@
+"""Two-part code of a chain's first images: latents on a coarse grid, then the pixels given them.
+
+There is nothing on the stack yet for bits-back coding to pop, so these latents are paid for. Fewer digits are
+cheaper: the best grid step is about sqrt(12) posterior standard deviations, and costs about 1/4 bit a latent more
+than the ELBO. Only the encoder searches, so the decoder repeats nothing of it.
+"""
+
+import numpy as np
+
+from bbcompress.codec.model import Model, Pixels
+from bbcompress.codec.refine import refine
+from bbcompress.coding.distributions import GridPrior, code_lengths, push
+from bbcompress.coding.rans import Stack, Symbols
+from bbcompress.exact.functions import Floats
+
+SEARCH_STEPS = 30
+"""Refinement steps on the mean before it is rounded to the grid."""
+SEARCH_ROUNDS = 8
+"""Rounds of greedy search among the grid's neighbouring points."""
+
+
+def push_first(model: Model, stack: Stack, pixels: Pixels, latent: Symbols) -> int:
+    """Push pixels (subpixels,) with the latent that `search` found; returns their length in 1 / MICROBITS bits."""
+    prior = GridPrior(model.grid_steps)
+    likelihood = model.likelihood(_points(model, latent[None]))
+    lengths = push(stack, likelihood, pixels.astype(np.int64)), push(stack, prior, latent)
+    return int(sum(length.sum() for length in lengths))
+
+
+def pop_first(model: Model, stack: Stack) -> Pixels:
+    """The inverse of `push_first`."""
+    latent = stack.pop(GridPrior(model.grid_steps))
+    return stack.pop(model.likelihood(_points(model, latent[None]))).astype(np.uint8)
+
+
+def _points(model: Model, latent: Symbols) -> Floats:
+    return np.asarray((latent - GridPrior.ZERO) * model.grid_steps, np.float64)
+
+
+def search(model: Model, pixels: Pixels, number: int) -> Symbols:
+    """Grid symbols (latent,) with a short code for image `number`, by descent from the refined posterior mean."""
+    posterior = refine(model, pixels[None], model.posterior(pixels[None]), number, SEARCH_STEPS)
+    rounded = np.floor(posterior.mean[0] / model.grid_steps + 0.5)
+    best = np.clip(rounded + GridPrior.ZERO, 1, 255).astype(np.int64)
+    moves = np.eye(len(best), dtype=np.int64)
+    moves = np.concatenate([moves, -moves])
+    cost = _costs(model, pixels, best[None])[0]
+    for _ in range(SEARCH_ROUNDS):
+        candidates = np.clip(best + moves, 1, 255)
+        costs = _costs(model, pixels, candidates)
+        gains = cost - costs
+        if gains.max() <= 0:
+            break
+        # All moves that help alone, if they help together, else the best one
+        together = np.clip(best + moves[gains > 0].sum(0), 1, 255)
+        joint_cost = _costs(model, pixels, together[None])[0]
+        if joint_cost <= costs.min():
+            best, cost = together, joint_cost
+        else:
+            best, cost = candidates[costs.argmin()], costs.min()
+    return best
+
+
+def _costs(model: Model, pixels: Pixels, latents: Symbols) -> Symbols:
+    """Code lengths in 1 / MICROBITS bits of one image given each of the latents (n, latent), (n,)."""
+    count = len(latents)
+    likelihood = model.likelihood(_points(model, latents))
+    _, freqs = likelihood.intervals(np.tile(pixels.astype(np.int64), count))
+    pixel_bits = code_lengths(freqs, likelihood.precision).reshape(count, -1).sum(1)
+    prior = GridPrior(np.tile(model.grid_steps, count))
+    _, freqs = prior.intervals(latents.ravel())
+    latent_bits = code_lengths(freqs, prior.precision).reshape(count, -1).sum(1)
+    total: Symbols = pixel_bits + latent_bits
+    return total

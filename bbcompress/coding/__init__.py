@@ -1,0 +1,1 @@
+"""Entropy coding: the rANS stack, and distributions quantised to integer intervals."""

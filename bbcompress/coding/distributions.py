@@ -1,0 +1,236 @@
+"""Distributions of integer symbols, quantised to intervals that tile [0, 2^precision).
+
+Every symbol has freq >= 1, so nothing is impossible to code. Start and freq come from exact functions only
+(`bbcompress.exact`), and symbols are found again by comparing integers.
+"""
+
+from abc import ABC, abstractmethod
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcompress.coding.rans import Counts, Distribution, Stack, Symbols
+from bbcompress.exact import functions
+from bbcompress.exact.functions import Floats
+
+PRECISION = 24
+"""Log2 of the total frequency: rare symbols cost at most 24 bits, and common ones lose nothing measurable."""
+MICROBITS = 1 << 20
+"""Code lengths are whole numbers of 2^-20 bits, so that their sums do not depend on order."""
+
+
+def code_lengths(freqs: Counts, precision: int) -> NDArray[np.int64]:
+    """-log2(freq / 2^precision) of each interval in units of 1 / MICROBITS, right to 2^-15 bits."""
+    patterns = freqs.astype(np.float64).view(np.int64)
+    exponents = (patterns >> 52) - 1023
+    lengths = (precision - exponents) * MICROBITS
+    lengths -= _log2_table().take((patterns >> (52 - _LOG2_TABLE_BITS)) & ((1 << _LOG2_TABLE_BITS) - 1))
+    return lengths
+
+
+_LOG2_TABLE_BITS = 15
+
+
+@cache
+def _log2_table() -> NDArray[np.int64]:
+    """log2 of 1 + (i + 1/2) / 2^15 in units of 1 / MICROBITS; 0 at i = 0, so that certainty is free."""
+    count = 1 << _LOG2_TABLE_BITS
+    mantissas = 1.0 + (np.arange(count) + 0.5) / count
+    table = np.floor(functions.log(mantissas) * (MICROBITS / 0.6931471805599453) + 0.5).astype(np.int64)
+    table[0] = 0
+    return table
+
+
+def push(stack: Stack, distribution: Distribution, symbols: Symbols) -> NDArray[np.int64]:
+    """Push symbols (size,); returns their code lengths in units of 1 / MICROBITS, (size,)."""
+    starts, freqs = distribution.intervals(symbols)
+    stack.push(starts, freqs, distribution.precision)
+    return code_lengths(freqs, distribution.precision)
+
+
+class Uniform:
+    """Symbols 0 .. 2^bits - 1, all alike."""
+
+    def __init__(self, bits: int, size: int):
+        self.precision, self.size = bits, size
+
+    def intervals(self, symbols: Symbols) -> tuple[Counts, Counts]:
+        return symbols.astype(np.uint64), np.ones(len(symbols), np.uint64)
+
+    def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
+        return positions.astype(np.int64), positions, np.ones(len(positions), np.uint64)
+
+
+class Categorical:
+    """Symbols 0 .. n - 1 with the same integer frequencies (n,) everywhere; they must sum to 2^precision."""
+
+    def __init__(self, freqs: NDArray[np.integer], precision: int, size: int):
+        self.precision, self.size = precision, size
+        self._freqs = freqs.astype(np.uint64)
+        self._starts = np.cumsum(self._freqs) - self._freqs
+        if int(self._freqs.sum()) != 1 << precision or not (self._freqs > 0).all():
+            raise ValueError("frequencies must be at least 1 and sum to 2^precision")
+
+    def intervals(self, symbols: Symbols) -> tuple[Counts, Counts]:
+        return self._starts[symbols], self._freqs[symbols]
+
+    def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
+        symbols = np.searchsorted(self._starts, positions, side="right") - 1
+        return symbols, *self.intervals(symbols)
+
+
+class Bernoulli:
+    """Bits with P(1) = sigmoid(logit); logits (size,) are integers with `fraction_bits` fractional bits."""
+
+    precision = PRECISION
+    LOGIT_REACH = 16
+
+    def __init__(self, logits: Floats, fraction_bits: int):
+        self.size = len(logits)
+        table = _bernoulli_freqs(fraction_bits)
+        reach = self.LOGIT_REACH << fraction_bits
+        index = np.clip(logits, -reach, reach).astype(np.intp)
+        index += reach
+        self._ones = table.take(index)
+        self._zeros = np.uint64(1 << PRECISION) - self._ones
+
+    def intervals(self, symbols: Symbols) -> tuple[Counts, Counts]:
+        one = symbols.astype(bool)
+        return np.where(one, self._zeros, np.uint64(0)), np.where(one, self._ones, self._zeros)
+
+    def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
+        zeros = self._zeros[where]
+        one = positions >= zeros
+        return one, zeros * one, np.where(one, self._ones[where], zeros)
+
+
+@cache
+def _bernoulli_freqs(fraction_bits: int) -> Counts:
+    reach = Bernoulli.LOGIT_REACH << fraction_bits
+    ones = functions.sigmoid(np.arange(-reach, reach + 1) / 2.0**fraction_bits)
+    return (1.0 + np.floor(ones * (2.0**PRECISION - 2.0))).astype(np.uint64)
+
+
+class CdfDistribution(ABC):
+    """Symbols 0 .. 2^symbol_bits - 1 with a cumulative distribution function each.
+
+    The interval of symbol k starts at k + floor(cdf(k) (2^precision - 2^symbol_bits)), where cdf(k) is the mass
+    below k. As cdf never decreases, to the last bit, every freq is at least 1.
+    """
+
+    precision = PRECISION
+    symbol_bits: int
+    size: int
+
+    @abstractmethod
+    def _cdf(self, symbols: Floats, where: slice | NDArray[np.intp]) -> Floats:
+        """Mass below `symbols` (..., n), in [0, 1], non-decreasing, at 0 and 2^symbol_bits exactly 0 and 1."""
+
+    def _starts(self, symbols: Floats, where: slice | NDArray[np.intp]) -> Floats:
+        starts = self._cdf(symbols, where)
+        starts *= 2.0**self.precision - 2.0**self.symbol_bits
+        np.floor(starts, out=starts)
+        starts += symbols
+        return starts
+
+    def intervals(self, symbols: Symbols) -> tuple[Counts, Counts]:
+        everywhere = slice(0, self.size)
+        lower = symbols.astype(np.float64)
+        starts = self._starts(lower, everywhere)
+        ends = self._starts(lower + 1.0, everywhere)
+        return starts.astype(np.uint64), (ends - starts).astype(np.uint64)
+
+    def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
+        wanted = positions.astype(np.float64)
+        low = np.zeros(len(wanted))
+        start = np.zeros(len(wanted))
+        end = np.full(len(wanted), 2.0**self.precision)
+        bits = self.symbol_bits
+        while bits:
+            step_bits = min(4, bits)
+            bits -= step_bits
+            step = 2.0**bits
+            candidates = low + step * np.arange(1.0, 2.0**step_bits)[:, None]
+            starts = self._starts(candidates, where)
+            below = starts <= wanted
+            low += step * below.sum(0)
+            start = np.maximum(start, np.where(below, starts, 0.0).max(0))
+            end = np.minimum(end, np.where(below, 2.0**self.precision, starts).min(0))
+        return low.astype(np.int64), start.astype(np.uint64), (end - start).astype(np.uint64)
+
+
+class EqualMassBins(NamedTuple):
+    """2^bits bins of equal mass under the standard normal prior, so that a bin's prior is uniform (BB-ANS)."""
+
+    bits: int
+    edges: Floats
+    """(2^bits + 1,), the outermost beyond every table's reach."""
+    centres: Floats
+    """(2^bits,): the median of each bin."""
+
+    @staticmethod
+    @cache
+    def of(bits: int) -> "EqualMassBins":
+        count = 1 << bits
+        edges = functions.normal_inverse_cdf(np.arange(1, count) / count)
+        centres = functions.normal_inverse_cdf((np.arange(count) + 0.5) / count)
+        return EqualMassBins(bits, np.concatenate([[-1e9], edges, [1e9]]), centres)
+
+
+class BinnedGaussian(CdfDistribution):
+    """A Gaussian over the bins of the prior; mean and log_scale (size,)."""
+
+    def __init__(self, mean: Floats, log_scale: Floats, bins: EqualMassBins):
+        self.size, self.symbol_bits = len(mean), bins.bits
+        self._mean, self._inverse_scale, self._bins = mean, functions.exp(-log_scale), bins
+
+    def _cdf(self, symbols: Floats, where: slice | NDArray[np.intp]) -> Floats:
+        t = self._bins.edges.take(symbols.astype(np.intp))
+        t -= self._mean[where]
+        t *= self._inverse_scale[where]
+        return functions.normal_cdf(t)
+
+
+class GridPrior(CdfDistribution):
+    """The standard normal prior on a grid of 256 points n * step, n = -128 .. 127; step (size,)."""
+
+    symbol_bits = 8
+    ZERO = 128
+    """The symbol of grid point 0."""
+
+    def __init__(self, step: Floats):
+        self.size, self._step = len(step), step
+
+    def _cdf(self, symbols: Floats, where: slice | NDArray[np.intp]) -> Floats:
+        t = (symbols - (self.ZERO + 0.5)) * self._step[where]
+        mass = functions.normal_cdf(t)
+        mass[symbols == 0.0] = 0.0
+        mass[symbols == 256.0] = 1.0
+        return mass
+
+
+class LogisticMixture(CdfDistribution):
+    """Mixtures of discretised logistics over 0 .. 255; the ends take the mass outside.
+
+    `means` and `inverse_scales` in pixel values, `weights` sum to about 1; all (components, size).
+    """
+
+    symbol_bits = 8
+
+    def __init__(self, means: Floats, inverse_scales: Floats, weights: Floats):
+        self.size = means.shape[1]
+        self._means, self._inverse_scales, self._weights = means, inverse_scales, weights
+
+    def _cdf(self, symbols: Floats, where: slice | NDArray[np.intp]) -> Floats:
+        edges = symbols - 0.5
+        total = np.zeros_like(edges)
+        for mean, inverse_scale, weight in zip(self._means, self._inverse_scales, self._weights, strict=True):
+            mass = functions.sigmoid((edges - mean[where]) * inverse_scale[where])
+            mass *= weight[where]
+            total += mass
+        np.minimum(total, 1.0, out=total)
+        total[symbols == 0.0] = 0.0
+        total[symbols == 256.0] = 1.0
+        return total

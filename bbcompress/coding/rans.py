@@ -1,0 +1,231 @@
+"""A vectorised rANS stack: last in, first out.
+
+Semantics, function names and words are craystack's (https://github.com/j-towns/craystack, after Duda,
+https://arxiv.org/abs/1311.2540, and Giesen, https://arxiv.org/abs/1402.3392): uint64 heads, one for each lane, in
+[2^31, 2^63), and 32-bit words on one tail that all lanes share. Two things differ. Popping what was never pushed is
+an error (`Underflow`), where craystack invents random words. And a stack may be *narrow*: one lane that starts at 0
+instead of 2^31, so that an empty stack costs nothing; a narrow stack only grows on the encoder's side.
+
+>>> import numpy as np
+>>> from bbcompress.coding.distributions import Categorical
+>>> stack = Stack()
+>>> symbols = np.array([2, 0, 1, 1])
+>>> coin = Categorical(np.array([8, 4, 4]), precision=4, size=4)
+>>> stack.push(*coin.intervals(symbols), coin.precision)
+>>> data = stack.to_bytes()
+>>> Stack.from_bytes(data, lanes=1).pop(coin).tolist()
+[2, 0, 1, 1]
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Words = NDArray[np.uint32]
+Counts = NDArray[np.uint64]
+Symbols = NDArray[np.int64]
+
+LOWER_BOUND = 1 << 31
+MAX_PRECISION = 31
+_LOWER = np.uint64(LOWER_BOUND)
+_WORD_BITS = np.uint64(32)
+
+
+class Underflow(ValueError):
+    """More was popped than had been pushed."""
+
+
+class Distribution(Protocol):
+    """Independent symbols, each with integer intervals [start, start + freq) that tile [0, 2^precision)."""
+
+    precision: int
+    size: int
+
+    def intervals(self, symbols: Symbols) -> tuple[Counts, Counts]:
+        """Starts and freqs (size,) uint64 of symbols (size,)."""
+        ...
+
+    def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
+        """Symbols `where` whose intervals hold `positions`, with their starts and freqs."""
+        ...
+
+
+class Stack:
+    """An ANS stack. A new one is empty and narrow: push, then `widen` before popping what others pushed."""
+
+    def __init__(self) -> None:
+        self.heads: Counts = np.zeros(1, np.uint64)
+        self._tail: Words = np.empty(1024, np.uint32)  # the top of the stack is at the end
+        self._words = 0
+        self._narrow = True
+
+    @property
+    def lanes(self) -> int:
+        return len(self.heads)
+
+    @property
+    def bits(self) -> int:
+        """Size of the content in bits, rounded up for each lane."""
+        return 32 * self._words + sum(int(head).bit_length() for head in self.heads)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the stack is as it was made: nothing is left to pop."""
+        return self._narrow and self._words == 0 and int(self.heads[0]) == 0
+
+    def push(self, starts: Counts, freqs: Counts, precision: int) -> None:
+        """Push symbols given by intervals (n,) uint64, freqs >= 1. Lane i takes symbols i, i + lanes, ...
+
+        The last row of symbols goes first, so that popping gives the symbols in their order.
+        """
+        shift = np.uint64(precision)
+        # heads stay below 2^63, so a limit of 2^63 (freq 2^precision) means that nothing moves
+        limits = freqs << np.uint64(63 - precision)
+        lanes = self.lanes
+        for row in range((len(starts) - 1) // lanes * lanes, -1, -lanes):
+            end = row + lanes
+            start, freq = starts[row:end], freqs[row:end]
+            heads = self.heads[: len(start)]
+            full = heads >= limits[row:end]
+            if np.count_nonzero(full):
+                self._extend(heads[full].astype(np.uint32)[::-1])
+                heads[full] >>= _WORD_BITS
+            quotient = heads // freq
+            # (head // freq << precision) + head % freq + start, in place
+            heads -= quotient * freq
+            quotient <<= shift
+            heads += quotient
+            heads += start
+
+    def pop(self, distribution: Distribution) -> Symbols:
+        """Pop `distribution.size` symbols. Raises Underflow when the stack is wide and runs out of words."""
+        lanes, size = self.lanes, distribution.size
+        shift = np.uint64(distribution.precision)
+        mask = np.uint64((1 << distribution.precision) - 1)
+        symbols = np.empty(size, np.int64)
+        for row in range(0, size, lanes):
+            where = slice(row, min(row + lanes, size))
+            heads = self.heads[: where.stop - row]
+            positions = heads & mask
+            symbols[where], start, freq = distribution.locate(where, positions)
+            heads >>= shift
+            heads *= freq
+            heads += positions
+            heads -= start
+            low = heads < _LOWER
+            wanted = np.count_nonzero(low)
+            if wanted and not (self._narrow and self._words < wanted):
+                heads[low] = (heads[low] << _WORD_BITS) | self._take(wanted)[::-1]
+        return symbols
+
+    def widen(self, lanes: int) -> None:
+        """Grow to `lanes` lanes; each new head takes a word of the tail. Raises Underflow when too few are there."""
+        if self._narrow and int(self.heads[0]) < LOWER_BOUND:
+            raise Underflow("too little on the stack to start bits-back coding")
+        self._narrow = False
+        words = self._take(lanes - self.lanes)[::-1]
+        self.heads = np.concatenate([self.heads, words.astype(np.uint64) | (np.uint64(1) << _WORD_BITS)])
+
+    def shrink(self, lanes: int) -> None:
+        """The inverse of `widen`. Raises Underflow where the heads are not as `widen` made them."""
+        extra = self.heads[lanes:]
+        if (extra >> _WORD_BITS != 1).any():
+            raise Underflow("a lane is not back where it started")
+        self._extend(extra.astype(np.uint32)[::-1])
+        self.heads = self.heads[:lanes].copy()
+
+    def narrow(self) -> None:
+        """Undo the first `widen`: from here on the one head may fall below 2^31 once the tail is empty."""
+        self.shrink(1)
+        self._narrow = True
+
+    def flatten(self) -> Words:
+        """All words, as craystack's `flatten`: high and low halves of the heads, then the tail from its top."""
+        high = (self.heads >> _WORD_BITS).astype(np.uint32)
+        return np.concatenate([high, self.heads.astype(np.uint32), self._tail[: self._words][::-1]])
+
+    @classmethod
+    def unflatten(cls, words: Words, lanes: int) -> "Stack":
+        """The inverse of `flatten`, a wide stack."""
+        stack = cls()
+        stack._narrow = False
+        stack.heads = words[:lanes].astype(np.uint64) << _WORD_BITS | words[lanes : 2 * lanes]
+        stack._extend(words[2 * lanes :][::-1])
+        return stack
+
+    def to_bytes(self) -> bytes:
+        """The content in as few bytes as hold it; the stack is used up.
+
+        The heads of all lanes but the first are coded onto the first: 5 bits for the magnitude, then the digits
+        below the leading one. The rest is one number, written big-endian without leading zeros.
+        """
+        heads = [int(head) for head in self.heads]
+        self.heads = self.heads[:1].copy()
+        for head in reversed(heads[1:]):
+            digits = head.bit_length() - 1
+            low = digits // 2
+            self._push_bits(head & ((1 << low) - 1), low)
+            self._push_bits((head >> low) & ((1 << (digits - low)) - 1), digits - low)
+            self._push_bits(digits - 31, 5)
+        top = int(self.heads[0])
+        if top >= 1 << 32:
+            self._extend(np.array([top & 0xFFFFFFFF], np.uint32))
+            top >>= 32
+        return (
+            top.to_bytes((top.bit_length() + 7) // 8, "big") + self._tail[: self._words][::-1].astype(">u4").tobytes()
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes, lanes: int) -> "Stack":
+        """The inverse of `to_bytes`. One lane gives a narrow stack, more a wide one.
+
+        Raises Underflow for bytes that `to_bytes` cannot have written.
+        """
+        stack = cls()
+        if not data:
+            top = 0
+        else:
+            split = (len(data) - 1) % 4 + 1
+            if data[0] == 0:
+                raise Underflow("the stack's bytes start with a zero")
+            top = int.from_bytes(data[:split], "big")
+            stack._extend(np.frombuffer(data, ">u4", offset=split)[::-1].astype(np.uint32))
+        if top < LOWER_BOUND and stack._words:
+            top = top << 32 | int(stack._take(1)[0])
+        stack.heads = np.array([top], np.uint64)
+        heads = []
+        for _ in range(lanes - 1):
+            digits = stack._pop_bits(5) + 31
+            low = digits // 2
+            high = stack._pop_bits(digits - low)
+            heads.append(1 << digits | high << low | stack._pop_bits(low))
+        if lanes > 1:
+            stack._narrow = False
+            stack.heads = np.concatenate([stack.heads, np.array(heads, np.uint64)])
+        return stack
+
+    def _push_bits(self, value: int, count: int) -> None:
+        self.push(np.array([value], np.uint64), np.ones(1, np.uint64), count)
+
+    def _pop_bits(self, count: int) -> int:
+        head = int(self.heads[0])
+        value = head & ((1 << count) - 1)
+        head >>= count
+        if head < LOWER_BOUND:
+            head = head << 32 | int(self._take(1)[0])
+        self.heads[0] = head
+        return value
+
+    def _extend(self, words: Words) -> None:
+        end = self._words + len(words)
+        if end > len(self._tail):
+            self._tail = np.concatenate([self._tail[: self._words], np.empty(2 * end, np.uint32)])
+        self._tail[self._words : end] = words
+        self._words = end
+
+    def _take(self, count: int) -> Words:
+        if count > self._words:
+            raise Underflow("the stack is empty")
+        self._words -= count
+        return self._tail[self._words : self._words + count]

@@ -1,0 +1,154 @@
+"""Fixed-point networks: forward pass and vector-Jacobian product in exact integer arithmetic.
+
+An integer n with b fractional bits stands for n / 2^b. Weights and activations are such integers in float64 arrays.
+Each layer's constructor proves that no sum can reach 2^53, in either direction, from its own weights and the
+declared range of its input; the proof fails with `InexactNetwork`.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcompress.exact.engine import Engine
+from bbcompress.exact.functions import Floats
+
+EXACT_LIMIT = 2.0**53
+"""float64 holds every integer below this."""
+FLOAT32_LIMIT = 2.0**24
+"""float32 holds every integer below this, and computes twice as fast."""
+GRADIENT_BITS = 14
+"""Fractional bits of gradients on their way back through a network."""
+GRADIENT_LIMIT = 2.0**29
+"""Gradients are clamped to +-GRADIENT_LIMIT (integers; 2^15 nats a unit of activation)."""
+
+
+class InexactNetwork(ValueError):
+    """A sum in this network could reach 2^53, so its result could depend on the order of summation."""
+
+
+def to_grid(values: Floats, fraction_bits: int, limit: float) -> Floats:
+    """Round to the nearest multiple of 2^-fraction_bits (halves up), clamp; returns integers, float64."""
+    scaled = values * 2.0**fraction_bits
+    scaled += 0.5
+    np.floor(scaled, out=scaled)
+    return np.clip(scaled, -limit, limit, out=scaled)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Integers of magnitude at most `limit`, with `fraction_bits` fractional bits."""
+
+    fraction_bits: int
+    limit: int
+
+
+class Layer(Protocol):
+    """One step of a network; all arrays are float64 integers, first axis the batch."""
+
+    input: Range
+    output: Range
+    bound: float
+    """Largest magnitude that any partial sum can reach, below 2^53."""
+
+    def forward(self, x: Floats, engine: Engine) -> Floats: ...
+
+    def backward(self, gradient: Floats, y: Floats, engine: Engine) -> Floats:
+        """Gradient at the input from the gradient at the output `y`, both on the gradient grid."""
+        ...
+
+
+class Dense:
+    """y = clamp(floor((x W + b) / 2^s + 1/2)), then ReLU if `relu`.
+
+    `weight` (inputs, outputs) and `bias` (outputs) are integer arrays, with `weight_bits` and
+    `weight_bits + input.fraction_bits` fractional bits.
+    """
+
+    def __init__(
+        self,
+        weight: NDArray[np.integer],
+        bias: NDArray[np.integer],
+        weight_bits: int,
+        input: Range,
+        output: Range,
+        relu: bool,
+    ):
+        self.input, self.output, self.relu = input, output, relu
+        shift = weight_bits + input.fraction_bits - output.fraction_bits
+        if shift < 1:
+            raise InexactNetwork(f"output has {output.fraction_bits} fractional bits: more than its sums have")
+        self._weight_back = np.ascontiguousarray(weight.T, np.float64)
+        rounded_bias = bias + 2.0 ** (shift - 1)
+        magnitude = np.abs(self._weight_back)
+        forward = float((input.limit * magnitude.sum(1) + np.abs(rounded_bias)).max())
+        backward = GRADIENT_LIMIT * float(magnitude.sum(0).max())
+        self.bound = max(forward, backward)
+        if not self.bound < EXACT_LIMIT:
+            raise InexactNetwork(f"a sum can reach {self.bound:.3g}, and integers are exact below 2^53 only")
+        small = max(forward, output.limit) < FLOAT32_LIMIT
+        self._dtype = np.dtype(np.float32 if small else np.float64)
+        self._weight = np.ascontiguousarray(weight, self._dtype)
+        self._bias = rounded_bias.astype(self._dtype)
+        self._scale = 2.0**-shift
+        self._scale_back = 2.0**-weight_bits
+
+    def forward(self, x: Floats, engine: Engine) -> Floats:
+        y = engine.matmul(x.astype(self._dtype, copy=False), self._weight)
+        y += self._bias
+        y *= self._scale
+        np.floor(y, out=y)
+        return np.clip(y, 0.0 if self.relu else -self.output.limit, self.output.limit, out=y)
+
+    def backward(self, gradient: Floats, y: Floats, engine: Engine) -> Floats:
+        if self.relu:
+            gradient = gradient * ((y > 0.0) & (y < self.output.limit))
+        back = engine.matmul(gradient, self._weight_back)
+        back *= self._scale_back
+        back += 0.5
+        np.floor(back, out=back)
+        return np.clip(back, -GRADIENT_LIMIT, GRADIENT_LIMIT, out=back)
+
+
+class Network:
+    """Layers in a row. Integer arrays in, integer arrays out, float64."""
+
+    def __init__(self, layers: list[Layer]):
+        for before, after in pairwise(layers):
+            if before.output != after.input:
+                raise InexactNetwork("a layer's input range is not the range of the layer before it")
+        self.layers = layers
+
+    @property
+    def input(self) -> Range:
+        return self.layers[0].input
+
+    @property
+    def output(self) -> Range:
+        return self.layers[-1].output
+
+    @property
+    def bound(self) -> float:
+        """Largest magnitude any partial sum of any layer can reach."""
+        return max(layer.bound for layer in self.layers)
+
+    def forward(self, x: Floats, engine: Engine) -> Floats:
+        """Outputs for integer inputs x within the input range."""
+        return self.forward_and_activations(x, engine)[-1]
+
+    def forward_and_activations(self, x: Floats, engine: Engine) -> list[Floats]:
+        """Every layer's output, as `backward` wants them."""
+        activations = []
+        for layer in self.layers:
+            x = layer.forward(x, engine)
+            activations.append(x)
+        activations[-1] = x.astype(np.float64, copy=False)
+        return activations
+
+    def backward(self, gradient: Floats, activations: list[Floats], engine: Engine) -> Floats:
+        """Vector-Jacobian product: gradient at the input from `gradient` at the output, both on the gradient grid."""
+        for layer, y in zip(reversed(self.layers), reversed(activations), strict=True):
+            gradient = layer.backward(gradient, y, engine)
+        return gradient

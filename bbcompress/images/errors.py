@@ -1,0 +1,23 @@
+"""What can go wrong with pictures. Each message is one line that says what to do."""
+
+from __future__ import annotations
+
+
+class ImageError(ValueError):
+    """A file cannot be read as one picture, or a picture cannot be written to a file exactly."""
+
+
+class ImageTooLarge(ImageError):
+    """A file declares more pixels than is safe to decode."""
+
+
+class OutputExists(ImageError, FileExistsError):
+    """The output file is there already and may not be replaced."""
+
+
+class DamagedImage(ValueError):
+    """Stored bytes are not what ``encode`` wrote."""
+
+
+class LimitExceeded(DamagedImage):
+    """Stored bytes declare a larger picture than the caller allows."""
