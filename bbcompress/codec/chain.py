@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from bbcompress.codec.model import Model, Pixels, Posterior
 from bbcompress.codec.refine import refine
-from bbcompress.codec.two_part import pop_first, push_first, search
+from bbcompress.codec.two_part import SEARCH_ROUNDS, pop_first, push_first, search
 from bbcompress.coding.distributions import MICROBITS, Uniform, code_lengths, push
 from bbcompress.coding.rans import Stack, Symbols, Underflow
 
 STARTS = ((2, 1), (2, 2), (2, 4), (8, 4), (32, 8), (128, 16))
 """Ways to start a chain (first, growth), from the fastest to the one that needs the least on the stack."""
+
+SEARCH_IMAGES = 100
+"""In longer chains a search for the first images' latents takes longer than its few bits are worth."""
 
 
 class DamagedChain(ValueError):
@@ -90,7 +93,8 @@ def _encode(model: Model, pixels: Pixels, plan: Plan, latents: list[Symbols]) ->
     net_microbits = np.zeros(plan.images, np.int64)
     for number in range(plan.first):
         if number == len(latents):
-            latents.append(search(model, pixels[number], number))
+            rounds = SEARCH_ROUNDS if plan.images <= SEARCH_IMAGES else 0
+            latents.append(search(model, pixels[number], rounds))
         net_microbits[number] = push_first(model, stack, pixels[number], latents[number])
     for batch, lanes in plan.batches():
         stack.widen(lanes)

@@ -8,15 +8,12 @@ than the ELBO. Only the encoder searches, so the decoder repeats nothing of it.
 import numpy as np
 
 from bbcompress.codec.model import Model, Pixels
-from bbcompress.codec.refine import refine
 from bbcompress.coding.distributions import GridPrior, code_lengths, push
 from bbcompress.coding.rans import Stack, Symbols
 from bbcompress.exact.functions import Floats
 
-SEARCH_STEPS = 30
-"""Refinement steps on the mean before it is rounded to the grid."""
-SEARCH_ROUNDS = 8
-"""Rounds of greedy search among the grid's neighbouring points."""
+SEARCH_ROUNDS = 30
+"""Most rounds of search among the grid's neighbouring points; it nearly always ends by itself before."""
 
 
 def push_first(model: Model, stack: Stack, pixels: Pixels, latent: Symbols) -> int:
@@ -34,18 +31,20 @@ def pop_first(model: Model, stack: Stack) -> Pixels:
 
 
 def _points(model: Model, latent: Symbols) -> Floats:
-    return np.asarray((latent - GridPrior.ZERO) * model.grid_steps, np.float64)
+    points: Floats = (latent - GridPrior.ZERO) * model.grid_steps
+    return points
 
 
-def search(model: Model, pixels: Pixels, number: int) -> Symbols:
-    """Grid symbols (latent,) with a short code for image `number`, by descent from the refined posterior mean."""
-    posterior = refine(model, pixels[None], model.posterior(pixels[None]), number, SEARCH_STEPS)
-    rounded = np.floor(posterior.mean[0] / model.grid_steps + 0.5)
+def search(model: Model, pixels: Pixels, rounds: int = SEARCH_ROUNDS) -> Symbols:
+    """Grid symbols (latent,) with a short code of pixels (subpixels,): descent from the amortised posterior mean."""
+    rounded = np.floor(model.posterior(pixels[None]).mean[0] / model.grid_steps + 0.5)
     best = np.clip(rounded + GridPrior.ZERO, 1, 255).astype(np.int64)
+    if rounds == 0:
+        return best
     moves = np.eye(len(best), dtype=np.int64)
     moves = np.concatenate([moves, -moves])
     cost = _costs(model, pixels, best[None])[0]
-    for _ in range(SEARCH_ROUNDS):
+    for _ in range(rounds):
         candidates = np.clip(best + moves, 1, 255)
         costs = _costs(model, pixels, candidates)
         gains = cost - costs

@@ -95,6 +95,7 @@ class Bernoulli:
         index += reach
         self._ones = table.take(index)
         self._zeros = np.uint64(1 << PRECISION) - self._ones
+        self._difference = self._ones - self._zeros  # modulo 2^64
 
     def intervals(self, symbols: Symbols) -> tuple[Counts, Counts]:
         one = symbols.astype(bool)
@@ -102,8 +103,8 @@ class Bernoulli:
 
     def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
         zeros = self._zeros[where]
-        one = positions >= zeros
-        return one, zeros * one, np.where(one, self._ones[where], zeros)
+        one = (positions >= zeros).astype(np.uint64)
+        return one.view(np.int64), zeros * one, zeros + self._difference[where] * one
 
 
 @cache
@@ -148,8 +149,10 @@ class CdfDistribution(ABC):
         start = np.zeros(len(wanted))
         end = np.full(len(wanted), 2.0**self.precision)
         bits = self.symbol_bits
+        # Calls dominate the time of short rows, numbers that of long ones
+        digit_bits = 4 if len(wanted) <= 32 else 2
         while bits:
-            step_bits = min(4, bits)
+            step_bits = min(digit_bits, bits)
             bits -= step_bits
             step = 2.0**bits
             candidates = low + step * np.arange(1.0, 2.0**step_bits)[:, None]

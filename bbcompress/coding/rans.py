@@ -79,6 +79,9 @@ class Stack:
 
         The last row of symbols goes first, so that popping gives the symbols in their order.
         """
+        if self.lanes == 1:
+            self._push_one_lane(starts, freqs, precision)
+            return
         shift = np.uint64(precision)
         # heads stay below 2^63, so a limit of 2^63 (freq 2^precision) means that nothing moves
         limits = freqs << np.uint64(63 - precision)
@@ -100,6 +103,8 @@ class Stack:
 
     def pop(self, distribution: Distribution) -> Symbols:
         """Pop `distribution.size` symbols. Raises Underflow when the stack is wide and runs out of words."""
+        if self.lanes == 1:
+            return self._pop_one_lane(distribution)
         lanes, size = self.lanes, distribution.size
         shift = np.uint64(distribution.precision)
         mask = np.uint64((1 << distribution.precision) - 1)
@@ -117,6 +122,35 @@ class Stack:
             wanted = np.count_nonzero(low)
             if wanted and not (self._narrow and self._words < wanted):
                 heads[low] = (heads[low] << _WORD_BITS) | self._take(wanted)[::-1]
+        return symbols
+
+    def _push_one_lane(self, starts: Counts, freqs: Counts, precision: int) -> None:
+        """`push` in Python integers, ten times faster than numpy on arrays of one."""
+        head = int(self.heads[0])
+        words = []
+        for start, freq in zip(starts[::-1].tolist(), freqs[::-1].tolist(), strict=True):
+            if head >= freq << (63 - precision):
+                words.append(head & 0xFFFFFFFF)
+                head >>= 32
+            quotient, rest = divmod(head, freq)
+            head = (quotient << precision) + rest + start
+        self._extend(np.array(words, np.uint32))
+        self.heads[0] = head
+
+    def _pop_one_lane(self, distribution: Distribution) -> Symbols:
+        """`pop` with the head as a Python integer."""
+        precision = distribution.precision
+        mask = (1 << precision) - 1
+        symbols = np.empty(distribution.size, np.int64)
+        head = int(self.heads[0])
+        for place in range(distribution.size):
+            position = head & mask
+            symbol, start, freq = distribution.locate(slice(place, place + 1), np.array([position], np.uint64))
+            symbols[place] = symbol[0]
+            head = int(freq[0]) * (head >> precision) + position - int(start[0])
+            if head < LOWER_BOUND and (self._words or not self._narrow):
+                head = head << 32 | int(self._take(1)[0])
+        self.heads[0] = head
         return symbols
 
     def widen(self, lanes: int) -> None:

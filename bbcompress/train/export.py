@@ -1,6 +1,7 @@
 """From a trained float VAE to the exact model: integer weights, and ranges calibrated on training images."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,33 @@ from torch import Tensor, nn
 
 from bbcompress.codec.model import LOG_SCALE_RANGE, ModelInfo
 from bbcompress.codec.model_file import DenseSpec, save
-from bbcompress.exact.network import Range, to_grid
+from bbcompress.exact.network import EXACT_LIMIT, FLOAT32_LIMIT, Range, to_grid
 from bbcompress.train.vae import VAE
 
-WEIGHT_BITS = 13
-ACTIVATION_BITS = 9
-LOGIT_BITS = 8
-LATENT_RANGE = Range(10, 8 << 10)
+
+@dataclass(frozen=True)
+class Precision:
+    """Fractional bits of a model's numbers."""
+
+    weights: int
+    """Most bits of a weight; fewer in a layer whose sums would reach `largest_sum`."""
+    activations: int
+    outputs: int
+    latents: int
+    largest_sum: float
+
+
+PRECISIONS = {
+    # Logits take rounding well, so that all sums can fit float32, at half the time
+    2: Precision(weights=13, activations=5, outputs=8, latents=8, largest_sum=FLOAT32_LIMIT),
+    # The mean of a logistic must be right to a fraction of a grey level, 2^-8
+    256: Precision(weights=13, activations=9, outputs=12, latents=10, largest_sum=EXACT_LIMIT),
+}
+"""By the number of pixel levels."""
+POSTERIOR_BITS = 10
+LATENT_REACH = 8
 CALIBRATION_IMAGES = 5000
-HEADROOM = 2.0
+HEADROOM = 1.25
 """Activations may exceed the largest seen in calibration by this factor before they are clamped."""
 LATENT_BITS = 10
 LEARNING_RATE = 5e-3
@@ -28,14 +47,15 @@ def export(model: VAE, pixels: Tensor, name: str, path: Path) -> None:
     """Write the exact form of `model`, calibrated on training pixels (N, P). Raises InexactNetwork if it has none."""
     pixels = pixels[:CALIBRATION_IMAGES]
     config = model.config
+    precision = PRECISIONS[config.levels]
     pixel_range = Range(0, 1) if config.levels == 2 else Range(8, 255)
-    output_bits = LOGIT_BITS if config.levels == 2 else ACTIVATION_BITS + 3
+    latent_range = Range(precision.latents, LATENT_REACH << precision.latents)
     with torch.no_grad():
         posterior = model.posterior(pixels)
         latents = posterior.sample(torch.Generator().manual_seed(0))
         inputs = pixels.float() * 2.0**-pixel_range.fraction_bits
-        encoder = _layers(model.encoder, inputs, pixel_range, ACTIVATION_BITS + 3)
-        decoder = _layers(model.decoder, latents, LATENT_RANGE, output_bits)
+        encoder = _layers(model.encoder, inputs, pixel_range, POSTERIOR_BITS, precision)
+        decoder = _layers(model.decoder, latents, latent_range, precision.outputs, precision)
         # the best grid for a uniform error is sqrt(12) posterior standard deviations wide
         spread = posterior.log_scale.exp().square().mean(0).sqrt() * math.sqrt(12)
     info = ModelInfo(
@@ -53,7 +73,9 @@ def export(model: VAE, pixels: Tensor, name: str, path: Path) -> None:
     save(path, info, encoder, decoder)
 
 
-def _layers(network: nn.Sequential, inputs: Tensor, input_range: Range, output_bits: int) -> list[DenseSpec]:
+def _layers(
+    network: nn.Sequential, inputs: Tensor, input_range: Range, output_bits: int, precision: Precision
+) -> list[DenseSpec]:
     specs = []
     for number, layer in enumerate(network):
         if not isinstance(layer, nn.Linear):
@@ -62,11 +84,22 @@ def _layers(network: nn.Sequential, inputs: Tensor, input_range: Range, output_b
         inputs = layer(inputs)
         if relu:
             inputs = inputs.relu()
-        bits = ACTIVATION_BITS if relu else output_bits
-        limit = 2 ** math.ceil(math.log2(float(inputs.abs().max()) * HEADROOM * 2**bits))
+        bits = precision.activations if relu else output_bits
+        limit = math.ceil(float(inputs.abs().max()) * HEADROOM * 2**bits)
         output = Range(bits, max(limit, int(-LOG_SCALE_RANGE[0]) << bits))
-        weight = to_grid(layer.weight.T.double().numpy(), WEIGHT_BITS, 2.0**30).astype(np.int32)
-        bias = to_grid(layer.bias.double().numpy(), WEIGHT_BITS + input_range.fraction_bits, 2.0**30).astype(np.int32)
-        specs.append(DenseSpec(weight, bias, WEIGHT_BITS, input_range, output, relu))
+        weight, bias = layer.weight.T.double().numpy(), layer.bias.double().numpy()
+        largest = (np.abs(weight).sum(0) * input_range.limit + np.abs(bias) * 2**input_range.fraction_bits).max()
+        # 0.02 bits of slack for the rounding of weights
+        weight_bits = min(precision.weights, math.floor(math.log2(precision.largest_sum / largest) - 0.02))
+        specs.append(
+            DenseSpec(
+                to_grid(weight, weight_bits, 2.0**30).astype(np.int32),
+                to_grid(bias, weight_bits + input_range.fraction_bits, 2.0**30).astype(np.int32),
+                weight_bits,
+                input_range,
+                output,
+                relu,
+            )
+        )
         input_range = output
     return specs
