@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bbcompress.archive import blocks
 from bbcompress.archive.errors import ArchiveError
@@ -15,7 +16,7 @@ from bbcompress.archive.payload import BitsBack, Payload, Stored, pictures_diges
 from bbcompress.archive.segment import Segment, pack_segment
 from bbcompress.archive.single import pack_single
 from bbcompress.codec import chain
-from bbcompress.codec.model import Model, Pixels
+from bbcompress.codec.model import Model, ModelInfo, Pixels
 from bbcompress.codec.registry import Registry
 from bbcompress.images import stored
 from bbcompress.images.picture import Picture
@@ -25,7 +26,7 @@ MAX_SEGMENT_SUBPIXELS = 1 << 23
 MAX_CHAIN_WIDTH = 128
 """Wider chains are faster, and cost about 5 bits a lane once."""
 IMAGES_PER_LANE = 8
-SAMPLE_IMAGES = 8
+SAMPLE_IMAGES = 4
 """Images of a group by which models are compared with each other and with storing."""
 
 
@@ -136,22 +137,16 @@ class _Writer:
 
     def _code(self, group: list[tuple[int, Picture]], candidates: tuple[Candidate, ...]) -> None:
         numbers, pictures = [number for number, _ in group], [picture for _, picture in group]
-        candidate = _choose(pictures, candidates, self._registry, self._options)
-        if candidate is None:
-            for number, picture in group:
-                self._store(number, picture)
-            return
-        model, form = self._registry.load(candidate.model), candidate.form
-        pixels = np.stack([to_pixels(picture, form) for picture in pictures])
-        encoded = _encode(model, pixels, self._options)
-        # An image unlike the model's can cost far more than its raw pixels
-        unfit = encoded.net_bits > model.info.subpixels * (8 if form == PixelForm.GREY else 1)
+        path, form = _choose(pictures, candidates, self._registry)
+        model = self._registry.load(path)
+        encoded = _encode(model, np.stack([to_pixels(picture, form) for picture in pictures]), self._options)
+        unfit = _unfit(encoded, pictures, model.info)
         if unfit.any():
             for place in np.flatnonzero(unfit):
                 self._store(*group[place])
             fitting = [pair for pair, bad in zip(group, unfit, strict=True) if not bad]
             if fitting:
-                self._code(fitting, (candidate,))
+                self._code(fitting, (Candidate(path, form),))
             return
         payload = BitsBack(model.identity, form, encoded.plan, encoded.data)
         self._write(model.info.name, numbers, pictures, payload, float(encoded.net_bits.sum()))
@@ -178,7 +173,7 @@ def _candidates(picture: Picture, registry: Registry, options: Options) -> tuple
 
 
 def _encode(model: Model, pixels: Pixels, options: Options) -> chain.EncodedChain:
-    width = 1 << max(0, (len(pixels) // IMAGES_PER_LANE).bit_length() - 1)
+    width = 1 << (len(pixels) // IMAGES_PER_LANE).bit_length()
     return chain.encode(model, pixels, options.refine_steps, min(width, MAX_CHAIN_WIDTH))
 
 
@@ -194,20 +189,29 @@ def _best_single(picture: Picture, registry: Registry, options: Options) -> tupl
     return best
 
 
-def _choose(
-    pictures: list[Picture], candidates: tuple[Candidate, ...], registry: Registry, options: Options
-) -> Candidate | None:
-    """The candidate with the shortest code of a few pictures, or None where storing is shorter."""
-    step = max(1, len(pictures) // SAMPLE_IMAGES)
-    sample = pictures[::step][:SAMPLE_IMAGES]
-    best: Candidate | None = None
-    least = 8.0 * sum(len(stored.encode(picture)) for picture in sample)
-    for candidate in candidates:
-        pixels = np.stack([to_pixels(picture, candidate.form) for picture in sample])
-        bits = float(chain.encode(registry.load(candidate.model), pixels, 0, 1).net_bits.sum())
-        if bits < least:
-            best, least = candidate, bits
-    return best
+def _choose(pictures: list[Picture], candidates: tuple[Candidate, ...], registry: Registry) -> Candidate:
+    """The candidate with the shortest code of a few of the pictures."""
+    if len(candidates) == 1:
+        return candidates[0]
+    sample = _sample(pictures)
+
+    def net_bits(candidate: Candidate) -> float:
+        pixels = np.stack([to_pixels(pictures[place], candidate.form) for place in sample])
+        return float(chain.encode(registry.load(candidate.model), pixels, steps=0, width=1).net_bits.sum())
+
+    return min(candidates, key=net_bits)
+
+
+def _unfit(encoded: chain.EncodedChain, pictures: list[Picture], info: ModelInfo) -> NDArray[np.bool_]:
+    """Which pictures to store instead: those that cost more than their raw pixels, or all if a few tell so."""
+    sample = _sample(pictures)
+    if 8 * sum(len(stored.encode(pictures[place])) for place in sample) < encoded.net_bits[sample].sum():
+        return np.ones(len(pictures), bool)
+    return np.asarray(encoded.net_bits > info.subpixels * (1 if info.levels == 2 else 8))
+
+
+def _sample(pictures: list[Picture]) -> list[int]:
+    return list(range(0, len(pictures), -(-len(pictures) // SAMPLE_IMAGES)))
 
 
 def _check(payload: Payload, pictures: list[Picture], registry: Registry, options: Options) -> None:

@@ -6,7 +6,6 @@ the same width.
 """
 
 import re
-from pathlib import PurePosixPath
 
 from bbcompress.varint import Malformed, Reader, write_varint
 
@@ -52,7 +51,7 @@ def unpack_names(data: bytes, limit: int) -> list[str]:
             if following is None:
                 raise Malformed("a name without a number has counted successors")
             name = following
-            names.append(check_name(name))
+            names.append(name.decode())  # differs from a checked name in digits only
     if reader.remaining:
         raise Malformed("bytes are left after the last name")
     return names
@@ -64,17 +63,9 @@ def check_name(name: bytes) -> str:
         text = name.decode()
     except UnicodeDecodeError as error:
         raise Malformed("a name is not UTF-8") from error
-    parts = PurePosixPath(text).parts
-    wrong = (
-        not parts
-        or text != "/".join(parts)
-        or text.startswith("/")
-        or ".." in parts
-        or len(name) > MAX_NAME_BYTES
-        or any(character in text for character in "\\:")
-        or not text.isprintable()
-    )
-    if wrong:
+    folders_and_name = text.split("/")
+    wrong = any(part in ("", ".", "..") for part in folders_and_name) or "\\" in text or ":" in text
+    if wrong or len(name) > MAX_NAME_BYTES or not text.isprintable():
         raise Malformed(f"{text!r} is not a name for a file in a folder")
     return text
 

@@ -10,7 +10,7 @@ from bbcompress.codec.refine import MAX_STEPS
 from bbcompress.codec.refine import Method as RefineMethod
 from bbcompress.varint import Malformed, Reader, write_varint
 
-MAX_IMAGES = 1 << 24
+MAX_IMAGES = 1 << 22
 DIGEST_BYTES = 32
 IDENTITY_BYTES = 32
 

@@ -19,7 +19,7 @@ STARTS = ((2, 1), (2, 2), (2, 4), (8, 4), (32, 8), (128, 16))
 """Ways to start a chain (first, growth), from the fastest to the one that needs the least on the stack."""
 
 SEARCH_IMAGES = 100
-"""In longer chains a search for the first images' latents takes longer than its few bits are worth."""
+"""In longer chains a full search for the first images' latents takes longer than its few bits are worth."""
 
 
 class DamagedChain(ValueError):
@@ -93,7 +93,7 @@ def _encode(model: Model, pixels: Pixels, plan: Plan, latents: list[Symbols]) ->
     net_microbits = np.zeros(plan.images, np.int64)
     for number in range(plan.first):
         if number == len(latents):
-            rounds = SEARCH_ROUNDS if plan.images <= SEARCH_IMAGES else 0
+            rounds = SEARCH_ROUNDS if plan.images <= SEARCH_IMAGES else 2
             latents.append(search(model, pixels[number], rounds))
         net_microbits[number] = push_first(model, stack, pixels[number], latents[number])
     for batch, lanes in plan.batches():

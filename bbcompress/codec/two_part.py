@@ -39,8 +39,6 @@ def search(model: Model, pixels: Pixels, rounds: int = SEARCH_ROUNDS) -> Symbols
     """Grid symbols (latent,) with a short code of pixels (subpixels,): descent from the amortised posterior mean."""
     rounded = np.floor(model.posterior(pixels[None]).mean[0] / model.grid_steps + 0.5)
     best = np.clip(rounded + GridPrior.ZERO, 1, 255).astype(np.int64)
-    if rounds == 0:
-        return best
     moves = np.eye(len(best), dtype=np.int64)
     moves = np.concatenate([moves, -moves])
     cost = _costs(model, pixels, best[None])[0]
