@@ -38,7 +38,7 @@ def _points(model: Model, latent: Symbols) -> Floats:
 def search(model: Model, pixels: Pixels, rounds: int = SEARCH_ROUNDS) -> Symbols:
     """Grid symbols (latent,) with a short code of pixels (subpixels,): descent from the amortised posterior mean."""
     rounded = np.floor(model.posterior(pixels[None]).mean[0] / model.grid_steps + 0.5)
-    best = np.clip(rounded + GridPrior.ZERO, 1, 255).astype(np.int64)
+    best: Symbols = np.clip(rounded + GridPrior.ZERO, 1, 255).astype(np.int64)
     moves = np.eye(len(best), dtype=np.int64)
     moves = np.concatenate([moves, -moves])
     cost = _costs(model, pixels, best[None])[0]
@@ -63,9 +63,8 @@ def _costs(model: Model, pixels: Pixels, latents: Symbols) -> Symbols:
     count = len(latents)
     likelihood = model.likelihood(_points(model, latents))
     _, freqs = likelihood.intervals(np.tile(pixels.astype(np.int64), count))
-    pixel_bits = code_lengths(freqs, likelihood.precision).reshape(count, -1).sum(1)
+    lengths: Symbols = code_lengths(freqs, likelihood.precision).reshape(count, -1).sum(1)
     prior = GridPrior(np.tile(model.grid_steps, count))
     _, freqs = prior.intervals(latents.ravel())
-    latent_bits = code_lengths(freqs, prior.precision).reshape(count, -1).sum(1)
-    total: Symbols = pixel_bits + latent_bits
-    return total
+    lengths += code_lengths(freqs, prior.precision).reshape(count, -1).sum(1)
+    return lengths

@@ -104,7 +104,9 @@ class Bernoulli:
     def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
         zeros = self._zeros[where]
         one = (positions >= zeros).astype(np.uint64)
-        return one.view(np.int64), zeros * one, zeros + self._difference[where] * one
+        freq = self._difference[where] * one
+        freq += zeros
+        return one.view(np.int64), zeros * one, freq
 
 
 @cache

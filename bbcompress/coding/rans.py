@@ -119,7 +119,7 @@ class Stack:
             heads += positions
             heads -= start
             low = heads < _LOWER
-            wanted = np.count_nonzero(low)
+            wanted = int(np.count_nonzero(low))
             if wanted and not (self._narrow and self._words < wanted):
                 heads[low] = (heads[low] << _WORD_BITS) | self._take(wanted)[::-1]
         return symbols
