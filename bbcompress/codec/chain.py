@@ -103,7 +103,7 @@ def _encode(model: Model, pixels: Pixels, plan: Plan, latents: list[Symbols]) ->
         bins = stack.pop(q)
         likelihood = model.likelihood(model.bins.centres[bins].reshape(posterior.mean.shape))
         lengths = [
-            push(stack, likelihood, pixels[batch].ravel().astype(np.int64)),
+            push(stack, likelihood, model.symbols(pixels[batch])),
             push(stack, Uniform(model.info.latent_bits, len(bins)), bins),
             -code_lengths(q.intervals(bins)[1], q.precision),
         ]
@@ -132,7 +132,7 @@ def _decode(model: Model, plan: Plan, data: bytes) -> Pixels:
         size = batch.stop - batch.start
         bins = stack.pop(Uniform(model.info.latent_bits, size * model.info.latent))
         likelihood = model.likelihood(model.bins.centres[bins].reshape(size, -1))
-        pixels[batch] = stack.pop(likelihood).reshape(size, -1)
+        pixels[batch] = model.pixels(stack.pop(likelihood))
         q = model.latent_distribution(_posterior(model, pixels[batch], batch, plan.steps))
         stack.push(*q.intervals(bins), q.precision)
         stack.shrink(batches[number - 1].lanes if number else 1)

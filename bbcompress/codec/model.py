@@ -1,13 +1,13 @@
 """The exact VAE: what the codec asks of a model, computed by integer networks."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.coding.distributions import Bernoulli, BinnedGaussian, EqualMassBins, LogisticMixture
-from bbcompress.coding.rans import Distribution
+from bbcompress.coding.distributions import BernoulliPairs, BinnedGaussian, EqualMassBins, LogisticMixture
+from bbcompress.coding.rans import Distribution, Symbols
 from bbcompress.exact import functions
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.functions import Floats
@@ -97,16 +97,32 @@ class Model:
         return BinnedGaussian(posterior.mean.ravel(), posterior.log_scale.ravel(), self.bins)
 
     def likelihood(self, latent: Floats) -> Distribution:
-        """p(x|z) of all subpixels, flattened in C order."""
+        """p(x|z) of the symbols that stand for all subpixels (see `symbols`)."""
         output = self._batched(self._decoder, self._on_grid(latent))
         if self.info.levels == 2:
-            return Bernoulli(output.ravel(), self._decoder.output.fraction_bits)
+            return BernoulliPairs(_to_pairs(output).ravel(), self._decoder.output.fraction_bits)
         means, log_scales, weights = self._mixture(output)
         return LogisticMixture(
             means.reshape(len(means), -1),
             functions.exp(-log_scales).reshape(len(means), -1),
             weights.reshape(len(means), -1),
         )
+
+    def symbols(self, pixels: Pixels) -> Symbols:
+        """What is coded for pixels (N, subpixels), flattened: their values, or with two levels pairs of them."""
+        values = pixels.astype(np.int64)
+        if self.info.levels == 2:
+            values = _to_pairs(values)
+            values = 2 * values[:, 0::2] + values[:, 1::2]
+        return values.ravel()
+
+    def pixels(self, symbols: Symbols) -> Pixels:
+        """The inverse of `symbols`."""
+        if self.info.levels != 2:
+            return symbols.astype(np.uint8).reshape(-1, self.info.subpixels)
+        pairs = np.stack([symbols >> 1, symbols & 1], axis=1).astype(np.uint8)
+        width = self.info.subpixels + self.info.subpixels % 2
+        return np.ascontiguousarray(pairs.reshape(-1, width)[:, : self.info.subpixels])
 
     def grad_z(self, pixels: Pixels, latent: Floats) -> Floats:
         """Gradient of log p(x|z) in nats with respect to z, (N, latent), on the gradient grid."""
@@ -172,3 +188,8 @@ class Model:
             share /= total
             parts = [share * d_mean * 256.0, share * d_log_scale, share - weights]
         return np.stack(parts).transpose(2, 0, 1, 3).reshape(output.shape)
+
+
+def _to_pairs(rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows of even length: a zero is appended where it is odd, as a bit that costs one bit for want of a partner."""
+    return np.pad(rows, ((0, 0), (0, 1))) if rows.shape[1] % 2 else rows

@@ -20,14 +20,15 @@ def push_first(model: Model, stack: Stack, pixels: Pixels, latent: Symbols) -> i
     """Push pixels (subpixels,) with the latent that `search` found; returns their length in 1 / MICROBITS bits."""
     prior = GridPrior(model.grid_steps)
     likelihood = model.likelihood(_points(model, latent[None]))
-    lengths = push(stack, likelihood, pixels.astype(np.int64)), push(stack, prior, latent)
+    lengths = push(stack, likelihood, model.symbols(pixels[None])), push(stack, prior, latent)
     return int(sum(length.sum() for length in lengths))
 
 
 def pop_first(model: Model, stack: Stack) -> Pixels:
     """The inverse of `push_first`."""
     latent = stack.pop(GridPrior(model.grid_steps))
-    return stack.pop(model.likelihood(_points(model, latent[None]))).astype(np.uint8)
+    pixels: Pixels = model.pixels(stack.pop(model.likelihood(_points(model, latent[None]))))[0]
+    return pixels
 
 
 def _points(model: Model, latent: Symbols) -> Floats:
@@ -62,7 +63,7 @@ def _costs(model: Model, pixels: Pixels, latents: Symbols) -> Symbols:
     """Code lengths in 1 / MICROBITS bits of one image given each of the latents (n, latent), (n,)."""
     count = len(latents)
     likelihood = model.likelihood(_points(model, latents))
-    _, freqs = likelihood.intervals(np.tile(pixels.astype(np.int64), count))
+    _, freqs = likelihood.intervals(np.tile(model.symbols(pixels[None]), count))
     lengths: Symbols = code_lengths(freqs, likelihood.precision).reshape(count, -1).sum(1)
     prior = GridPrior(np.tile(model.grid_steps, count))
     _, freqs = prior.intervals(latents.ravel())

@@ -81,39 +81,51 @@ class Categorical:
         return symbols, *self.intervals(symbols)
 
 
-class Bernoulli:
-    """Bits with P(1) = sigmoid(logit); logits (size,) are integers with `fraction_bits` fractional bits."""
+class BernoulliPairs:
+    """Bits with P(1) = sigmoid(logit), coded two at a time: symbol 2a + b for the bits a, b of a pair.
 
-    precision = PRECISION
+    Logits (2 * size,) are integers with `fraction_bits` fractional bits. A bit's frequencies are of 2^15, a pair's
+    the products of its bits', of 2^30: half the symbols, and so half the time, at 2^-15 bits or less for each bit.
+    """
+
+    BIT_PRECISION = 15
+    precision = 2 * BIT_PRECISION
     LOGIT_REACH = 16
 
     def __init__(self, logits: Floats, fraction_bits: int):
-        self.size = len(logits)
-        table = _bernoulli_freqs(fraction_bits)
+        self.size = len(logits) // 2
         reach = self.LOGIT_REACH << fraction_bits
         index = np.clip(logits, -reach, reach).astype(np.intp)
         index += reach
-        self._ones = table.take(index)
-        self._zeros = np.uint64(1 << PRECISION) - self._ones
-        self._difference = self._ones - self._zeros  # modulo 2^64
+        zeros = _zero_freqs(fraction_bits).take(index).reshape(-1, 2)
+        first_zero, second_zero = zeros[:, 0], zeros[:, 1]
+        whole = np.uint64(1 << self.BIT_PRECISION)
+        starts = np.zeros((5, self.size), np.uint64)
+        np.multiply(first_zero, second_zero, out=starts[1])
+        np.multiply(first_zero, whole, out=starts[2])
+        np.multiply(whole - first_zero, second_zero, out=starts[3])
+        starts[3] += starts[2]
+        starts[4] = whole * whole
+        self._starts = starts
+        self._places = np.arange(self.size)
 
     def intervals(self, symbols: Symbols) -> tuple[Counts, Counts]:
-        one = symbols.astype(bool)
-        return np.where(one, self._zeros, np.uint64(0)), np.where(one, self._ones, self._zeros)
+        return self._at(symbols * self.size + self._places)
 
     def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
-        zeros = self._zeros[where]
-        one = (positions >= zeros).astype(np.uint64)
-        freq = self._difference[where] * one
-        freq += zeros
-        return one.view(np.int64), zeros * one, freq
+        symbols = np.add.reduce(self._starts[1:4, where] <= positions, 0, np.int64)
+        return symbols, *self._at(symbols * self.size + self._places[where])
+
+    def _at(self, index: Symbols) -> tuple[Counts, Counts]:
+        starts = self._starts.take(index)
+        return starts, self._starts.take(index + self.size) - starts
 
 
 @cache
-def _bernoulli_freqs(fraction_bits: int) -> Counts:
-    reach = Bernoulli.LOGIT_REACH << fraction_bits
-    ones = functions.sigmoid(np.arange(-reach, reach + 1) / 2.0**fraction_bits)
-    return (1.0 + np.floor(ones * (2.0**PRECISION - 2.0))).astype(np.uint64)
+def _zero_freqs(fraction_bits: int) -> Counts:
+    reach = BernoulliPairs.LOGIT_REACH << fraction_bits
+    zeros = functions.sigmoid(np.arange(reach, -reach - 1, -1) / 2.0**fraction_bits)
+    return (1.0 + np.floor(zeros * (2.0**BernoulliPairs.BIT_PRECISION - 2.0) + 0.5)).astype(np.uint64)
 
 
 class CdfDistribution(ABC):

@@ -38,7 +38,7 @@ LATENT_REACH = 8
 CALIBRATION_IMAGES = 5000
 HEADROOM = 1.25
 """Activations may exceed the largest seen in calibration by this factor before they are clamped."""
-LATENT_BITS = 10
+LATENT_BITS = 8
 LEARNING_RATE = 5e-3
 """Adam's step size in refinement (paper, section 5, binary and grey MNIST)."""
 
