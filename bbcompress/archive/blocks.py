@@ -82,12 +82,12 @@ def read_block(data: bytes, offset: int) -> Block:
         length = reader.varint((1 << 35) - 1)
     except Malformed as error:
         raise DamagedArchive(f"damaged: no block at byte {offset}") from error
-    if length > MAX_BLOCK_BYTES:
-        raise ArchiveLimit(f"a block of {length} bytes is larger than the limit of {MAX_BLOCK_BYTES}")
     start = offset + len(bytes([type]) + write_varint(length))
     end = start + length + CRC_BYTES
     if end > len(data):
         raise DamagedArchive(f"damaged or cut short: the block at byte {offset} runs past the end")
+    if length > MAX_BLOCK_BYTES:
+        raise ArchiveLimit(f"a block of {length} bytes is larger than the limit of {MAX_BLOCK_BYTES}")
     sound = crc(data[offset : end - CRC_BYTES]) == data[end - CRC_BYTES : end]
     return Block(offset, end - offset, type, data[start : start + length] if sound else None)
 

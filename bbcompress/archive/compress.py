@@ -157,7 +157,7 @@ class _Writer:
 
     def _write(self, name: str, numbers: list[int], pictures: list[Picture], payload: Payload, net_bits: float) -> None:
         _check(payload, pictures, self._registry, self._options)
-        segment = Segment(numbers, payload, pictures_digest(pictures))
+        segment = Segment(np.array(numbers), payload, pictures_digest(pictures))
         block = blocks.pack_block(blocks.BlockType.SEGMENT, pack_segment(segment))
         self._out += block
         self._index.append((len(block), len(numbers)))

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from bbcompress.archive import blocks
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
 from bbcompress.archive.names import unpack_names
 from bbcompress.archive.payload import Payload, decode_checked
-from bbcompress.archive.segment import MAX_IMAGES, Segment, unpack_segment
+from bbcompress.archive.segment import MAX_IMAGES, Numbers, Segment, unpack_segment
 from bbcompress.archive.single import unpack_single
 from bbcompress.codec.registry import Registry
 from bbcompress.images.picture import Picture
@@ -28,7 +30,7 @@ class Decoded(NamedTuple):
 class Part(NamedTuple):
     """A segment of a file: what can be said of it without decoding."""
 
-    numbers: list[int]
+    numbers: Numbers
     payload: Payload
     digest: bytes
     size: int
@@ -51,7 +53,7 @@ class Archive:
         self._recover = recover
         if self.form == blocks.Form.SINGLE:
             payload, digest = unpack_single(data)
-            self.parts.append(Part([0], payload, digest, len(data)))
+            self.parts.append(Part(np.array([0]), payload, digest, len(data)))
         else:
             self._read_archive(data)
 
@@ -69,10 +71,10 @@ class Archive:
                     raise
                 self.damage.append(f"{self._describe(part.numbers)}: {error}")
                 continue
-            for number, picture in zip(part.numbers, pictures, strict=True):
+            for number, picture in zip(part.numbers.tolist(), pictures, strict=True):
                 yield Decoded(number, self.names[number] if self.names else None, picture)
 
-    def _describe(self, numbers: list[int]) -> str:
+    def _describe(self, numbers: Numbers) -> str:
         if len(numbers) == 1:
             return f"picture {numbers[0] + 1} is lost"
         return f"{len(numbers)} pictures, numbers {numbers[0] + 1} to {numbers[-1] + 1}, are lost"
@@ -80,6 +82,7 @@ class Archive:
     def _read_archive(self, data: bytes) -> None:
         found = self._by_index(data)
         names_body: bytes | None = None
+        images = 0
         for block in found:
             if block.type == blocks.BlockType.NAMES:
                 names_body = block.body
@@ -92,15 +95,19 @@ class Archive:
                     self._note(error)
                 else:
                     self.parts.append(_part(segment, block))
-        numbers = sorted(number for part in self.parts for number in part.numbers)
-        if len(set(numbers)) != len(numbers):
+                    images += len(segment.numbers)
+                    if images > MAX_IMAGES:
+                        raise ArchiveLimit(f"more than {MAX_IMAGES} pictures")
+        numbers = np.sort(np.concatenate([part.numbers for part in self.parts])) if self.parts else np.arange(0)
+        if (numbers[1:] == numbers[:-1]).any():
             raise DamagedArchive("damaged: two segments hold the same picture")
-        if numbers != list(range(len(numbers))):
+        if images and numbers[-1] != images - 1:
             self._note(DamagedArchive("damaged: segments are missing"))
         if names_body is not None:
             try:
-                names = unpack_names(names_body, MAX_IMAGES)
-                if len(set(names)) != len(names) or (numbers and len(names) <= numbers[-1]):
+                # what is lost has names too
+                names = unpack_names(names_body, MAX_IMAGES if self.damage else images)
+                if len(set(names)) != len(names) or len(names) <= numbers.max(initial=-1):
                     raise Malformed("two pictures have one name, or one has none")
                 self.names = names
             except Malformed as error:
@@ -154,7 +161,7 @@ class Archive:
 
 
 def _part(segment: Segment, block: blocks.Block) -> Part:
-    return Part(list(segment.numbers), segment.payload, segment.digest, block.size)
+    return Part(segment.numbers, segment.payload, segment.digest, block.size)
 
 
 def _walk(data: bytes) -> list[blocks.Block]:

@@ -1,7 +1,9 @@
 """A segment: pictures coded together, independent of all other segments. See docs/FORMAT.md."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bbcompress.archive.errors import DamagedArchive, UnsupportedArchive
 from bbcompress.archive.payload import BitsBack, Method, Payload, Stored, known_form, known_method
@@ -11,6 +13,7 @@ from bbcompress.codec.refine import Method as RefineMethod
 from bbcompress.varint import Malformed, Reader, write_varint
 
 MAX_IMAGES = 1 << 22
+Numbers = NDArray[np.int64]
 DIGEST_BYTES = 32
 IDENTITY_BYTES = 32
 
@@ -19,7 +22,7 @@ IDENTITY_BYTES = 32
 class Segment:
     """Pictures number `numbers` of the archive, in `payload`'s order, and the SHA-256 of them."""
 
-    numbers: Sequence[int]
+    numbers: Numbers
     payload: Payload
     digest: bytes
 
@@ -64,10 +67,10 @@ def unpack_segment(body: bytes) -> Segment:
     return Segment(numbers, payload, digest)
 
 
-def _pack_numbers(numbers: Sequence[int]) -> bytes:
+def _pack_numbers(numbers: Numbers) -> bytes:
     """Ascending numbers as runs: their count, then for each the gap before it and its length less one."""
     runs: list[list[int]] = []
-    for number in numbers:
+    for number in numbers.tolist():
         if runs and number == runs[-1][1]:
             runs[-1][1] += 1
         else:
@@ -80,15 +83,15 @@ def _pack_numbers(numbers: Sequence[int]) -> bytes:
     return out
 
 
-def _unpack_numbers(reader: Reader) -> list[int]:
-    numbers: list[int] = []
+def _unpack_numbers(reader: Reader) -> Numbers:
+    runs = []
     end = 0
     for _ in range(reader.varint(MAX_IMAGES)):
         start = end + reader.varint(MAX_IMAGES)
         end = start + reader.varint(MAX_IMAGES) + 1
         if end > MAX_IMAGES:
             raise DamagedArchive("damaged: a picture's number is out of range")
-        numbers.extend(range(start, end))
-    if not numbers:
+        runs.append(np.arange(start, end))
+    if not runs:
         raise DamagedArchive("damaged: a segment without pictures")
-    return numbers
+    return np.concatenate(runs)

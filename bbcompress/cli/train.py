@@ -1,11 +1,18 @@
 """`bbc train`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bbcompress.cli.common import ExitCode, errors_as_exit_codes, fail
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+TEST_SAMPLES = 20
+"""Posterior samples an image for the test -ELBO."""
 
 
 @click.command()
@@ -38,6 +45,7 @@ from bbcompress.cli.common import ExitCode, errors_as_exit_codes, fail
 @click.option(
     "--validation", default=5000, show_default=True, type=click.IntRange(1), help="Images held out, from the end."
 )
+@click.option("--test", help="Test images, to report the -ELBO of the float and the exact model on at the end.")
 @click.option("--seed", default=0, show_default=True, type=int)
 @click.option("-T", "--threads", default=1, show_default=True, type=click.IntRange(1))
 def command(
@@ -48,6 +56,7 @@ def command(
     components: int,
     latent: int,
     hidden: int,
+    test: str | None,
     threads: int,
     **options: Any,
 ) -> None:
@@ -60,21 +69,18 @@ def command(
         import torch
     except ImportError:
         fail("training needs torch: pip install 'bbcompress[train]'", ExitCode.ERROR)
-    from bbcompress.datasets import DatasetError, binarize, load
-    from bbcompress.datasets.download import SOURCES, download
+    from bbcompress.codec.elbo import negative_elbo_bits_per_dim
+    from bbcompress.codec.model_file import load as load_model
+    from bbcompress.datasets import DatasetError
     from bbcompress.train.export import export
-    from bbcompress.train.loop import TrainingOptions, train
+    from bbcompress.train.loop import TrainingOptions, evaluate, train
     from bbcompress.train.vae import VAEConfig
 
     with errors_as_exit_codes():
         torch.set_num_threads(threads)
         # Adam's moments decay into denormal numbers, which are ten times slower
         torch.set_flush_denormal(True)
-        images = load(download(data)["train"] if data in SOURCES else data)
-        if images.shape[3] != 1:
-            raise DatasetError(f"{data}: dense models take grey images; these have {images.shape[3]} channels")
-        if likelihood == "bernoulli":
-            images = binarize(images) if images.max() > 1 else images
+        images = _images(data, "train", likelihood)
         training = TrainingOptions(**options)
         if len(images) < training.validation + training.batch:
             raise DatasetError(f"{data}: {len(images)} images are too few for batches and --validation")
@@ -89,7 +95,25 @@ def command(
         pixels = torch.from_numpy(images.reshape(len(images), -1))
         state = train(pixels, config, training, output, _report)
         export(state.best, pixels[: -training.validation], name or output.stem, output)
-    click.echo(f"{output}: epoch {state.best_epoch}, {state.best_bits_per_dim:.4f} validation bits/dim", err=True)
+        click.echo(f"{output}: epoch {state.best_epoch}, {state.best_bits_per_dim:.4f} validation bits/dim", err=True)
+        if test is not None:
+            held = _images(test, "test", likelihood).reshape(-1, config.pixels)
+            exact = negative_elbo_bits_per_dim(load_model(output), held, TEST_SAMPLES)
+            float_model = evaluate(state.best, torch.from_numpy(held), TEST_SAMPLES)
+            click.echo(
+                f"test -ELBO: float {float_model:.5f}, exact {exact:.5f} bits/dim ({TEST_SAMPLES} samples)", err=True
+            )
+
+
+def _images(source: str, part: str, likelihood: str) -> "NDArray[np.uint8]":
+    """Grey images (N, H, W, 1) of a file or folder, or of a downloaded set's `part`; two levels for Bernoulli."""
+    from bbcompress.datasets import DatasetError, binarize, load
+    from bbcompress.datasets.download import SOURCES, download
+
+    images = load(download(source)[part] if source in SOURCES else source)
+    if images.shape[3] != 1:
+        raise DatasetError(f"{source}: dense models take grey images; these have {images.shape[3]} channels")
+    return binarize(images) if likelihood == "bernoulli" and images.max() > 1 else images
 
 
 def _report(row: dict[str, float]) -> None:

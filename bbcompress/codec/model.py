@@ -17,6 +17,8 @@ from bbcompress.exact.selfcheck import require_exact_arithmetic
 Pixels = NDArray[np.uint8]
 LOG_SCALE_RANGE = (-7.0, 3.0)
 """Posterior log scales are clamped to this range."""
+NETWORK_BATCH = 256
+"""Images in one network call; bounds memory, changes no bit."""
 SMALLEST_MASS = 2.0**-24
 
 
@@ -70,7 +72,7 @@ class Model:
         decoder: Network,
         identity: bytes,
         engine: Engine,
-        batch: int = 256,
+        batch: int = NETWORK_BATCH,
     ):
         self.info, self.identity = info, identity
         self._encoder, self._decoder = encoder, decoder

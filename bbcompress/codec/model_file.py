@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from bbcompress.codec.model import Model, ModelInfo
+from bbcompress.codec.model import NETWORK_BATCH, Model, ModelInfo
 from bbcompress.exact.engine import Engine, NumpyEngine
 from bbcompress.exact.network import Dense, InexactNetwork, Network, Range
 
@@ -26,6 +26,8 @@ MAX_FILE_BYTES = 1 << 28
 MAX_SUBPIXELS = 1 << 16
 MAX_LATENT = 1 << 14
 MAX_LAYERS = 64
+MAX_LOGIT_BITS = 16
+"""Fractional bits of Bernoulli logits: their table of probabilities has 2^(5 + bits) entries."""
 Integers = NDArray[np.integer]
 
 
@@ -58,7 +60,7 @@ def identity(info: ModelInfo, encoder: Sequence[DenseSpec], decoder: Sequence[De
 
 def save(path: Path, info: ModelInfo, encoder: Sequence[DenseSpec], decoder: Sequence[DenseSpec]) -> None:
     """Write a model file. Raises InexactNetwork where a sum could reach 2^53."""
-    _build(info, encoder, decoder, None)
+    _build(info, encoder, decoder, None, NETWORK_BATCH)
     # safetensors writes the memory of an array as it lies, whatever its strides
     tensors = {name: np.ascontiguousarray(_smallest(tensor)) for name, tensor in _tensors(encoder, decoder).items()}
     metadata = {
@@ -88,7 +90,7 @@ def read_header(path: Path) -> Header:
         return Header(_info(description["info"]), bytes.fromhex(metadata["identity"]), description)
 
 
-def load(path: Path, engine: Engine | None = None) -> Model:
+def load(path: Path, engine: Engine | None = None, batch: int = NETWORK_BATCH) -> Model:
     """Read a model file. Raises BadModel, InexactNetwork or OSError."""
     header = read_header(path)
     with _blaming(path):
@@ -96,7 +98,7 @@ def load(path: Path, engine: Engine | None = None) -> Model:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         encoder = _specs("encoder", header.description["encoder"], tensors)
         decoder = _specs("decoder", header.description["decoder"], tensors)
-        model = _build(header.info, encoder, decoder, engine)
+        model = _build(header.info, encoder, decoder, engine, batch)
         if model.identity != header.identity:
             raise BadModel(f"{path}: damaged: its weights are not those of the model it names")
     return model
@@ -109,23 +111,30 @@ def _blaming(path: Path) -> Iterator[None]:
         yield
     except (BadModel, InexactNetwork) as error:
         raise type(error)(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise BadModel(f"{path}: not a model file ({error})") from error
 
 
-def _build(info: ModelInfo, encoder: Sequence[DenseSpec], decoder: Sequence[DenseSpec], engine: Engine | None) -> Model:
+def _build(
+    info: ModelInfo, encoder: Sequence[DenseSpec], decoder: Sequence[DenseSpec], engine: Engine | None, batch: int
+) -> Model:
     outputs = 1 if info.levels == 2 else (2 if info.components == 1 else 3 * info.components)
     widths = (encoder[0].weight.shape[0], encoder[-1].weight.shape[1])
     if widths != (info.subpixels, 2 * info.latent):
         raise BadModel("the encoder does not fit the image and the latent")
     if (decoder[0].weight.shape[0], decoder[-1].weight.shape[1]) != (info.latent, outputs * info.subpixels):
         raise BadModel("the decoder does not fit the latent and the image")
+    if encoder[0].input.limit < info.levels - 1:
+        raise BadModel("the encoder's input range does not hold the pixels")
+    if info.levels == 2 and decoder[-1].output.fraction_bits > MAX_LOGIT_BITS:
+        raise BadModel("the decoder's output has more fractional bits than logits may")
     return Model(
         info,
         Network([spec.build() for spec in encoder]),
         Network([spec.build() for spec in decoder]),
         identity(info, encoder, decoder),
         engine or NumpyEngine(),
+        batch,
     )
 
 
@@ -157,7 +166,7 @@ def _tensors(encoder: Sequence[DenseSpec], decoder: Sequence[DenseSpec]) -> dict
 
 def _smallest(tensor: Integers) -> Integers:
     for dtype in (np.int8, np.int16, np.int32):
-        if np.abs(tensor).max(initial=0) <= np.iinfo(dtype).max:
+        if max(tensor.max(initial=0), -int(tensor.min(initial=0))) <= np.iinfo(dtype).max:
             return tensor.astype(dtype)
     raise BadModel("a weight needs more than 32 bits")
 

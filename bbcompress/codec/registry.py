@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bbcompress.codec.model import Model
+from bbcompress.codec.model import NETWORK_BATCH, Model
 from bbcompress.codec.model_file import Header, load, read_header
 from bbcompress.exact.engine import Engine
 
@@ -26,9 +26,9 @@ def shipped_models() -> Path:
 class Registry:
     """Models by name and identity, each loaded when first needed, on one engine."""
 
-    def __init__(self, engine: Engine | None = None, files: Sequence[Path] = ()):
-        """`files` are models besides the installed ones, and come before them."""
-        self._engine = engine
+    def __init__(self, engine: Engine | None = None, files: Sequence[Path] = (), batch: int = NETWORK_BATCH):
+        """`files` are models besides the installed ones, and come before them; `batch` is as for `Model`."""
+        self._engine, self._batch = engine, batch
         self._files = list(files)
         folders = [Path(folder) for folder in os.environ.get(MODEL_PATH_VARIABLE, "").split(os.pathsep) if folder]
         for folder in [*folders, shipped_models()]:
@@ -46,7 +46,7 @@ class Registry:
     def load(self, path: Path) -> Model:
         """The model of one of the files."""
         if path not in self._loaded:
-            self._loaded[path] = load(path, self._engine)
+            self._loaded[path] = load(path, self._engine, self._batch)
         return self._loaded[path]
 
     def path_named(self, name: str) -> Path:

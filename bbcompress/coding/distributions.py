@@ -22,7 +22,7 @@ MICROBITS = 1 << 20
 
 
 def code_lengths(freqs: Counts, precision: int) -> NDArray[np.int64]:
-    """-log2(freq / 2^precision) of each interval in units of 1 / MICROBITS, right to 2^-15 bits."""
+    """-log2(freq / 2^precision) of each interval in units of 1 / MICROBITS, right to 2^-14 bits."""
     patterns = freqs.astype(np.float64).view(np.int64)
     exponents = (patterns >> 52) - 1023
     lengths = (precision - exponents) * MICROBITS
@@ -183,7 +183,7 @@ class EqualMassBins(NamedTuple):
 
     bits: int
     edges: Floats
-    """(2^bits + 1,), the outermost beyond every table's reach."""
+    """(2^bits + 1,), the outermost infinite, beyond the reach of any mean and scale."""
     centres: Floats
     """(2^bits,): the median of each bin."""
 
@@ -193,7 +193,7 @@ class EqualMassBins(NamedTuple):
         count = 1 << bits
         edges = functions.normal_inverse_cdf(np.arange(1, count) / count)
         centres = functions.normal_inverse_cdf((np.arange(count) + 0.5) / count)
-        return EqualMassBins(bits, np.concatenate([[-1e9], edges, [1e9]]), centres)
+        return EqualMassBins(bits, np.concatenate([[-np.inf], edges, [np.inf]]), centres)
 
 
 class BinnedGaussian(CdfDistribution):

@@ -1,0 +1,107 @@
+"""The same archive bytes, and the same pixels back, over threads, batches, engines, processors and numpy versions.
+
+    python benchmarks/portability.py [--data t10k-images-idx3-ubyte.gz] [--images 200] [--python OTHER_PYTHON ...]
+
+Each setting runs in a process of its own, which compresses digits with K = 0, 1, 10, decodes them and the reference
+archive, and prints hashes. `--python` names further interpreters with bbcompress installed, for instance one with
+numpy 1.26, or one run by an emulator of another architecture ("qemu-aarch64 /path/python").
+"""
+
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from common import MODELS, arguments, digits, pictures, write_results
+
+STEPS = (0, 1, 10)
+
+
+def hashes(digits_file: str, engine: str, batch: int, reference: str | None) -> dict[str, str]:
+    """SHA-256 of the archives of each model and K, by name; decodes them, and the reference's, and compares."""
+    from bbcompress.archive.compress import Options, compress_archive
+    from bbcompress.archive.read import Archive
+    from bbcompress.codec.registry import Registry
+    from bbcompress.exact.engine import engine_named
+
+    images = np.load(digits_file)
+    registry = Registry(engine_named(engine), batch=batch)
+    result = {}
+    for kind in MODELS:
+        named = pictures(images, kind)
+        for steps in STEPS:
+            name = f"{kind}-K{steps}"
+            data, _ = compress_archive(named, registry, Options(refine_steps=steps, check=False))
+            result[name] = hashlib.sha256(data).hexdigest()
+            archives = [data]
+            if reference:
+                archives.append(Path(reference, name).read_bytes())
+            for archive in archives:
+                for (_, picture), item in zip(named, Archive(archive).decode(registry), strict=True):
+                    assert item.picture.same_as(picture)
+            if reference is None:
+                Path(digits_file).with_name(name).write_bytes(data)
+    return result
+
+
+def settings(pythons: list[str]) -> list[tuple[str, list[str], dict[str, str], str, int]]:
+    """(label, interpreter, environment, engine, batch) of every run; the first is the reference."""
+    own = [sys.executable]
+    one = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    two = {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    runs = [("1 thread, batch 256, numpy engine", own, one, "numpy", 256), ("2 threads", own, two, "numpy", 256)]
+    runs += [(f"batch {batch}", own, one, "numpy", batch) for batch in (1, 7, 64)]
+    for core in ("Nehalem", "Haswell", "SkylakeX"):
+        runs.append((f"OPENBLAS_CORETYPE={core}", own, one | {"OPENBLAS_CORETYPE": core}, "numpy", 256))
+    no_avx512 = {"NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"}
+    runs.append(("numpy without AVX-512", own, one | no_avx512, "numpy", 256))
+    if subprocess.run([*own, "-c", "import torch"], capture_output=True).returncode == 0:
+        runs += [("torch engine", own, one, "torch", 256), ("torch engine, 2 threads", own, two, "torch", 64)]
+    runs += [(f"{python}", shlex.split(python), one, "numpy", 256) for python in pythons]
+    return runs
+
+
+def main() -> None:
+    parser = arguments(__doc__.splitlines()[0])
+    parser.set_defaults(images=200)
+    parser.add_argument("--python", action="append", default=[], help="a further interpreter's command")
+    parser.add_argument("--worker", nargs=4, metavar=("DIGITS", "ENGINE", "BATCH", "REFERENCE"))
+    options = parser.parse_args()
+    if options.worker:
+        digits_file, engine, batch, reference = options.worker
+        print(json.dumps({"numpy": np.__version__, **hashes(digits_file, engine, int(batch), reference or None)}))
+        return
+    rows: list[dict[str, object]] = []
+    expected: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        digits_file = str(Path(folder, "digits.npy"))
+        np.save(digits_file, digits(options.data, options.images))
+        for label, python, environment, engine, batch in settings(options.python):
+            reference = folder if rows else ""
+            command = [*python, __file__, "--worker", digits_file, engine, str(batch), reference]
+            done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
+            if done.returncode:
+                rows.append({"setting": label, "numpy": "", "archives": "failed: " + done.stderr.splitlines()[-1]})
+                continue
+            found = json.loads(done.stdout.splitlines()[-1])
+            numpy_version = found.pop("numpy")
+            expected = expected or found
+            rows.append(
+                {
+                    "setting": label,
+                    "numpy": numpy_version,
+                    "archives": "identical, decoded alike" if found == expected else "DIFFERENT",
+                }
+            )
+    write_results("portability", options.output, rows, f"binary and grey digits, K = {STEPS}, {options.images} images")
+    if any(row["archives"] != "identical, decoded alike" for row in rows):
+        sys.exit("not portable")
+
+
+if __name__ == "__main__":
+    main()

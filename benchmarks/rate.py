@@ -1,0 +1,52 @@
+"""Bits per dimension of the MNIST test images in one archive: -ELBO, net and total, by model and refinement steps.
+
+    python benchmarks/rate.py [--data t10k-images-idx3-ubyte.gz] [--refine-steps 0,10] [--singles 100]
+
+-ELBO is the exact model's, estimated with many posterior samples an image; it is defined for K = 0. `net` is what the
+symbols cost, latents popped subtracted (what the paper reports); `total` is the whole file: names, hashes, index and
+the stack's own overhead included. Single images are files of the small form.
+"""
+
+import numpy as np
+from common import MODELS, arguments, compressed, decoded, digits, pictures, write_results
+
+from bbcompress.archive.compress import Options, compress_single
+from bbcompress.codec.elbo import negative_elbo_bits_per_dim
+from bbcompress.codec.registry import Registry
+
+
+def main() -> None:
+    parser = arguments(__doc__.splitlines()[0])
+    parser.add_argument("--refine-steps", default="0,10")
+    parser.add_argument("--samples", type=int, default=10, help="posterior samples an image for -ELBO")
+    parser.add_argument("--singles", type=int, default=100, help="images compressed one by one")
+    options = parser.parse_args()
+    images = digits(options.data, options.images)
+    registry = Registry()
+    rows: list[dict[str, object]] = []
+    for kind, name in MODELS.items():
+        named = pictures(images, kind)
+        model = registry.load(registry.path_named(name))
+        pixels = np.stack([picture.pixels.ravel() for _, picture in named])
+        elbo = negative_elbo_bits_per_dim(model, pixels, options.samples)
+        sizes = [len(compress_single(picture, registry, Options())[0]) for _, picture in named[: options.singles]]
+        for steps in (int(part) for part in options.refine_steps.split(",")):
+            data, summary = compressed(named, registry, steps)
+            decoded(data, named, registry)
+            rows.append(
+                {
+                    "model": name,
+                    "K": steps,
+                    "images": len(named),
+                    "negative_elbo_K0": elbo,
+                    "net_bits_per_dim": summary.net_bits_per_dim,
+                    "total_bits_per_dim": summary.total_bits_per_dim,
+                    "total_over_elbo": summary.total_bits_per_dim / elbo,
+                    "mean_single_file_bytes": float(np.mean(sizes)),
+                }
+            )
+    write_results("rate", options.output, rows, "net: symbols only; total: whole file, names and checks included")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Time an image of coding MNIST digits, both ways, by refinement steps and lanes, and where the time goes.
+
+    OPENBLAS_NUM_THREADS=1 python benchmarks/speed.py [--data t10k-images-idx3-ubyte.gz] [--images 1000]
+
+CPU time of the process in milliseconds an image, the best of several runs, for the whole archive without its check
+(`compress`; `decompress` with a comparison of pixels; no image files read or written), and for its stages, measured in a run of their own:
+networks (matrix products and activations), distributions (frequencies from network outputs, and finding symbols),
+stack (rANS). `files` is reading PNG files from a folder and writing them back, beside it.
+"""
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from common import MODELS, arguments, decoded, digits, pictures, write_results
+
+from bbcompress.archive import compress
+from bbcompress.archive.compress import Options, compress_archive
+from bbcompress.codec import model as model_module
+from bbcompress.codec.registry import Registry
+from bbcompress.coding import distributions
+from bbcompress.coding.rans import Stack
+from bbcompress.exact.network import Network
+from bbcompress.images.files import file_bytes, read
+from bbcompress.images.picture import Picture
+
+STAGES = {
+    "networks": [(Network, "forward_and_activations"), (Network, "backward")],
+    "stack": [(Stack, "push"), (Stack, "pop")],
+    "distributions": [
+        (distributions.CdfDistribution, "locate"),
+        (distributions.CdfDistribution, "intervals"),
+        (distributions.BernoulliPairs, "locate"),
+        (distributions.BernoulliPairs, "intervals"),
+        (distributions.BernoulliPairs, "__init__"),
+        (model_module.Model, "_mixture"),
+    ],
+}
+
+
+class Stopwatch:
+    """CPU time by stage; a stage inside another counts for the inner one only."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self._running: list[str] = []
+        self._since = 0.0
+
+    def _switch(self) -> None:
+        now = time.process_time()
+        if self._running:
+            self.seconds[self._running[-1]] += now - self._since
+        self._since = now
+
+    def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            self._switch()
+            self._running.append(stage)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._switch()
+                self._running.pop()
+
+        return wrapper
+
+
+@contextmanager
+def stages_timed() -> Iterator[Stopwatch]:
+    """Time the functions of STAGES while this lasts."""
+    stopwatch = Stopwatch()
+    originals = [(owner, name, getattr(owner, name)) for functions in STAGES.values() for owner, name in functions]
+    for stage, functions in STAGES.items():
+        for owner, name in functions:
+            setattr(owner, name, stopwatch.timed(stage, getattr(owner, name)))
+    try:
+        yield stopwatch
+    finally:
+        for owner, name, function in originals:
+            setattr(owner, name, function)
+
+
+def cpu_ms(function: Callable[[], Any], runs: int, images: int) -> tuple[float, Any]:
+    """Least CPU time of `runs` runs in ms an image, and the result."""
+    best = float("inf")
+    for _ in range(runs):
+        started = time.process_time()
+        result = function()
+        best = min(best, time.process_time() - started)
+    return 1e3 * best / images, result
+
+
+def file_ms(named: list[tuple[str, Picture]]) -> float:
+    """CPU time of encoding each picture as PNG, checked, and reading it again, in ms an image."""
+    return cpu_ms(lambda: [read(io.BytesIO(file_bytes(p, ".png", n))) for n, p in named], 1, len(named))[0]
+
+
+def main() -> None:
+    parser = arguments(__doc__.splitlines()[0])
+    parser.set_defaults(images=1000)
+    parser.add_argument("--refine-steps", default="0,1,10")
+    parser.add_argument("--lanes", default="32,128", help="largest chain widths to compare")
+    parser.add_argument("--kinds", default="binary,grey")
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    images = digits(options.data, options.images)
+    registry = Registry()
+    rows: list[dict[str, object]] = []
+    for kind in options.kinds.split(","):
+        named = pictures(images, kind)
+        registry.load(registry.path_named(MODELS[kind]))
+        files = file_ms(named)
+        for width in (int(part) for part in options.lanes.split(",")):
+            compress.MAX_CHAIN_WIDTH = width
+            for steps in (int(part) for part in options.refine_steps.split(",")):
+                encode = partial(compress_archive, named, registry, Options(refine_steps=steps, check=False))
+                compress_ms, (data, summary) = cpu_ms(encode, options.runs, len(named))
+                decode = partial(decoded, data, named, registry)
+                decompress_ms, _ = cpu_ms(decode, options.runs, len(named))
+                row: dict[str, object] = {
+                    "model": MODELS[kind],
+                    "K": steps,
+                    "lanes": width,
+                    "total_bits_per_dim": summary.total_bits_per_dim,
+                    "compress_ms": compress_ms,
+                    "decompress_ms": decompress_ms,
+                }
+                for way, function in (("compress", encode), ("decompress", decode)):
+                    with stages_timed() as stopwatch:
+                        function()
+                    for stage, seconds in stopwatch.seconds.items():
+                        row[f"{way}_{stage}_ms"] = 1e3 * seconds / len(named)
+                rows.append(row | {"files_ms": files})
+    write_results("speed", options.output, rows, "CPU ms an image; stages in a run of their own with timers")
+
+
+if __name__ == "__main__":
+    main()

