@@ -51,7 +51,8 @@ def compressed(named: list[tuple[str, Picture]], registry: Registry, steps: int)
 
 def decoded(data: bytes, named: list[tuple[str, Picture]], registry: Registry) -> None:
     """Decode an archive and compare with what went in."""
-    for (_, picture), item in zip(named, Archive(data).decode(registry), strict=True):
+    items = sorted(Archive(data).decode(registry), key=lambda item: item.number)
+    for (_, picture), item in zip(named, items, strict=True):
         if not item.picture.same_as(picture):
             raise CheckFailed("an archive did not decode to what was compressed")
 

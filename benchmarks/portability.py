@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import MODELS, arguments, digits, pictures, write_results
+from common import MODELS, arguments, decoded, digits, pictures, write_results
 
 STEPS = (0, 1, 10)
 
@@ -25,7 +25,6 @@ STEPS = (0, 1, 10)
 def hashes(digits_file: str, engine: str, batch: int, reference: str | None) -> dict[str, str]:
     """SHA-256 of the archives of each model and K, by name; decodes them, and the reference's, and compares."""
     from bbcompress.archive.compress import Options, compress_archive
-    from bbcompress.archive.read import Archive
     from bbcompress.codec.registry import Registry
     from bbcompress.exact.engine import engine_named
 
@@ -42,8 +41,7 @@ def hashes(digits_file: str, engine: str, batch: int, reference: str | None) -> 
             if reference:
                 archives.append(Path(reference, name).read_bytes())
             for archive in archives:
-                for (_, picture), item in zip(named, Archive(archive).decode(registry), strict=True):
-                    assert item.picture.same_as(picture)
+                decoded(archive, named, registry)
             if reference is None:
                 Path(digits_file).with_name(name).write_bytes(data)
     return result

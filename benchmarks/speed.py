@@ -3,9 +3,9 @@
     OPENBLAS_NUM_THREADS=1 python benchmarks/speed.py [--data t10k-images-idx3-ubyte.gz] [--images 1000]
 
 CPU time of the process in milliseconds an image, the best of several runs, for the whole archive without its check
-(`compress`; `decompress` with a comparison of pixels; no image files read or written), and for its stages, measured in a run of their own:
-networks (matrix products and activations), distributions (frequencies from network outputs, and finding symbols),
-stack (rANS). `files` is reading PNG files from a folder and writing them back, beside it.
+(`compress`; `decompress` with a comparison of pixels; no image files read or written), and for its stages, measured
+in a run of their own: networks (matrix products and activations), distributions (frequencies from network outputs, and
+finding symbols), stack (rANS). `files` is writing PNG files, checked, and reading them, beside it.
 """
 
 import io

@@ -1,6 +1,7 @@
 """Lists of names: exact, compact for counted ones, and safe to make files of."""
 
 import time
+from itertools import chain
 
 import pytest
 from helpers import flipped
@@ -24,7 +25,7 @@ counted = st.builds(
     st.integers(0, 6),
     st.integers(1, 30),
 )
-lists = st.one_of(st.lists(names, max_size=8), st.lists(counted, max_size=4).map(lambda runs: sum(runs, [])))
+lists = st.one_of(st.lists(names, max_size=8), st.lists(counted, max_size=4).map(lambda runs: [*chain.from_iterable(runs)]))
 
 
 def entry(name: bytes, prefix: int = 0, run: int = 0) -> bytes:

@@ -13,6 +13,10 @@ from bbcompress.images import stored
 from bbcompress.images.errors import DamagedImage, LimitExceeded
 from bbcompress.images.picture import Picture, digest
 
+MAX_BATCH_SUBPIXELS = 1 << 23
+"""A reader's limit on what one batch of a chain decodes to, as memory is some 80 times that; the encoder keeps to it
+with every model."""
+
 
 class Method(IntEnum):
     """How a segment's pictures are coded. The number fixes the numerics too (`bbcompress.exact`)."""
@@ -56,7 +60,9 @@ class BitsBack:
             raise MissingModel(str(error)) from error
         if self.plan.images * model.info.height * model.info.width > limit_pixels:
             raise ArchiveLimit(f"a segment holds more than {limit_pixels} pixels")
-        if model.info.levels != (256 if self.form == PixelForm.GREY else 2):
+        if min(self.plan.images, self.plan.width) * model.info.subpixels > MAX_BATCH_SUBPIXELS:
+            raise ArchiveLimit(f"a batch holds more than {MAX_BATCH_SUBPIXELS} subpixels")
+        if model.info.channels != 1 or model.info.levels != (256 if self.form == PixelForm.GREY else 2):
             raise DamagedArchive("damaged: the model cannot code pictures of this form")
         try:
             pixels = chain.decode(model, self.plan, self.data)
