@@ -16,7 +16,7 @@ from bbcompress.archive.payload import BitsBack, Payload, Stored, pictures_diges
 from bbcompress.archive.segment import Segment, pack_segment
 from bbcompress.archive.single import pack_single
 from bbcompress.codec import chain
-from bbcompress.codec.model import Model, ModelInfo, Pixels
+from bbcompress.codec.model import Model, Pixels
 from bbcompress.codec.registry import Registry
 from bbcompress.images import stored
 from bbcompress.images.picture import Picture
@@ -27,7 +27,11 @@ MAX_CHAIN_WIDTH = 128
 """Wider chains are faster, and cost about 5 bits a lane once."""
 IMAGES_PER_LANE = 8
 SAMPLE_IMAGES = 4
-"""Images of a group by which models are compared with each other and with storing."""
+"""Images of a group by which models are compared with each other."""
+STORED_SEGMENT_BYTES = 46
+"""What an archive pays for a stored picture beyond its payload."""
+STORED_BYTES_PER_CHANGE = 0.9
+"""Storing a digit takes about 1.25 bytes for each pixel unlike the one before it, and seldom less than this."""
 
 
 class CheckFailed(ArchiveError):
@@ -116,7 +120,7 @@ class _Writer:
     def add(self, number: int, picture: Picture) -> None:
         candidates = _candidates(picture, self._registry, self._options)
         if not candidates:
-            self._store(number, picture)
+            self._store(number, picture, stored.encode(picture))
             return
         group = self._groups.setdefault(candidates, [])
         group.append((number, picture))
@@ -139,20 +143,23 @@ class _Writer:
         numbers, pictures = [number for number, _ in group], [picture for _, picture in group]
         path, form = _choose(pictures, candidates, self._registry)
         model = self._registry.load(path)
-        encoded = _encode(model, np.stack([to_pixels(picture, form) for picture in pictures]), self._options)
-        unfit = _unfit(encoded, pictures, model.info)
-        if unfit.any():
-            for place in np.flatnonzero(unfit):
-                self._store(*group[place])
-            fitting = [pair for pair, bad in zip(group, unfit, strict=True) if not bad]
+        pixels = np.stack([to_pixels(picture, form) for picture in pictures])
+        encoded = _encode(model, pixels, self._options)
+        fitting = []
+        for pair, worth_storing, bits in zip(group, _perhaps_stored(encoded, pixels), encoded.net_bits, strict=True):
+            data = stored.encode(pair[1]) if worth_storing else None
+            if data is not None and 8 * (len(data) + STORED_SEGMENT_BYTES) < bits:
+                self._store(*pair, data)
+            else:
+                fitting.append(pair)
+        if len(fitting) < len(group):
             if fitting:
                 self._code(fitting, (Candidate(path, form),))
             return
         payload = BitsBack(model.identity, form, encoded.plan, encoded.data)
         self._write(model.info.name, numbers, pictures, payload, float(encoded.net_bits.sum()))
 
-    def _store(self, number: int, picture: Picture) -> None:
-        data = stored.encode(picture)
+    def _store(self, number: int, picture: Picture, data: bytes) -> None:
         self._write("stored", [number], [picture], Stored(data), 8.0 * len(data))
 
     def _write(self, name: str, numbers: list[int], pictures: list[Picture], payload: Payload, net_bits: float) -> None:
@@ -193,7 +200,7 @@ def _choose(pictures: list[Picture], candidates: tuple[Candidate, ...], registry
     """The candidate with the shortest code of a few of the pictures."""
     if len(candidates) == 1:
         return candidates[0]
-    sample = _sample(pictures)
+    sample = range(0, len(pictures), -(-len(pictures) // SAMPLE_IMAGES))
 
     def net_bits(candidate: Candidate) -> float:
         pixels = np.stack([to_pixels(pictures[place], candidate.form) for place in sample])
@@ -202,16 +209,10 @@ def _choose(pictures: list[Picture], candidates: tuple[Candidate, ...], registry
     return min(candidates, key=net_bits)
 
 
-def _unfit(encoded: chain.EncodedChain, pictures: list[Picture], info: ModelInfo) -> NDArray[np.bool_]:
-    """Which pictures to store instead: those that cost more than their raw pixels, or all if a few tell so."""
-    sample = _sample(pictures)
-    if 8 * sum(len(stored.encode(pictures[place])) for place in sample) < encoded.net_bits[sample].sum():
-        return np.ones(len(pictures), bool)
-    return np.asarray(encoded.net_bits > info.subpixels * (1 if info.levels == 2 else 8))
-
-
-def _sample(pictures: list[Picture]) -> list[int]:
-    return list(range(0, len(pictures), -(-len(pictures) // SAMPLE_IMAGES)))
+def _perhaps_stored(encoded: chain.EncodedChain, pixels: Pixels) -> NDArray[np.bool_]:
+    """Which images of a chain (N, subpixels) storing may make shorter, (N,); trying takes longer than the model."""
+    changes = (pixels[:, 1:] != pixels[:, :-1]).sum(1)
+    return np.asarray(8 * (STORED_SEGMENT_BYTES + STORED_BYTES_PER_CHANGE * changes) < encoded.net_bits)
 
 
 def _check(payload: Payload, pictures: list[Picture], registry: Registry, options: Options) -> None:

@@ -1,11 +1,10 @@
 """`bbc compress`."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from bbcompress.cli.common import errors_as_exit_codes, registry_and_model, threads_option, write_stdout
+from bbcompress.cli.common import errors_as_exit_codes, progress, registry_and_model, threads_option, write_stdout
 
 
 @click.command()
@@ -33,8 +32,6 @@ def command(
     bbc compress digit.png -o digit.bb
     bbc compress scans/ -o scans.bb --refine-steps 10
     """
-    from tqdm import tqdm
-
     from bbcompress.archive.compress import Options, compress_archive, compress_single
     from bbcompress.cli.inputs import STDIN, listed_images, read_images
     from bbcompress.images.place import place, refuse_existing
@@ -56,8 +53,7 @@ def command(
         if one_file:
             data, summary = compress_single(next(pictures)[1], registry, options)
         else:
-            hidden = quiet or not sys.stderr.isatty()
-            data, summary = compress_archive(tqdm(pictures, total=len(listed), disable=hidden), registry, options)
+            data, summary = compress_archive(progress(pictures, len(listed), quiet), registry, options)
         if output == "-":
             write_stdout(data)
         else:

@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from bbcompress.cli.common import (
     errors_as_exit_codes,
     fail,
     model_file_option,
+    progress,
     read_input,
     threads_option,
     write_stdout,
@@ -93,8 +93,6 @@ def _write_one(archive: "Archive", registry: "Registry", output: str, force: boo
 
 def _write_folder(archive: "Archive", registry: "Registry", folder: Path, force: bool, quiet: bool) -> int:
     """Decode into a hidden folder beside `folder`, and move the files only when all are there."""
-    from tqdm import tqdm
-
     from bbcompress.images.errors import ImageError
     from bbcompress.images.files import file_bytes
     from bbcompress.images.place import refuse_existing
@@ -109,8 +107,7 @@ def _write_folder(archive: "Archive", registry: "Registry", folder: Path, force:
     hidden.mkdir()
     names: list[str] = []
     try:
-        progress = tqdm(archive.decode(registry), total=archive.images, disable=quiet or not sys.stderr.isatty())
-        for decoded in progress:
+        for decoded in progress(archive.decode(registry), archive.images, quiet):
             name = _output_name(decoded)
             path = hidden / name
             path.parent.mkdir(parents=True, exist_ok=True)
