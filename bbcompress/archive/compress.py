@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bbcompress.archive import blocks
 from bbcompress.archive.errors import ArchiveError
@@ -32,6 +31,8 @@ STORED_SEGMENT_BYTES = 46
 """What an archive pays for a stored picture beyond its payload."""
 STORED_BYTES_PER_CHANGE = 0.9
 """Storing a digit takes about 1.25 bytes for each pixel unlike the one before it, and seldom less than this."""
+STORED_GAIN = 0.005
+"""Part of a chain that storing some pictures must save: the others are then coded anew."""
 
 
 class CheckFailed(ArchiveError):
@@ -145,14 +146,11 @@ class _Writer:
         model = self._registry.load(path)
         pixels = np.stack([to_pixels(picture, form) for picture in pictures])
         encoded = _encode(model, pixels, self._options)
-        fitting = []
-        for pair, worth_storing, bits in zip(group, _perhaps_stored(encoded, pixels), encoded.net_bits, strict=True):
-            data = stored.encode(pair[1]) if worth_storing else None
-            if data is not None and 8 * (len(data) + STORED_SEGMENT_BYTES) < bits:
-                self._store(*pair, data)
-            else:
-                fitting.append(pair)
-        if len(fitting) < len(group):
+        unfit = _shorter_stored(encoded, pixels, pictures)
+        if unfit:
+            for place, data in unfit.items():
+                self._store(*group[place], data)
+            fitting = [pair for place, pair in enumerate(group) if place not in unfit]
             if fitting:
                 self._code(fitting, (Candidate(path, form),))
             return
@@ -209,10 +207,22 @@ def _choose(pictures: list[Picture], candidates: tuple[Candidate, ...], registry
     return min(candidates, key=net_bits)
 
 
-def _perhaps_stored(encoded: chain.EncodedChain, pixels: Pixels) -> NDArray[np.bool_]:
-    """Which images of a chain (N, subpixels) storing may make shorter, (N,); trying takes longer than the model."""
+def _shorter_stored(encoded: chain.EncodedChain, pixels: Pixels, pictures: list[Picture]) -> dict[int, bytes]:
+    """Stored bytes of the pictures, by place, that are shorter so than in their chain; none if that gains too little.
+
+    Storing takes longer than a model, so it is tried only on pictures with few changes for what they cost.
+    """
     changes = (pixels[:, 1:] != pixels[:, :-1]).sum(1)
-    return np.asarray(8 * (STORED_SEGMENT_BYTES + STORED_BYTES_PER_CHANGE * changes) < encoded.net_bits)
+    tried = np.flatnonzero(8 * (STORED_SEGMENT_BYTES + STORED_BYTES_PER_CHANGE * changes) < encoded.net_bits)
+    shorter = {}
+    gain = 0.0
+    for place in tried.tolist():
+        data = stored.encode(pictures[place])
+        gained = float(encoded.net_bits[place]) - 8 * (len(data) + STORED_SEGMENT_BYTES)
+        if gained > 0:
+            shorter[place] = data
+            gain += gained
+    return shorter if gain > STORED_GAIN * encoded.net_bits.sum() else {}
 
 
 def _check(payload: Payload, pictures: list[Picture], registry: Registry, options: Options) -> None:
