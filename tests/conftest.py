@@ -21,8 +21,8 @@ settings.register_profile("bbcompress", deadline=None)
 settings.load_profile("bbcompress")
 
 TINY_KINDS = {
-    "bernoulli": (2, 1, 6),
-    "bernoulli-odd": (2, 1, 5),
+    "bernoulli": (2, 1, 12),
+    "bernoulli-odd": (2, 1, 11),
     "logistic-1": (256, 1, 6),
     "logistic-2": (256, 2, 6),
     "logistic-3": (256, 3, 5),
@@ -98,7 +98,7 @@ def make_tiny(levels: int = 2, components: int = 1, width: int = 6) -> Parts:
     latents, output = Range(10, 8 << 10), Range(12, 16 << 12)
 
     def dense(inputs: int, outs: int, limit: int, source: Range, target: Range, relu: bool, seed: int) -> DenseSpec:
-        weight_bits = 10
+        weight_bits = 13
         bias = scattered_integers((outs,), 1 << (weight_bits + source.fraction_bits - 1), seed + 50)
         return DenseSpec(scattered_integers((inputs, outs), limit, seed), bias, weight_bits, source, target, relu)
 
@@ -115,12 +115,12 @@ def make_tiny(levels: int = 2, components: int = 1, width: int = 6) -> Parts:
         learning_rate=0.02,
     )
     encoder = [
-        dense(subpixels, hidden, 600, pixel, middle, True, 1),
-        dense(hidden, 2 * latent, 500, middle, posterior, False, 2),
+        dense(subpixels, hidden, 4800, pixel, middle, True, 1),
+        dense(hidden, 2 * latent, 4000, middle, posterior, False, 2),
     ]
     decoder = [
-        dense(latent, hidden, 1500, latents, middle, True, 3),
-        dense(hidden, outputs * subpixels, 700, middle, output, False, 4),
+        dense(latent, hidden, 12000, latents, middle, True, 3),
+        dense(hidden, outputs * subpixels, 5600, middle, output, False, 4),
     ]
     return Parts(info, encoder, decoder)
 

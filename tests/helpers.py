@@ -102,11 +102,7 @@ def hand_made(segments: Sequence[bytes], images: Sequence[int], names: bytes, ve
     index_block = blocks.pack_block(blocks.BlockType.INDEX, index + write_varint(len(names_block)))
     header = blocks.MAGIC + bytes([blocks.Form.ARCHIVE << 4 | version])
     return (
-        blocks.checked(header)
-        + b"".join(segment_blocks)
-        + names_block
-        + index_block
-        + blocks.pack_trailer(index_block)
+        blocks.checked(header) + b"".join(segment_blocks) + names_block + index_block + blocks.pack_trailer(index_block)
     )
 
 

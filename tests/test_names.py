@@ -25,7 +25,10 @@ counted = st.builds(
     st.integers(0, 6),
     st.integers(1, 30),
 )
-lists = st.one_of(st.lists(names, max_size=8), st.lists(counted, max_size=4).map(lambda runs: [*chain.from_iterable(runs)]))
+lists = st.one_of(
+    st.lists(names, max_size=8),
+    st.lists(counted, max_size=4).map(lambda runs: [*chain.from_iterable(runs)]),
+)
 
 
 def entry(name: bytes, prefix: int = 0, run: int = 0) -> bytes:

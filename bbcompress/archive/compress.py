@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from bbcompress.archive import blocks
-from bbcompress.archive.errors import ArchiveError
+from bbcompress.archive.errors import ArchiveError, ArchiveLimit
 from bbcompress.archive.forms import PixelForm, form_for, to_pixels
 from bbcompress.archive.names import pack_names
 from bbcompress.archive.payload import BitsBack, Payload, Stored, pictures_digest
-from bbcompress.archive.segment import Segment, pack_segment
+from bbcompress.archive.segment import MAX_IMAGES, Segment, pack_segment
 from bbcompress.archive.single import pack_single
 from bbcompress.codec import chain
 from bbcompress.codec.model import Model, Pixels
@@ -103,6 +103,8 @@ def compress_archive(
     writer = _Writer(registry, options)
     names = []
     for number, (name, picture) in enumerate(pictures):
+        if number == MAX_IMAGES:
+            raise ArchiveLimit(f"more than {MAX_IMAGES} images; make several archives")
         names.append(name)
         writer.add(number, picture)
     return writer.finish(names)

@@ -5,12 +5,15 @@ UTF-8, number of counted successors). A counted successor is the name before wit
 the same width.
 """
 
-import re
-
 from bbcompress.varint import Malformed, Reader, write_varint
 
 MAX_NAME_BYTES = 4096
-_LAST_NUMBER = re.compile(rb"[0-9]+(?=[^0-9]*\Z)")
+MAX_TOTAL_BYTES = 1 << 27
+"""All names of an archive together."""
+_DIGITS = b"0123456789"
+_NO_DIGITS = bytes(set(range(256)) - set(_DIGITS))
+_CONTROL = frozenset([*range(32), *range(127, 160), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)])
+"""Control characters, and those that break or turn round the line they are shown in."""
 
 
 def pack_names(names: list[str]) -> bytes:
@@ -41,17 +44,22 @@ def unpack_names(data: bytes, limit: int) -> list[str]:
     count = reader.varint(limit)
     names: list[str] = []
     name = b""
+    total = 0
     while len(names) < count:
         prefix = reader.varint(len(name))
         name = name[:prefix] + reader.take(reader.varint(MAX_NAME_BYTES))
         run = reader.varint(count - len(names) - 1)
         names.append(check_name(name))
+        total += len(name)
+        if total + run * len(name) > MAX_TOTAL_BYTES:
+            raise Malformed(f"the names take more than {MAX_TOTAL_BYTES} bytes")
         for _ in range(run):
             following = _successor(name)
             if following is None:
                 raise Malformed("a name without a number has counted successors")
             name = following
             names.append(name.decode())  # differs from a checked name in digits only
+        total += run * len(name)
     if reader.remaining:
         raise Malformed("bytes are left after the last name")
     return names
@@ -65,20 +73,21 @@ def check_name(name: bytes) -> str:
         raise Malformed("a name is not UTF-8") from error
     folders_and_name = text.split("/")
     wrong = any(part in ("", ".", "..") for part in folders_and_name) or "\\" in text or ":" in text
-    if wrong or len(name) > MAX_NAME_BYTES or not text.isprintable():
+    if wrong or len(name) > MAX_NAME_BYTES or any(ord(character) in _CONTROL for character in text):
         raise Malformed(f"{text!r} is not a name for a file in a folder")
     return text
 
 
 def _successor(name: bytes) -> bytes | None:
-    match = _LAST_NUMBER.search(name)
-    if match is None:
+    up_to_number = name.rstrip(_NO_DIGITS)
+    before = up_to_number.rstrip(_DIGITS)
+    number = up_to_number[len(before) :]
+    if not 0 < len(number) < 19:
         return None
-    number = match.group()
-    following = str(int(number) + 1).encode().rjust(len(number), b"0") if len(number) < 19 else b""
+    following = str(int(number) + 1).encode().rjust(len(number), b"0")
     if len(following) != len(number):
         return None
-    return name[: match.start()] + following + name[match.end() :]
+    return before + following + name[len(up_to_number) :]
 
 
 def _shared_prefix(a: bytes, b: bytes) -> int:

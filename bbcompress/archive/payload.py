@@ -10,7 +10,7 @@ from bbcompress.archive.forms import PixelForm, to_picture
 from bbcompress.codec import chain
 from bbcompress.codec.registry import ModelNotFound, Registry
 from bbcompress.images import stored
-from bbcompress.images.errors import DamagedImage, LimitExceeded
+from bbcompress.images.errors import DamagedImage, ImageError, LimitExceeded
 from bbcompress.images.picture import Picture, digest
 
 MAX_BATCH_SUBPIXELS = 1 << 23
@@ -38,6 +38,8 @@ class Stored:
             return [stored.decode(self.data, limit_pixels=limit_pixels)]
         except LimitExceeded as error:
             raise ArchiveLimit(str(error)) from error
+        except ImageError as error:  # this Pillow lacks WebP
+            raise UnsupportedArchive(str(error)) from error
         except DamagedImage as error:
             raise DamagedArchive(f"damaged: {error}") from error
 

@@ -50,6 +50,7 @@ class Archive:
         self.damage: list[str] = []
         self.names: list[str] | None = None
         self.parts: list[Part] = []
+        self._indexed = 0
         self._recover = recover
         if self.form == blocks.Form.SINGLE:
             payload, digest = unpack_single(data)
@@ -85,7 +86,8 @@ class Archive:
         images = 0
         for block in found:
             if block.type == blocks.BlockType.NAMES:
-                names_body = block.body
+                # a damaged index may look like names
+                names_body = block.body or names_body
             if block.body is None:
                 self._note(DamagedArchive(f"damaged: the checksum of the block at byte {block.offset} is wrong"))
             elif block.type == blocks.BlockType.SEGMENT:
@@ -103,6 +105,8 @@ class Archive:
             raise DamagedArchive("damaged: two segments hold the same picture")
         if images and numbers[-1] != images - 1:
             self._note(DamagedArchive("damaged: segments are missing"))
+        if images != self._indexed:
+            self._note(DamagedArchive("damaged: the index does not count the segments' pictures"))
         if names_body is not None:
             try:
                 # what is lost has names too
@@ -131,12 +135,11 @@ class Archive:
         reader = Reader(body)
         segments = reader.varint(MAX_IMAGES)
         sizes = []
-        images = 0
         for _ in range(segments):
             sizes.append(reader.varint(len(data)))
-            images += reader.varint(MAX_IMAGES)
+            self._indexed += reader.varint(MAX_IMAGES)
         sizes.append(reader.varint(len(data)))
-        if images > MAX_IMAGES:
+        if self._indexed > MAX_IMAGES:
             raise ArchiveLimit(f"more than {MAX_IMAGES} pictures")
         offset = 3 + blocks.CRC_BYTES
         if reader.remaining or offset + sum(sizes) != end:

@@ -84,10 +84,13 @@ def _pack_numbers(numbers: Numbers) -> bytes:
 
 
 def _unpack_numbers(reader: Reader) -> Numbers:
-    runs = []
+    runs: list[Numbers] = []
     end = 0
     for _ in range(reader.varint(MAX_IMAGES)):
-        start = end + reader.varint(MAX_IMAGES)
+        gap = reader.varint(MAX_IMAGES)
+        if runs and gap == 0:
+            raise DamagedArchive("damaged: runs of pictures that are one run")
+        start = end + gap
         end = start + reader.varint(MAX_IMAGES) + 1
         if end > MAX_IMAGES:
             raise DamagedArchive("damaged: a picture's number is out of range")

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from bbcompress.archive.names import check_name
 from bbcompress.images.errors import ImageError
 from bbcompress.images.files import read
 from bbcompress.images.picture import Picture
+from bbcompress.varint import Malformed
 
 STDIN = "-"
 
@@ -31,6 +33,10 @@ def listed_images(arguments: tuple[str, ...]) -> list[tuple[str, Path | None]]:
             found.append((path.name, path))
     seen: dict[str, Path | None] = {}
     for name, source in found:
+        try:
+            check_name(name.encode())
+        except (Malformed, UnicodeEncodeError) as error:
+            raise ImageError(f"{str(source)!r}: its name cannot be kept in an archive ({error}); rename it") from error
         if name in seen:
             raise ImageError(f"{source} and {seen[name]} would both be kept as {name}; give a folder above both")
         seen[name] = source

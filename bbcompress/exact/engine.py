@@ -1,22 +1,24 @@
 """Engines compute exact integer matrix products. They agree to the bit, so an engine is never part of the format.
 
-Operands are integers held in float64 whose partial sums all stay below 2^53 (`bbcompress.exact.network` proves it
-for each layer), so every order of summation gives the same result.
+Operands are integers held in float64 whose partial sums all stay below 2^53, or in float32 and 2^24
+(`bbcompress.exact.network` proves it for each layer), so every order of summation gives the same result.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bbcompress.exact.functions import Floats
+Matrix = NDArray[Any]
+"""float64 or float32."""
 
 
 class Engine(Protocol):
-    """Computes a @ b for integer-valued float64 matrices."""
+    """Computes a @ b for integer-valued matrices of one type."""
 
     name: str
 
-    def matmul(self, a: Floats, b: Floats) -> Floats: ...
+    def matmul(self, a: Matrix, b: Matrix) -> Matrix: ...
 
 
 class NumpyEngine:
@@ -24,7 +26,7 @@ class NumpyEngine:
 
     name = "numpy"
 
-    def matmul(self, a: Floats, b: Floats) -> Floats:
+    def matmul(self, a: Matrix, b: Matrix) -> Matrix:
         return np.asarray(a @ b)
 
 
@@ -39,8 +41,8 @@ class TorchEngine:
         self._torch = torch
         self._device = device
 
-    def matmul(self, a: Floats, b: Floats) -> Floats:
-        def tensor(array: Floats):  # type: ignore[no-untyped-def]
+    def matmul(self, a: Matrix, b: Matrix) -> Matrix:
+        def tensor(array: Matrix):  # type: ignore[no-untyped-def]
             return self._torch.from_numpy(array).to(self._device)
 
         return np.asarray(self._torch.matmul(tensor(a), tensor(b)).cpu().numpy())
