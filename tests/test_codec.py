@@ -128,8 +128,8 @@ def test_noise_and_constant_images(tiny: Model) -> None:
 
 def test_digits_unlike_the_training_data(mnist_binary: Model, mnist_grey: Model) -> None:
     rng = np.random.default_rng(0)
-    check(mnist_binary, rng.integers(0, 2, (8, 784), np.uint8), 1, 64)
-    check(mnist_grey, rng.integers(0, 256, (3, 784), np.uint8), 0, 64)
+    check(mnist_binary, rng.integers(0, 2, (6, 784), np.uint8), 1, 64)
+    check(mnist_grey, rng.integers(0, 256, (1, 784), np.uint8), 0, 64)
     check(mnist_grey, np.full((3, 784), 255, np.uint8), 0, 64)
 
 
@@ -171,7 +171,7 @@ def test_every_way_to_start(tiny_models: dict[str, Model], first: int, growth: i
 
 def test_images_that_leave_too_little_need_another_start(mnist_binary: Model) -> None:
     """Blank images cost less than a posterior pops; so more of them, or all, are coded in two parts."""
-    blank = np.zeros((40, 784), np.uint8)
+    blank = np.zeros((12, 784), np.uint8)
     assert check(mnist_binary, blank, 0, 64).plan.first > chain.STARTS[0][0]
 
 
@@ -193,7 +193,7 @@ def references(
     """Images and their chains by model, from the numpy engine and the usual batch."""
     return {
         "mnist-binary": (binary_digits[:64], chain.encode(mnist_binary, binary_digits[:64], 2, 64)),
-        "mnist-grey": (digits[:6], chain.encode(mnist_grey, digits[:6], 2, 64)),
+        "mnist-grey": (digits[:4], chain.encode(mnist_grey, digits[:4], 2, 64)),
     }
 
 
@@ -201,8 +201,8 @@ def references(
     ("name", "engine", "batch"),
     [("mnist-binary", "numpy", batch) for batch in (1, 7, 64, 256)]
     + [("mnist-binary", "torch", batch) for batch in (7, 256)]
-    + [("mnist-grey", "numpy", batch) for batch in (1, 4)]
-    + [("mnist-grey", "torch", batch) for batch in (4,)],
+    + [("mnist-grey", "numpy", 1)]
+    + [("mnist-grey", "torch", 3)],
 )
 def test_same_bytes_for_every_batch_and_engine(
     model_path: Callable[[str], Path],
@@ -255,9 +255,9 @@ def test_first_images_cost_little_more_than_the_elbo(mnist_binary: Model, binary
 def test_refinement_lowers_net_bits(
     mnist_binary: Model, mnist_grey: Model, binary_digits: Pixels, digits: Pixels, name: str
 ) -> None:
-    model, pixels = {"mnist-binary": (mnist_binary, binary_digits), "mnist-grey": (mnist_grey, digits)}[name]
-    plain = chain.encode(model, pixels[:64], 0, 64)
-    refined = chain.encode(model, pixels[:64], 10, 64)
+    model, pixels = {"mnist-binary": (mnist_binary, binary_digits[:64]), "mnist-grey": (mnist_grey, digits[:24])}[name]
+    plain = chain.encode(model, pixels, 0, 64)
+    refined = chain.encode(model, pixels, 10, 64)
     assert refined.plan == plain.plan._replace(steps=10)
     assert refined.net_bits.sum() < plain.net_bits.sum() - 10
     # the first images are coded without
@@ -390,7 +390,7 @@ def test_every_truncation_is_damage(
 ) -> None:
     pixels, encoded = small_chains[kind]
     size = len(encoded.data)
-    for cut in [*range(1, 40), *range(40, size - 10, 1 + size // 50), *range(size - 10, size + 1)]:
+    for cut in [*range(1, 20), *range(20, size - 8, 1 + size // 30), *range(size - 8, size + 1)]:
         for data in (encoded.data[:-cut], encoded.data[cut:]):
             decoded = decode_damaged(tiny_models[kind], encoded.plan, data)
             assert decoded is None or (decoded != pixels).any()
@@ -404,7 +404,7 @@ def test_changed_bytes_are_noticed(
     """Not each must be: every byte is content. But that the stack ends empty is hard to hit by chance."""
     _, encoded = small_chains[kind]
     noticed = []
-    for place in range(0, len(encoded.data), 1 + len(encoded.data) // 80):
+    for place in range(0, len(encoded.data), 1 + len(encoded.data) // 50):
         data = bytearray(encoded.data)
         data[place] ^= 1 << place % 8
         noticed.append(decode_damaged(tiny_models[kind], encoded.plan, bytes(data)) is None)
@@ -412,7 +412,7 @@ def test_changed_bytes_are_noticed(
 
 
 @pytest.mark.filterwarnings("error")
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_any_damage(
     tiny_models: dict[str, Model], small_chains: dict[str, tuple[Pixels, EncodedChain]], data: st.DataObject

@@ -140,6 +140,7 @@ def push_symbols(stack: Stack, distribution: Distribution, symbols: Sequence[int
 # --- round trips, and the words of the reference ----------------------------------------------------------------
 
 
+@settings(max_examples=60)
 @given(lanes=st.integers(1, 9), items=pushes(), data=st.data())
 def test_wide_stack_is_the_reference(lanes: int, items: list[Push], data: st.DataObject) -> None:
     first = words_of(data.draw(st.lists(heads(), min_size=lanes, max_size=lanes)), data.draw(tails()))
@@ -158,6 +159,7 @@ def test_wide_stack_is_the_reference(lanes: int, items: list[Push], data: st.Dat
     assert stack.lanes == lanes
 
 
+@settings(max_examples=60)
 @given(lanes=st.integers(1, 9), item=pushes().map(lambda items: items[0]))
 def test_what_was_popped_can_be_pushed_back(lanes: int, item: Push) -> None:
     """The bits-back direction: symbols sampled from whatever is there."""
@@ -172,6 +174,7 @@ def test_what_was_popped_can_be_pushed_back(lanes: int, item: Push) -> None:
     np.testing.assert_array_equal(stack.flatten(), before)
 
 
+@settings(max_examples=60)
 @given(items=pushes())
 def test_narrow_stack_grows_from_nothing_and_goes_back(items: list[Push]) -> None:
     stack, reference = Stack(), Reference([0])
@@ -259,6 +262,7 @@ def test_certain_symbols_cost_nothing() -> None:
 # --- bytes ------------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=60)
 @given(lanes=st.integers(1, 9), data=st.data())
 def test_bytes_of_wide_stacks_come_back(lanes: int, data: st.DataObject) -> None:
     words = words_of(data.draw(st.lists(heads(), min_size=lanes, max_size=lanes)), data.draw(tails()))

@@ -148,7 +148,7 @@ class _Writer:
         model = self._registry.load(path)
         pixels = np.stack([to_pixels(picture, form) for picture in pictures])
         encoded = _encode(model, pixels, self._options)
-        unfit = _shorter_stored(encoded, pixels, pictures)
+        unfit = _shorter_stored(encoded, pixels, pictures, form)
         if unfit:
             for place, data in unfit.items():
                 self._store(*group[place], data)
@@ -209,13 +209,17 @@ def _choose(pictures: list[Picture], candidates: tuple[Candidate, ...], registry
     return min(candidates, key=net_bits)
 
 
-def _shorter_stored(encoded: chain.EncodedChain, pixels: Pixels, pictures: list[Picture]) -> dict[int, bytes]:
+def _shorter_stored(
+    encoded: chain.EncodedChain, pixels: Pixels, pictures: list[Picture], form: PixelForm
+) -> dict[int, bytes]:
     """Stored bytes of the pictures, by place, that are shorter so than in their chain; none if that gains too little.
 
     Storing takes longer than a model, so it is tried only on pictures with few changes for what they cost.
     """
     changes = (pixels[:, 1:] != pixels[:, :-1]).sum(1)
-    tried = np.flatnonzero(8 * (STORED_SEGMENT_BYTES + STORED_BYTES_PER_CHANGE * changes) < encoded.net_bits)
+    raw_bytes = pixels.shape[1] * (1 if form == PixelForm.GREY else 1 / 8)
+    likely_bytes = STORED_SEGMENT_BYTES + np.minimum(STORED_BYTES_PER_CHANGE * changes, raw_bytes)
+    tried = np.flatnonzero(8 * likely_bytes < encoded.net_bits)
     shorter = {}
     gain = 0.0
     for place in tried.tolist():
