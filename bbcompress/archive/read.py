@@ -105,7 +105,7 @@ class Archive:
             raise DamagedArchive("damaged: two segments hold the same picture")
         if images and numbers[-1] != images - 1:
             self._note(DamagedArchive("damaged: segments are missing"))
-        if images != self._indexed:
+        if images != self._indexed and not self.damage:
             self._note(DamagedArchive("damaged: the index does not count the segments' pictures"))
         if names_body is not None:
             try:

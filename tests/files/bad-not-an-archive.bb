@@ -1,0 +1,3 @@
+‰PNG
+
+ and so on, of no use
