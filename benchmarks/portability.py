@@ -10,6 +10,7 @@ numpy 1.26, or one run by an emulator of another architecture ("qemu-aarch64 /pa
 import hashlib
 import json
 import os
+import platform
 import shlex
 import subprocess
 import sys
@@ -60,7 +61,8 @@ def settings(pythons: list[str]) -> list[tuple[str, list[str], dict[str, str], s
     runs.append(("numpy without AVX-512", own, one | no_avx512, "numpy", 256))
     if subprocess.run([*own, "-c", "import torch"], capture_output=True).returncode == 0:
         runs += [("torch engine", own, one, "torch", 256), ("torch engine, 2 threads", own, two, "torch", 64)]
-    runs += [(f"{python}", shlex.split(python), one, "numpy", 256) for python in pythons]
+    for number, python in enumerate(pythons, 1):
+        runs.append((f"further interpreter {number}", shlex.split(python), one, "numpy", 256))
     return runs
 
 
@@ -72,7 +74,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.worker:
         digits_file, engine, batch, reference = options.worker
-        print(json.dumps({"numpy": np.__version__, **hashes(digits_file, engine, int(batch), reference or None)}))
+        about = {"numpy": np.__version__, "machine": platform.machine()}
+        print(json.dumps({**about, **hashes(digits_file, engine, int(batch), reference or None)}))
         return
     rows: list[dict[str, object]] = []
     expected: dict[str, str] = {}
@@ -84,15 +87,22 @@ def main() -> None:
             command = [*python, __file__, "--worker", digits_file, engine, str(batch), reference]
             done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
             if done.returncode:
-                rows.append({"setting": label, "numpy": "", "archives": "failed: " + done.stderr.splitlines()[-1]})
+                rows.append(
+                    {
+                        "setting": label,
+                        "numpy": "",
+                        "machine": "",
+                        "archives": "failed: " + done.stderr.splitlines()[-1],
+                    }
+                )
                 continue
             found = json.loads(done.stdout.splitlines()[-1])
-            numpy_version = found.pop("numpy")
+            about = {key: found.pop(key) for key in ("numpy", "machine")}
             expected = expected or found
             rows.append(
                 {
                     "setting": label,
-                    "numpy": numpy_version,
+                    **about,
                     "archives": "identical, decoded alike" if found == expected else "DIFFERENT",
                 }
             )

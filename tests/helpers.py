@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,6 +92,18 @@ def archive_of(pictures: dict[str, Picture], steps: int = 0) -> bytes:
 def numbered(pictures: Sequence[Picture], suffix: str = ".png") -> dict[str, Picture]:
     """Pictures by the names 0.png, 1.png, ..."""
     return {f"{number}{suffix}": picture for number, picture in enumerate(pictures)}
+
+
+def facts(picture: Picture) -> dict[str, Any]:
+    """What must come back of a picture: mode, size, SHA-256 of its pixels row by row, palette, transparency."""
+    transparency = picture.transparency
+    return {
+        "mode": picture.mode,
+        "size": [picture.width, picture.height],
+        "pixels": hashlib.sha256(picture.pixel_bytes()).hexdigest(),
+        "palette": None if picture.palette is None else [picture.palette.mode, picture.palette.data.hex()],
+        "transparency": transparency.hex() if isinstance(transparency, bytes) else transparency,
+    }
 
 
 def hand_made(segments: Sequence[bytes], images: Sequence[int], names: bytes, version: int = blocks.VERSION) -> bytes:

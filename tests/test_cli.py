@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from helpers import FILES, binary_digits, grey_digits, grey_noise, odd_pictures
+from helpers import FILES, archive_of, binary_digits, grey_digits, grey_noise, odd_pictures, rgb
 from PIL import Image
 
 from bbcompress.archive import blocks
@@ -47,6 +47,12 @@ def bbc(*arguments, code=0, input=None):
 
 def files_below(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def everything_below(folder):
+    """Files with their bytes, and folders: what must be the same after a failure."""
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+    return {name: path.read_bytes() if path.is_file() else None for name, path in found.items()}
 
 
 def same_pictures(a, b):
@@ -256,3 +262,391 @@ def test_commands_import_no_more_than_they_need(here, arguments, unwanted):
     done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not unwanted & set(done.stderr.split())
+
+
+# --- where output goes --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "output"),
+    [("x.bb", "x.png"), ("x", "x.out.png"), ("x.1.bb", "x.1.png"), ("sub/x.bb", "sub/x.png"), (".bb", ".bb.out.png")],
+)
+def test_the_output_is_named_as_the_file(here, file, output):
+    (here / "sub").mkdir()
+    (here / file).write_bytes((FILES / "good-single-binary.bb").read_bytes())
+    bbc("decompress", file)
+    assert files_below(here) == sorted([file, output])
+    assert read(output).same_as(binary_digits(1)[0])
+
+
+def test_a_picture_that_png_does_not_hold_is_named_so(here):
+    (here / "x.bb").write_bytes((FILES / "good-stored-float.bb").read_bytes())
+    bbc("decompress", "x.bb")
+    assert files_below(here) == ["x.bb", "x.tif"]
+
+
+@pytest.mark.parametrize(
+    ("output", "made"),
+    [
+        ("y.png", "y.png"),
+        ("y", "y/kept.png"),
+        ("deep/er/y", "deep/er/y/kept.png"),
+        ("y.1", "y.1/kept.png"),  # no image suffix
+        ("there.png", "there.png/kept.png"),  # a folder
+        (None, "x.v1/kept.png"),
+    ],
+)
+def test_an_archive_of_one_image(here, output, made):
+    (here / "there.png").mkdir()
+    (here / "x.v1.bb").write_bytes(archive_of({"kept.png": rgb()}))
+    bbc("decompress", "x.v1.bb", *([] if output is None else ["-o", output]))
+    assert files_below(here) == sorted(["x.v1.bb", made])
+    assert read(made).same_as(rgb())
+
+
+def test_one_image_without_a_name_in_a_folder(here):
+    bbc("decompress", FILES / "good-single-grey.bb", "-o", "out")
+    assert files_below(here) == ["out/000001.png"]
+
+
+def test_a_folder_that_is_there_keeps_what_is_in_it(digits_folder, here):
+    bbc("compress", "digits", "-o", "all.bb")
+    (here / "back" / "more").mkdir(parents=True)
+    (here / "back" / "more" / "mine.txt").write_text("precious")
+    bbc("decompress", "all.bb", "-o", "back")
+    assert (here / "back" / "more" / "mine.txt").read_text() == "precious"
+    (here / "back" / "more" / "mine.txt").unlink()
+    assert same_pictures(digits_folder, here / "back")
+
+
+def test_several_files_keep_their_base_names(digits_folder, here):
+    bbc("compress", "digits/000.png", "digits/more", digits_folder / "noise.png", "-o", "some.bb", "-q")
+    bbc("decompress", "some.bb", "-o", "back", "-q")
+    assert files_below(here / "back") == ["000.png", "bilevel.png", "noise.png"]
+
+
+def test_a_dangling_link_is_not_written_through(here):
+    (here / "x.bb").symlink_to(here / "elsewhere")
+    assert "already exists" in bbc("compress", FILES / "digit.png", "-o", "x.bb", code=1).stderr
+    bbc("compress", FILES / "digit.png", "-o", "x.bb", "-f")
+    assert not (here / "x.bb").is_symlink()
+    assert not (here / "elsewhere").exists()
+
+
+def test_names_of_pictures_in_lossy_files_stay_apart(here):
+    """photo.jpg comes back as a PNG file, and there is one that has its name already."""
+    (here / "in").mkdir()
+    for number, name in enumerate(["photo.jpg", "photo.jpg.png", "photo.jpg.png.png"]):
+        Image.new("RGB", (9, 7), (10, 200, 30 * number)).save(here / "in" / name)
+    bbc("compress", "in", "-o", "x.bb")
+    bbc("decompress", "x.bb", "-o", "back")
+    assert files_below(here / "back") == ["photo.jpg.png", "photo.jpg.png.png", "photo.jpg.png.png.png"]
+    for name in ("photo.jpg.png", "photo.jpg.png.png"):
+        assert read(here / "back" / name).same_as(read(here / "in" / name))
+    assert read("back/photo.jpg.png.png.png").same_as(read("in/photo.jpg"))
+
+
+def test_the_source_is_never_the_output(digits_folder, here):
+    before = everything_below(here)
+    done = bbc("compress", "digits/000.png", "-o", "digits/000.png", "-f", code=2)
+    assert "is one of the images" in done.stderr
+    bbc("compress", "digits", "-o", "digits/../digits/more/bilevel.png", "-f", code=2)
+    assert everything_below(here) == before
+
+
+# --- nothing is left of what failed -------------------------------------------------------------
+
+
+def test_no_folder_is_left_of_what_failed(here):
+    before = everything_below(here)
+    # its parts are sound, and only the pixels show the damage
+    bbc("decompress", FILES / "bad-archive-digest.bb", "-o", "a/b/c", code=3)
+    bbc("decompress", FILES / "missing-archive-model.bb", "-o", "a/b/c", code=5)
+    bbc("decompress", FILES / "bad-digest.bb", "-o", "c.png", code=3)
+    bbc("decompress", FILES / "bad-archive-same-number.bb", "-o", "a", "--keep-going", code=3)
+    assert everything_below(here) == before
+
+
+@pytest.mark.parametrize("blocked", ["002.png", "more", "more/bilevel.png"])
+def test_what_stands_in_the_way_is_noticed_before_anything_is_moved(digits_folder, here, blocked):
+    """A folder where a file must be, or a file where a folder must be: even -f cannot help."""
+    bbc("compress", "digits", "-o", "all.bb")
+    if blocked == "more":
+        (here / "back").mkdir()
+        (here / "back" / "more").write_text("precious")
+    else:
+        (here / "back" / blocked).mkdir(parents=True)
+    before = everything_below(here)
+    for force in ([], ["-f"]):
+        assert blocked in bbc("decompress", "all.bb", "-o", "back", *force, code=1).stderr
+        assert everything_below(here) == before
+
+
+@pytest.mark.parametrize("output", ["file/x", "file", "file/y/z"])
+def test_output_below_a_file(here, output):
+    (here / "file").write_text("precious")
+    before = everything_below(here)
+    assert "file" in bbc("compress", FILES / "digit.png", "-o", output, code=1).stderr
+    assert "file" in bbc("decompress", FILES / "good-archive.bb", "-o", output, code=1).stderr
+    assert "file" in bbc("decompress", FILES / "good-single-grey.bb", "-o", f"{output}/a.png", code=1).stderr
+    assert everything_below(here) == before
+
+
+def test_output_in_no_folder(here):
+    assert "nowhere" in bbc("compress", FILES / "digit.png", "-o", "nowhere/x.bb", code=1).stderr
+    assert "nowhere" in bbc("decompress", FILES / "good-single-grey.bb", "-o", "nowhere/x.png", code=1).stderr
+    (here / "folder").mkdir()
+    for force in ([], ["-f"]):
+        assert "folder" in bbc("compress", FILES / "digit.png", "-o", "folder", *force, code=1).stderr
+    assert everything_below(here) == {"folder": None}
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError, OSError(28, "No space left on device")])
+@pytest.mark.parametrize("where", ["bbcompress.images.place.os.fsync", "bbcompress.images.place.os.replace"])
+def test_an_interruption_while_a_file_is_written_leaves_nothing(here, monkeypatch, stop, where):
+    def stopped(*_):
+        raise stop
+
+    monkeypatch.setattr(where, stopped)
+    for command in (["compress", FILES / "digit.png", "-o", "x"], ["decompress", FILES / "good-stored-rgb.bb"]):
+        done = CliRunner().invoke(main, [*map(str, command), "-o", "x.png"])
+        assert done.exit_code == 1
+        assert everything_below(here) == {}
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError, OSError(28, "No space left on device")])
+@pytest.mark.parametrize("after", [0, 3])
+def test_an_interruption_of_an_archive_leaves_nothing(digits_folder, here, monkeypatch, stop, after):
+    bbc("compress", "digits", "-o", "all.bb")
+    before = everything_below(here)
+    from bbcompress.images import files
+
+    for name, command in (
+        ("read", ["compress", "digits", "-o", "again.bb"]),
+        ("file_bytes", ["decompress", "all.bb", "-o", "new/back"]),
+    ):
+        real, calls = getattr(files, name), []
+
+        def stopped(*arguments, real=real, calls=calls):
+            calls.append(arguments)
+            if len(calls) > after:
+                raise stop
+            return real(*arguments)
+
+        monkeypatch.setattr(files, name, stopped)
+        if name == "read":
+            monkeypatch.setattr("bbcompress.cli.inputs.read", stopped)
+        done = CliRunner().invoke(main, command)
+        assert len(calls) == after + 1
+        assert done.exit_code == 1
+        assert everything_below(here) == before
+        monkeypatch.undo()
+        monkeypatch.chdir(here)
+
+
+def test_names_that_are_folders_of_other_names(here):
+    (here / "x.bb").write_bytes(archive_of({"a": rgb(), "a/b.png": rgb(2, 2), "c.png": rgb(1, 1)}))
+    before = everything_below(here)
+    assert "out/a/b.png" not in bbc("info", "x.bb").stdout
+    bbc("decompress", "x.bb", "-o", "out")  # "a" has no suffix that holds a picture, so it becomes a.png
+    assert files_below(here / "out") == ["a.png", "a/b.png", "c.png"]
+    (here / "x.bb").write_bytes(archive_of({"a.png": rgb(), "a.png/b.png": rgb(2, 2)}))
+    assert "out/a.png/b.png" in bbc("decompress", "x.bb", "-o", "out2", code=1).stderr
+    assert not (here / "out2").exists()
+    # so such names are not kept in the first place
+    (here / "in" / "a.png").mkdir(parents=True)
+    for path in ("a.png", "in/a.png/b.png"):
+        (here / path).write_bytes((FILES / "digit.png").read_bytes())
+    assert "a.png/b.png" in bbc("compress", "a.png", "in", "-o", "y.bb", code=1).stderr
+    assert not (here / "y.bb").exists()
+    assert before.keys() <= everything_below(here).keys()
+
+
+# --- codes and messages ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (0, ["test", FILES / "good-archive.bb"]),
+        (1, ["decompress", "gone.bb"]),
+        (2, ["decompress"]),
+        (3, ["decompress", FILES / "bad-flipped-bit.bb", "-o", "x.png"]),
+        (4, ["decompress", FILES / "unsupported-method.bb", "-o", "x.png"]),
+        (5, ["decompress", FILES / "missing-model.bb", "-o", "x.png"]),
+        (6, ["decompress", FILES / "limit-pixels.bb", "-o", "x.png"]),
+    ],
+)
+def test_exit_codes_of_a_real_process(here, code, arguments):
+    script = "from bbcompress.cli import main; main(prog_name='bbc')"
+    done = subprocess.run([sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == code
+    assert list(here.iterdir()) == []
+    if code in (0, 2):
+        return
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"bbc: {arguments[1]}: ")
+
+
+def test_the_first_bad_file_ends_a_test(here):
+    done = bbc("test", FILES / "good-archive.bb", FILES / "bad-digest.bb", FILES / "good-stored-rgb.bb", code=3)
+    assert "good-archive.bb: ok, 6 images" in done.stdout
+    assert "good-stored-rgb" not in done.output
+    assert bbc("test", "-q", FILES / "good-archive.bb").output == ""
+
+
+def test_a_model_by_file_and_by_name(here):
+    shipped = registry.shipped_models()
+    bbc("compress", FILES / "digit.png", "-o", "auto.bb", "-q")
+    bbc("compress", FILES / "digit.png", "-o", "file.bb", "-q", "--model", shipped / "mnist-binary.safetensors")
+    (here / "mnist-binary").mkdir()  # a folder of that name is no model
+    bbc("compress", FILES / "digit.png", "-o", "name.bb", "-q", "--model", "mnist-binary")
+    assert len({(here / name).read_bytes() for name in ("auto.bb", "file.bb", "name.bb")}) == 1
+    # a model that does not fit is no reason to fail
+    done = bbc("compress", FILES / "digit.png", "-o", "grey.bb", "--model", "mnist-grey")
+    assert "1 stored" in done.stderr
+    bbc("decompress", "grey.bb", "-o", "back.png")
+    assert read("back.png").same_as(read(FILES / "digit.png"))
+
+
+def test_bad_models(here, monkeypatch):
+    (here / "bad.safetensors").write_bytes(b"no model")
+    for command in (
+        ["compress", FILES / "digit.png", "-o", "x.bb", "--model", "bad.safetensors"],
+        ["decompress", FILES / "good-single-grey.bb", "-o", "x.png", "--model", "bad.safetensors"],
+        ["models", "bad.safetensors"],
+    ):
+        assert "bad.safetensors" in bbc(*command, code=1).stderr
+    bbc("compress", FILES / "digit.png", "-o", "x.bb", "--model", "gone.safetensors", code=1)
+    bbc("decompress", FILES / "good-single-grey.bb", "-o", "x.png", "--model", "gone.safetensors", code=2)
+    monkeypatch.setenv(registry.MODEL_PATH_VARIABLE, str(here))
+    assert "bad.safetensors" in bbc("decompress", FILES / "good-single-grey.bb", "-o", "x.png", code=1).stderr
+    assert files_below(here) == ["bad.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compress", "-", "-", "-o", "x.bb"],
+        ["compress", "a.png", "--refine-steps", "10001"],
+        ["compress", "a.png", "-T", "0"],
+        ["compress", "."],
+        ["decompress", FILES / "good-archive.bb", "-o", "-"],
+        ["bench", FILES / "digit.png", "--refine-steps", "0,-1"],
+        ["bench", FILES / "digit.png", "--refine-steps", "10001"],
+        ["bench", FILES / "digit.png", "--refine-steps", ""],
+        ["test"],
+        ["info"],
+        ["models", "gone.safetensors"],
+    ],
+    ids=str,
+)
+def test_more_wrong_usage_is_code_2(here, arguments):
+    assert bbc(*arguments, code=2).stdout == ""
+    assert list(here.iterdir()) == []
+
+
+def test_standard_input_among_files(here):
+    png = (FILES / "digit.png").read_bytes()
+    (here / "image.png").write_bytes(png)
+    assert "standard input" in bbc("compress", "-", "image.png", "-o", "x.bb", input=png, code=1).stderr
+    (here / "image.png").rename(here / "other.png")
+    bbc("compress", "-", "other.png", "-o", "x.bb", input=png)
+    bbc("decompress", "x.bb", "-o", "back")
+    assert files_below(here / "back") == ["image.png", "other.png"]
+    assert "standard input" in bbc("compress", "-", "-o", "y.bb", input=b"no image", code=1).stderr
+    for command in ("decompress", "test", "info"):
+        bbc(command, "-", input=b"no archive", code=3)
+    assert "ok, 1 images" in bbc("test", "-", input=(FILES / "good-single-grey.bb").read_bytes()).stdout
+    bbc("decompress", "-", "-o", "again", input=(FILES / "good-archive.bb").read_bytes())
+    assert len(files_below(here / "again")) == 6
+
+
+def test_info_for_programs(here):
+    for name in ("good-single-grey.bb", "good-stored-rgb.bb", "good-archive-folders.bb", "missing-model.bb"):
+        done = bbc("info", FILES / name, "--json")
+        info = json.loads(done.stdout)
+        assert done.stderr == ""
+        assert info["bytes"] == (FILES / name).stat().st_size
+        assert info["form"] == ("archive" if "archive" in name else "single")
+        assert info["images"] == sum(segment["images"] for segment in info["segments"])
+        models = [segment["model"] for segment in info["segments"] if segment["method"] == "bits-back"]
+        assert (
+            models
+            == {
+                "good-single-grey.bb": ["mnist-grey"],
+                "good-stored-rgb.bb": [],
+                "good-archive-folders.bb": ["mnist-binary", "mnist-grey"],
+                "missing-model.bb": ["not installed"],
+            }[name]
+        )
+
+
+def test_models_for_programs(here):
+    shipped = registry.shipped_models() / "mnist-binary.safetensors"
+    copy = here / "copy.safetensors"
+    copy.write_bytes(shipped.read_bytes())
+    listed = json.loads(bbc("models", "--json", copy).stdout)
+    assert listed[0]["file"] == str(copy)
+    by_file = {row["file"]: row for row in listed}
+    assert by_file[str(copy)]["id"] == by_file[str(shipped)]["id"]
+    assert (by_file[str(shipped)]["shape"], by_file[str(shipped)]["levels"]) == ([28, 28, 1], 2)
+    assert by_file[str(shipped)]["bytes"] == shipped.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("bad-archive-names.bb", [f"{number:06d}.png" for number in range(1, 7)]),
+        ("bad-archive-digest.bb", ["b.png"]),
+        ("bad-archive-end-mark.bb", ["a/7.png", "a/8.png", "a/palette.png", "b/grün.png", "b/rgb.png", "sixteen.png"]),
+        ("bad-archive-name-outside.bb", ["000001.png"]),
+        ("bad-flipped-bit.bb", []),
+    ],
+)
+def test_what_keep_going_writes(here, name, files):
+    done = bbc("decompress", FILES / name, "-o", "sub/out", "--keep-going", "-q", code=3)
+    assert done.stderr.startswith(f"bbc: {FILES / name}: ")
+    assert files_below(here) == [f"sub/out/{file}" for file in files]
+    if not files:
+        assert list(here.iterdir()) == []
+
+
+def test_keep_going_is_quiet_about_sound_files(here):
+    assert bbc("decompress", FILES / "good-archive.bb", "-o", "out", "--keep-going", "-q").output == ""
+
+
+def test_threads_change_no_byte(here):
+    script = "from bbcompress.cli import main; main()"
+    for threads in (1, 3):
+        command = ["compress", FILES.parent / "files" / "digit.png", "-o", f"{threads}.bb", "-T", threads, "-q"]
+        subprocess.run([sys.executable, "-c", script, *map(str, command)], check=True)
+    assert (here / "1.bb").read_bytes() == (here / "3.bb").read_bytes()
+
+
+def test_no_check_writes_the_same(digits_folder, here):
+    bbc("compress", "digits", "-o", "a.bb", "-q")
+    bbc("compress", "digits", "-o", "b.bb", "-q", "--no-check")
+    assert (here / "a.bb").read_bytes() == (here / "b.bb").read_bytes()
+
+
+def test_a_failed_check_keeps_nothing(here, monkeypatch):
+    from bbcompress.images import stored
+
+    real = stored.decode
+    monkeypatch.setattr(
+        stored, "decode", lambda data, **limits: real(data, **limits).__class__("L", rgb().pixels[..., 0])
+    )
+    (here / "x.png").write_bytes(b"")
+    write(rgb(), here / "x.png", overwrite=True)
+    assert "x.bb" in bbc("compress", "x.png", code=1).stderr
+    assert files_below(here) == ["x.png"]
+
+
+def test_help_and_version(here):
+    assert "compress" in bbc("--help").stdout
+    assert bbc("-h").stdout == bbc("--help").stdout
+    assert bbc("--version").stdout.startswith("bbc")
+    for command in ("compress", "decompress", "info", "test", "models", "train", "bench"):
+        assert "Usage" in bbc(command, "--help").stdout

@@ -1,41 +1,84 @@
 """Files written once decode forever to the same pictures, and what was refused stays refused."""
 
 import json
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
-from helpers import FILES, registry
+from click.testing import CliRunner
+from helpers import FILES, facts, registry
 
-from bbcompress.archive.errors import DamagedArchive, UnsupportedArchive
-from bbcompress.archive.payload import pictures_digest
+from bbcompress.archive.errors import ArchiveError
+from bbcompress.archive.payload import BitsBack
 from bbcompress.archive.read import Archive
+from bbcompress.cli import main
 
-DIGESTS = json.loads((FILES / "digests.json").read_text())
-
-
-def pictures(name):
-    decoded = Archive((FILES / name).read_bytes()).decode(registry())
-    return [item.picture for item in sorted(decoded, key=lambda item: item.number)]
+EXPECTED: dict[str, dict[str, Any]] = json.loads((FILES / "expected.json").read_text("utf-8"))
+KINDS = {"good": 0, "bad": 3, "unsupported": 4, "missing": 5, "limit": 6}
 
 
-def test_the_catalogue_is_complete():
-    assert {path.name for path in FILES.glob("good-*.bb")} == set(DIGESTS)
-    listed = (FILES / "README.md").read_text()
-    for path in FILES.glob("*.bb"):
-        assert path.name in listed or path.name.startswith("good-stored-")
+def of_kind(*kinds: str) -> list[str]:
+    return sorted(name for name in EXPECTED if name.split("-")[0] in kinds)
 
 
-@pytest.mark.parametrize("name", sorted(DIGESTS))
-def test_good_files_decode_to_the_same_pictures(name):
-    assert pictures_digest(pictures(name)).hex() == DIGESTS[name]
+def test_the_catalogue_is_complete() -> None:
+    files = {path.name for path in FILES.glob("*.bb")}
+    assert files == set(EXPECTED)
+    for name, what in EXPECTED.items():
+        assert what["exit"] == KINDS[name.split("-")[0]]
+    listed = set(re.findall(r"`([^`]+\.bb)`", (FILES / "README.md").read_text("utf-8")))
+    assert listed == {name for name in files if not name.startswith("good-stored-")} | {"good-stored-*.bb"}
 
 
-@pytest.mark.parametrize("path", sorted(FILES.glob("bad-*.bb")), ids=lambda path: path.name)
-def test_bad_files_are_damaged(path):
-    with pytest.raises(DamagedArchive):
-        list(Archive(path.read_bytes()).decode(registry()))
+def test_the_files_show_what_they_are_for() -> None:
+    """A golden file that does not use a feature would not hold it in place."""
+
+    def plans(name: str) -> list[Any]:
+        parts = Archive((FILES / f"good-archive-{name}.bb").read_bytes()).parts
+        return [part.payload.plan for part in parts if isinstance(part.payload, BitsBack)]
+
+    for name, steps in (("lanes", 0), ("lanes-refined", 3), ("grey-refined", 2)):
+        (plan,) = plans(name)
+        assert plan.steps == steps
+        assert plan.first < plan.images, "nothing was coded with bits-back"
+    assert plans("lanes")[0].lanes > 1
+    parts = Archive((FILES / "good-archive-folders.bb").read_bytes()).parts
+    assert [0, 2] in [part.numbers.tolist() for part in parts]
 
 
-@pytest.mark.parametrize("path", sorted(FILES.glob("unsupported-*.bb")), ids=lambda path: path.name)
-def test_files_from_the_future_are_unsupported(path):
-    with pytest.raises(UnsupportedArchive):
-        list(Archive(path.read_bytes()).decode(registry()))
+@pytest.mark.parametrize("name", of_kind("good"))
+@pytest.mark.parametrize("recover", [False, True])
+def test_good_files_decode_to_the_same_pictures(name: str, recover: bool) -> None:
+    archive = Archive((FILES / name).read_bytes(), recover)
+    found = {item.name or "": facts(item.picture) for item in archive.decode(registry())}
+    assert found == EXPECTED[name]["pictures"]
+    assert archive.damage == []
+
+
+@pytest.mark.parametrize("name", of_kind("bad", "unsupported", "missing", "limit"))
+def test_what_is_refused_leaves_nothing(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes((FILES / name).read_bytes())
+    outputs = [[], ["-o", str(tmp_path / "out")], ["-o", str(tmp_path / "out.png")]]
+    for command in [["test"], *(["decompress", *output] for output in outputs)]:
+        done = CliRunner().invoke(main, [*command, str(tmp_path / name)])
+        assert done.exit_code == EXPECTED[name]["exit"], done.output
+        assert done.stdout == ""
+        assert re.fullmatch(rf"bbc: {re.escape(str(tmp_path / name))}: [^\n]+\n", done.stderr)
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", of_kind("bad"))
+def test_what_is_recovered_of_damaged_files(name: str) -> None:
+    found = []
+    damage: list[str] = []
+    try:
+        archive = Archive((FILES / name).read_bytes(), recover=True)
+    except ArchiveError as error:
+        damage.append(str(error))
+    else:
+        found = [item.name for item in sorted(archive.decode(registry()), key=lambda item: item.number)]
+        damage = archive.damage
+    assert damage
+    assert all("\n" not in line for line in damage)
+    assert found == EXPECTED[name]["recovered"]

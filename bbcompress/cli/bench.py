@@ -5,7 +5,7 @@ import time
 
 import click
 
-from bbcompress.cli.common import errors_as_exit_codes, registry_and_model, threads_option
+from bbcompress.cli.common import MAX_REFINE_STEPS, errors_as_exit_codes, registry_and_model, threads_option
 
 
 @click.command()
@@ -27,6 +27,8 @@ def command(images: tuple[str, ...], model: str, refine_steps: str, as_json: boo
         all_steps = [int(part) for part in refine_steps.split(",")]
     except ValueError as error:
         raise click.UsageError("--refine-steps takes numbers separated by commas") from error
+    if not all(0 <= steps <= MAX_REFINE_STEPS for steps in all_steps):
+        raise click.UsageError(f"--refine-steps are from 0 to {MAX_REFINE_STEPS}")
     rows = []
     with errors_as_exit_codes():
         registry, chosen = registry_and_model(model)

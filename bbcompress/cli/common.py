@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Item = TypeVar("Item")
+MAX_REFINE_STEPS = 10_000
+"""`codec.refine.MAX_STEPS`, known without numpy."""
 
 
 class ExitCode(IntEnum):
@@ -96,7 +98,7 @@ def registry_and_model(model: str) -> tuple["Registry", Path | None]:
 
     if model == "auto":
         return Registry(), None
-    if Path(model).suffix == ".safetensors" or Path(model).exists():
+    if Path(model).suffix == ".safetensors" or Path(model).is_file():
         return Registry(files=[Path(model)]), Path(model)
     registry = Registry()
     return registry, registry.path_named(model)

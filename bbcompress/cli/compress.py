@@ -1,10 +1,18 @@
 """`bbc compress`."""
 
+import os
 from pathlib import Path
 
 import click
 
-from bbcompress.cli.common import errors_as_exit_codes, progress, registry_and_model, threads_option, write_stdout
+from bbcompress.cli.common import (
+    MAX_REFINE_STEPS,
+    errors_as_exit_codes,
+    progress,
+    registry_and_model,
+    threads_option,
+    write_stdout,
+)
 
 
 @click.command()
@@ -13,7 +21,7 @@ from bbcompress.cli.common import errors_as_exit_codes, progress, registry_and_m
 @click.option("--model", default="auto", show_default=True, help="A model's name or file, or auto: the smallest.")
 @click.option(
     "--refine-steps",
-    type=click.IntRange(0, 10_000),
+    type=click.IntRange(0, MAX_REFINE_STEPS),
     default=0,
     show_default=True,
     metavar="K",
@@ -49,6 +57,8 @@ def command(
         registry, chosen = registry_and_model(model)
         options = Options(refine_steps, chosen, check)
         listed = listed_images(images)
+        if any(path and os.path.exists(output) and os.path.samefile(path, output) for _, path in listed):
+            raise click.UsageError(f"{output} is one of the images; name another file to write with -o")
         pictures = read_images(listed)
         if one_file:
             data, summary = compress_single(next(pictures)[1], registry, options)

@@ -1,5 +1,6 @@
 """`bbc decompress`."""
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -73,7 +74,10 @@ def _default_output(file: Path, archive: "Archive") -> Path:
 
 
 def _is_image_file(output: str) -> bool:
-    return Path(output).suffix != "" and not Path(output).is_dir()
+    from PIL import Image
+
+    suffix = Path(output).suffix.lower()
+    return not Path(output).is_dir() and (suffix == ".*" or suffix in Image.registered_extensions())
 
 
 def _write_one(archive: "Archive", registry: "Registry", output: str, force: bool) -> None:
@@ -102,33 +106,60 @@ def _write_folder(archive: "Archive", registry: "Registry", folder: Path, force:
     if not force:
         for name in archive.names or ():
             refuse_existing(folder / name)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     hidden = folder.parent / f".bbc-{secrets.token_hex(8)}"
-    hidden.mkdir()
     names: list[str] = []
+    taken = set(archive.names or ())
     try:
+        hidden.mkdir(parents=True)
         for decoded in progress(archive.decode(registry), archive.images, quiet):
-            name = _output_name(decoded)
+            name = _output_name(decoded, taken)
             path = hidden / name
+            if path.exists() or any(parent.is_file() for parent in path.parents):
+                raise ImageError(f"{folder / name}: another image has this name, or that of its folder")
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
-                raise ImageError(f"{name}: two images would have this name")
             path.write_bytes(file_bytes(decoded.picture, path.suffix, str(folder / name)))
             names.append(name)
-        if not force:
-            for name in names:
+        for name in names:
+            _refuse_blocked(folder, name)
+            if not force:
                 refuse_existing(folder / name)
         for name in names:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(hidden / name, folder / name)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+        for parent in made:
+            with contextlib.suppress(OSError):  # there are files in it
+                parent.rmdir()
     return len(names)
 
 
-def _output_name(decoded: "Decoded") -> str:
-    """The kept name, with a lossless suffix added where its own format cannot hold the picture exactly."""
+def _refuse_blocked(folder: Path, name: str) -> None:
+    """Raise where `name` can be made in `folder` not even by overwriting a file."""
+    from bbcompress.images.errors import ImageError
+
+    path = folder / name
+    if path.is_dir():
+        raise ImageError(f"{path}: is a folder; choose another output folder")
+    for parent in path.parents:
+        if parent == folder:
+            return
+        if os.path.lexists(parent) and not parent.is_dir():
+            raise ImageError(f"{parent}: is no folder, but one is needed there; choose another output folder")
+
+
+def _output_name(decoded: "Decoded", taken: set[str]) -> str:
+    """The kept name, with a lossless suffix added where its own format cannot hold the picture exactly.
+
+    No name in `taken` is given to a second picture, and new ones are added to it.
+    """
     from bbcompress.images.files import holds, lossless_suffix
 
     name = decoded.name or f"{decoded.number + 1:06d}{lossless_suffix(decoded.picture)}"
-    return name if holds(decoded.picture, Path(name).suffix) else name + lossless_suffix(decoded.picture)
+    if not holds(decoded.picture, Path(name).suffix):
+        name += lossless_suffix(decoded.picture)
+        while name in taken:
+            name += lossless_suffix(decoded.picture)
+    taken.add(name)
+    return name

@@ -3,7 +3,7 @@
 import io
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -38,8 +38,13 @@ def listed_images(arguments: tuple[str, ...]) -> list[tuple[str, Path | None]]:
         except (Malformed, UnicodeEncodeError) as error:
             raise ImageError(f"{str(source)!r}: its name cannot be kept in an archive ({error}); rename it") from error
         if name in seen:
-            raise ImageError(f"{source} and {seen[name]} would both be kept as {name}; give a folder above both")
+            both = " and ".join(str(path or "standard input") for path in (source, seen[name]))
+            raise ImageError(f"{both} would both be kept as {name}; give a folder above both")
         seen[name] = source
+    for name in seen:
+        for folder in PurePosixPath(name).parents:
+            if str(folder) in seen:
+                raise ImageError(f"{name} and {folder} could not both be made again; give a folder above both")
     if not found:
         raise ImageError(f"{arguments[0]}: no images in this folder")
     return found

@@ -1,70 +1,185 @@
 """Write the golden files of this folder: python tests/files/make.py (from a checkout with the test requirements).
 
 Files that a release has shipped are never made anew: they must decode forever. This writes those that are missing.
+Before the first release, when a model has changed: python tests/files/make.py --anew. README.md is written by hand.
 """
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-HERE = Path(__file__).parent
-DIGESTS = HERE / "digests.json"
-sys.path.insert(0, str(HERE.parent))
+import numpy as np
 
-from helpers import archive_of, binary_digits, grey_digits, odd_pictures, registry  # noqa: E402
+FOLDER = Path(__file__).parent
+EXPECTED = FOLDER / "expected.json"
+sys.path.insert(0, str(FOLDER.parent))
+
+from helpers import (  # noqa: E402
+    archive_of,
+    binary_digits,
+    black_and_white_digits,
+    blocks_of,
+    facts,
+    flipped,
+    grey_digits,
+    hand_made,
+    odd_pictures,
+    registry,
+    rgb,
+)
 
 from bbcompress.archive import blocks  # noqa: E402
-from bbcompress.archive.compress import Options, compress_archive, compress_single  # noqa: E402
-from bbcompress.archive.payload import Stored, pictures_digest  # noqa: E402
+from bbcompress.archive.compress import Options, compress_single  # noqa: E402
+from bbcompress.archive.names import pack_names  # noqa: E402
+from bbcompress.archive.payload import BitsBack, Stored, pictures_digest  # noqa: E402
 from bbcompress.archive.read import Archive  # noqa: E402
+from bbcompress.archive.segment import MAX_IMAGES, Segment, pack_segment  # noqa: E402
 from bbcompress.archive.single import pack_single  # noqa: E402
-from bbcompress.images import stored  # noqa: E402
+from bbcompress.images import Picture, stored  # noqa: E402
+from bbcompress.varint import write_varint  # noqa: E402
 
 
-def contents() -> dict[str, bytes]:
-    """Every file by name."""
-    binary, grey, odd = binary_digits(6), grey_digits(6), odd_pictures()
-    mixed = [*binary[:3], *grey[:2], next(iter(odd.values()))]
-    named = [(f"{number:03d}.png", picture) for number, picture in enumerate(mixed)]
-    single = compress_single(binary[0], registry(), Options())[0]
-    archive = archive_of(dict(named))
-    files = {
-        "good-single-binary.bb": single,
-        "good-single-grey.bb": compress_single(grey[0], registry(), Options())[0],
-        "good-archive.bb": archive,
-        "good-archive-refined.bb": compress_archive(named, registry(), Options(refine_steps=3))[0],
+def single(picture: Picture) -> bytes:
+    return compress_single(picture, registry(), Options())[0]
+
+
+def stored_segment(number: int, picture: Picture) -> bytes:
+    return pack_segment(Segment(np.array([number]), Stored(stored.encode(picture)), pictures_digest([picture])))
+
+
+def good() -> dict[str, tuple[bytes, dict[str, Picture]]]:
+    """Files by name, with the pictures in them; those of a single file have no name, and are here under ''."""
+    odd = odd_pictures()
+    singles = {
+        "single-binary": binary_digits(1)[0],
+        "single-grey": grey_digits(1)[0],
+        "single-black-and-white": black_and_white_digits(1, 4)[0],
     }
+    files = {name: (single(picture), {"": picture}) for name, picture in singles.items()}
     for name, picture in odd.items():
-        payload = Stored(stored.encode(picture))
-        files[f"good-stored-{Path(name).stem}.bb"] = pack_single(payload, pictures_digest([picture]))
-    flip = bytearray(single)
-    flip[10] ^= 16
-    later = bytearray(single[:-4])
-    later[2] += 1
-    method = bytearray(single[:-4])
-    method[3] |= 15
-    files |= {
-        "bad-empty.bb": b"",
-        "bad-not-an-archive.bb": b"\x89PNG\r\n\x1a\n and so on, of no use",
-        "bad-flipped-bit.bb": bytes(flip),
-        "bad-cut-short.bb": single[:-1],
-        "bad-archive-cut-short.bb": archive[: len(archive) // 2],
-        "bad-trailing-byte.bb": archive + b"\0",
-        "unsupported-version.bb": blocks.checked(bytes(later)),
-        "unsupported-method.bb": blocks.checked(bytes(method)),
+        data = pack_single(Stored(stored.encode(picture)), pictures_digest([picture]))
+        files[f"stored-{Path(name).stem}"] = data, {"": picture}
+    several = [*binary_digits(3), *grey_digits(2), odd["one-pixel.png"]]
+    some = {f"{number:03d}.png": picture for number, picture in enumerate(several)}
+    many = {f"{number}.png": picture for number, picture in enumerate(binary_digits(20))}
+    grey = {f"{number}.png": picture for number, picture in enumerate(grey_digits(8))}
+    folders = {
+        "a/7.png": binary_digits(1, 7)[0],
+        "a/palette.png": odd["palette.png"],
+        "a/8.png": binary_digits(1, 8)[0],
+        "b/rgb.png": odd["rgb.png"],
+        "b/grün.png": grey_digits(1, 9)[0],
+        "sixteen.png": odd["sixteen.png"],
     }
-    return files
+    files["archive"] = archive_of(some), some
+    files["archive-refined"] = archive_of(some, 3), some
+    files["archive-lanes"] = archive_of(many), many
+    files["archive-lanes-refined"] = archive_of(many, 3), many
+    files["archive-grey-refined"] = archive_of(grey, 2), grey
+    files["archive-folders"] = archive_of(folders), folders
+    files["archive-empty"] = archive_of({}), {}
+    pair = {"first.png": rgb(1, 2), "second.png": rgb(2, 1)}
+    segments = [stored_segment(number, picture) for number, picture in enumerate(pair.values())]
+    files["archive-reordered"] = hand_made(segments[::-1], [1, 1], pack_names(list(pair))), pair
+    return {f"good-{name}.bb": file for name, file in files.items()}
+
+
+def bad(single: bytes, archive: bytes) -> dict[str, tuple[bytes, list[str | None]]]:
+    """Damaged files by name, with the names of the pictures that are recovered, None where names are lost."""
+    first, second, *_, names, index = blocks_of(archive)
+    every = Archive(archive).names or []
+    lost = Archive(archive).parts
+    outside = [[name for n, name in enumerate(every) if n not in part.numbers.tolist()] for part in lost]
+    a, b = stored_segment(0, rgb(1, 2)), stored_segment(1, rgb(2, 1))
+    digest = pack_segment(Segment(np.array([0]), Stored(stored.encode(rgb(1, 2))), bytes(32)))
+    ab = pack_names(["a.png", "b.png"])
+    files: dict[str, tuple[bytes, list[str | None]]] = {
+        "empty": (b"", []),
+        "not-an-archive": (b"\x89PNG\r\n\x1a\n and so on, of no use", []),
+        "flipped-bit": (flipped(single, 8 * len(single) // 2), []),
+        "header": (flipped(single, 20), []),
+        "cut-short": (single[:-1], []),
+        "single-trailing-byte": (single + b"\0", []),
+        "digest": (blocks.checked(flipped(single, 8 * len(single) - 64)[:-4]), []),
+        "reserved-bits": (blocks.checked(b"\xbbC\1\x10" + bytes(20)), []),
+        "archive-first-segment": (flipped(archive, 8 * first.offset + 400), [*outside[0]]),
+        "archive-second-segment": (flipped(archive, 8 * second.offset + 400), [*outside[1]]),
+        "archive-names": (flipped(archive, 8 * names.offset + 40), [None] * len(every)),
+        "archive-index": (flipped(archive, 8 * index.offset + 30), [*every]),
+        "archive-end-mark": (flipped(archive, 8 * len(archive) - 1), [*every]),
+        "archive-cut-short": (archive[: names.offset], [None] * len(every)),
+        "archive-header": (flipped(archive, 20), []),
+        "trailing-byte": (archive + b"\0", [*every]),
+        "archive-digest": (hand_made([digest, b], [1, 1], ab), ["b.png"]),
+        "archive-same-number": (hand_made([a, a], [1, 1], ab), []),
+        "archive-same-name": (hand_made([a, b], [1, 1], pack_names(["a.png", "a.png"])), [None, None]),
+        "archive-picture-missing": (hand_made([b], [1], ab), ["b.png"]),
+        "archive-name-missing": (hand_made([a, b], [1, 1], pack_names(["a.png"])), [None, None]),
+        "archive-wrong-count": (hand_made([a, b], [1, 7], ab), ["a.png", "b.png"]),
+        "archive-name-outside": (hand_made([a], [1], _names(b"../evil.png")), [None]),
+        "archive-name-absolute": (hand_made([a], [1], _names(b"/tmp/evil.png")), [None]),
+    }
+    return {f"bad-{name}.bb": file for name, file in files.items()}
+
+
+def _names(name: bytes) -> bytes:
+    """One name, without the check of `pack_names`."""
+    return b"\1\0" + write_varint(len(name)) + name + b"\0"
+
+
+def refused(digit: bytes) -> dict[str, tuple[bytes, int]]:
+    """Sound files that this version does not read, by name, with the exit code."""
+    a, names = stored_segment(0, rgb(1, 2)), pack_names(["a.png"])
+    (part,) = Archive(digit).parts
+    assert isinstance(part.payload, BitsBack)
+    foreign = replace(part.payload, model_id=bytes(range(32)))
+    chain = pack_segment(Segment(np.array([0]), foreign, bytes(32)))
+    refined = pack_segment(Segment(np.array([0]), replace(foreign, plan=foreign.plan._replace(steps=1)), bytes(32)))
+    steps_at = 1 + 3 + 32 + 32 + 1 + 3
+    assert refined[steps_at : steps_at + 2] == b"\1\1"
+    huge = Picture("L", np.zeros((1, 1), np.uint8)).header._replace(width=1 << 20, height=1 << 20).pack()
+    many = b"\1\1\0" + write_varint(MAX_IMAGES - 1) + chain[4:]
+    return {
+        "unsupported-version.bb": (blocks.checked(b"\xbbC\2" + b"of the future"), 4),
+        "unsupported-archive-version.bb": (hand_made([a], [1], names, version=2), 4),
+        "unsupported-form.bb": (blocks.checked(b"\xbbC\x21" + b"of the future"), 4),
+        "unsupported-method.bb": (blocks.checked(b"\xbbC\1\2" + bytes(20)), 4),
+        "unsupported-archive-method.bb": (hand_made([b"\2" + a[1:]], [1], names), 4),
+        "unsupported-pixel-form.bb": (blocks.checked(b"\xbbC\1\xf1" + bytes(20)), 4),
+        "unsupported-refinement.bb": (
+            hand_made([refined[: steps_at + 1] + b"\2" + refined[steps_at + 2 :]], [1], names),
+            4,
+        ),
+        "missing-model.bb": (pack_single(foreign, bytes(4)), 5),
+        "missing-archive-model.bb": (hand_made([chain], [1], names), 5),
+        "limit-pixels.bb": (pack_single(Stored(b"\0" + huge + bytes(20)), bytes(4)), 6),
+        "limit-pictures.bb": (hand_made([many, many], [0, 0], names), 6),
+    }
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--anew"]:
+        for old in [*FOLDER.glob("*.bb"), *FOLDER.glob("expected.json")]:
+            old.unlink()
+    expected = json.loads(EXPECTED.read_text("utf-8")) if EXPECTED.exists() else {}
+
+    def put(name: str, data: bytes, what: dict[str, Any]) -> None:
+        if not (FOLDER / name).exists():
+            (FOLDER / name).write_bytes(data)
+            expected[name] = what
+            print(f"{name}: {len(data)} bytes")
+
+    sound = good()
+    for name, (data, pictures) in sound.items():
+        put(name, data, {"exit": 0, "pictures": {kept: facts(picture) for kept, picture in pictures.items()}})
+    for name, (data, recovered) in bad(sound["good-single-grey.bb"][0], sound["good-archive-folders.bb"][0]).items():
+        put(name, data, {"exit": 3, "recovered": recovered})
+    for name, (data, code) in refused(sound["good-single-binary.bb"][0]).items():
+        put(name, data, {"exit": code})
+    EXPECTED.write_text(json.dumps(expected, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
-    digests = json.loads(DIGESTS.read_text()) if DIGESTS.exists() else {}
-    for name, data in contents().items():
-        path = HERE / name
-        if path.exists():
-            continue
-        path.write_bytes(data)
-        if name.startswith("good-"):
-            items = sorted(Archive(data).decode(registry()), key=lambda item: item.number)
-            digests[name] = pictures_digest([item.picture for item in items]).hex()
-        print(f"{name}: {len(data)} bytes")
-    DIGESTS.write_text(json.dumps(digests, indent=2, sort_keys=True) + "\n")
+    main()

@@ -1,0 +1,1 @@
+»C!of the future7Î
