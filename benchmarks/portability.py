@@ -57,7 +57,9 @@ def settings(pythons: list[str]) -> list[tuple[str, list[str], dict[str, str], s
     runs += [(f"batch {batch}", own, one, "numpy", batch) for batch in (1, 7, 64)]
     for core in ("Nehalem", "Haswell", "SkylakeX"):
         runs.append((f"OPENBLAS_CORETYPE={core}", own, one | {"OPENBLAS_CORETYPE": core}, "numpy", 256))
-    no_avx512 = {"NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"}
+    no_avx512 = {
+        "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL X86_V4 AVX512_SPR"
+    }
     runs.append(("numpy without AVX-512", own, one | no_avx512, "numpy", 256))
     if subprocess.run([*own, "-c", "import torch"], capture_output=True).returncode == 0:
         runs += [("torch engine", own, one, "torch", 256), ("torch engine, 2 threads", own, two, "torch", 64)]
