@@ -794,6 +794,7 @@ def test_blocks_of_other_kinds_and_orders(small_archive: bytes) -> None:
         head + b"".join(segments) + names + as_names + trailer,
         head + b"".join(segments) + segments[0] + names + index + trailer,
         head + b"".join(segments[1:]) + names + index + trailer,
+        head + b"".join(segments) + names + index + b"junk" + (len(index) + 4).to_bytes(4, "little") + trailer[4:],
         head + index + trailer,
         head + trailer,
     ]
@@ -803,6 +804,20 @@ def test_blocks_of_other_kinds_and_orders(small_archive: bytes) -> None:
             assert Archive(data, recover=True).damage
         else:
             refusal(data, DamagedArchive, recover=True)
+
+
+@pytest.mark.parametrize("type", [0, 2, 3, 4, 255])
+def test_a_block_of_another_kind_in_the_place_of_a_segment(type: int) -> None:
+    """Even where nothing is missed for it."""
+    names = pack_names(["a"])
+    sound = hand_made([stored_segment(0), b"whatever"], [1, 0], names)
+    _, other, *_ = blocks_of(sound)
+    changed = bytes([type]) + sound[other.offset + 1 : other.offset + other.size - 4]
+    data = sound[: other.offset] + blocks.checked(changed) + sound[other.offset + other.size :]
+    refusal(data, DamagedArchive)
+    found, damage = recovered(data)
+    assert {number: name for number, (name, _) in found.items()} == {0: "a"}
+    assert damage
 
 
 @pytest.mark.parametrize("length", [1 << 30, (1 << 31) + 1, (1 << 35) - 1, 1 << 40])
