@@ -12,6 +12,7 @@ import numpy as np
 
 from bbcompress.archive import blocks
 from bbcompress.archive.compress import Options, compress_archive
+from bbcompress.codec.refine import Method
 from bbcompress.codec.registry import Registry
 from bbcompress.images import Palette, Picture
 from bbcompress.varint import write_varint
@@ -85,8 +86,8 @@ def registry() -> Registry:
     return Registry()
 
 
-def archive_of(pictures: dict[str, Picture], steps: int = 0) -> bytes:
-    return compress_archive(pictures.items(), registry(), Options(refine_steps=steps))[0]
+def archive_of(pictures: dict[str, Picture], steps: int = 0, method: Method = Method.NATURAL) -> bytes:
+    return compress_archive(pictures.items(), registry(), Options(refine_steps=steps, refine_method=method))[0]
 
 
 def numbered(pictures: Sequence[Picture], suffix: str = ".png") -> dict[str, Picture]:

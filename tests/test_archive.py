@@ -583,7 +583,7 @@ def test_unknown_pixel_forms_and_refinements() -> None:
         single = blocks.checked(blocks.header(Form.SINGLE) + bytes([form << 4 | 1]) + bytes(20))
         refusal(single, UnsupportedArchive)
         refusal(hand_made([chain_body(form=form)], [1], counted_names(1)), UnsupportedArchive)
-    for refinement in (0, 2, 255):
+    for refinement in (0, 3, 255):
         data = hand_made([chain_body(steps=1, refinement=refinement)], [1], counted_names(1))
         refusal(data, UnsupportedArchive)
 

@@ -16,6 +16,7 @@ from bbcompress.archive.segment import MAX_IMAGES, Segment, pack_segment
 from bbcompress.archive.single import pack_single
 from bbcompress.codec import chain
 from bbcompress.codec.model import Model, Pixels
+from bbcompress.codec.refine import Method as RefineMethod
 from bbcompress.codec.registry import Registry
 from bbcompress.images import stored
 from bbcompress.images.picture import Picture
@@ -55,6 +56,7 @@ class Options:
     """File of the one model to use where it fits; None tries all that fit and keeps the smallest."""
     check: bool = True
     """Decode everything written, and compare."""
+    refine_method: RefineMethod = RefineMethod.NATURAL
 
 
 @dataclass
@@ -181,7 +183,7 @@ def _candidates(picture: Picture, registry: Registry, options: Options) -> tuple
 
 def _encode(model: Model, pixels: Pixels, options: Options) -> chain.EncodedChain:
     width = 1 << (len(pixels) // IMAGES_PER_LANE).bit_length()
-    return chain.encode(model, pixels, options.refine_steps, min(width, MAX_CHAIN_WIDTH))
+    return chain.encode(model, pixels, options.refine_steps, min(width, MAX_CHAIN_WIDTH), options.refine_method)
 
 
 def _best_single(picture: Picture, registry: Registry, options: Options) -> tuple[str, Payload, float]:

@@ -37,7 +37,7 @@ def pack_segment(segment: Segment) -> bytes:
         for value in (plan.first, plan.width, plan.growth, plan.steps):
             out += write_varint(value)
         if plan.steps:
-            out += bytes([RefineMethod.ADAM])
+            out += bytes([plan.method])
     return out + payload.data
 
 
@@ -59,12 +59,18 @@ def unpack_segment(body: bytes) -> Segment:
             plan = Plan(len(numbers), *(reader.varint(limit) for limit in (MAX_IMAGES,) * 3 + (MAX_STEPS,)))
             if not 0 < plan.first <= plan.images or plan.width < 1 or plan.growth < 1:
                 raise DamagedArchive("damaged: a segment's plan is not one that an encoder makes")
-            if plan.steps and reader.byte() != RefineMethod.ADAM:
-                raise UnsupportedArchive("refined by an unknown method: use a later version of bbc")
+            if plan.steps:
+                plan = plan._replace(method=_known_refinement(reader.byte()))
             payload = BitsBack(identity, form, plan, reader.rest())
     except Malformed as error:
         raise DamagedArchive(f"damaged: {error}") from error
     return Segment(numbers, payload, digest)
+
+
+def _known_refinement(number: int) -> RefineMethod:
+    if number not in set(RefineMethod):
+        raise UnsupportedArchive("refined by an unknown method: use a later version of bbc")
+    return RefineMethod(number)
 
 
 def _pack_numbers(numbers: Numbers) -> bytes:

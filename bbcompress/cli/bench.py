@@ -5,16 +5,17 @@ import time
 
 import click
 
-from bbcompress.cli.common import MAX_REFINE_STEPS, errors_as_exit_codes, registry_and_model, threads_option
+from bbcompress.cli.common import MAX_REFINE_STEPS, errors_as_exit_codes, refine_method_option, registry_and_model, threads_option
 
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--model", default="auto", show_default=True, help="A model's name or file, or auto.")
 @click.option("--refine-steps", default="0,1,2,5,10", show_default=True, metavar="K,K,...", help="Steps to compare.")
+@refine_method_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @threads_option
-def command(images: tuple[str, ...], model: str, refine_steps: str, as_json: bool) -> None:
+def command(images: tuple[str, ...], model: str, refine_steps: str, refine_method: str, as_json: bool) -> None:
     """Measure bits per dimension and time of IMAGES as one archive, for each number of refinement steps.
 
     Times are of coding alone, without reading image files. `net` is what the symbols cost, `total` the whole file.
@@ -22,6 +23,7 @@ def command(images: tuple[str, ...], model: str, refine_steps: str, as_json: boo
     from bbcompress.archive.compress import Options, compress_archive
     from bbcompress.archive.read import Archive
     from bbcompress.cli.inputs import listed_images, read_images
+    from bbcompress.codec.refine import Method
 
     try:
         all_steps = [int(part) for part in refine_steps.split(",")]
@@ -29,13 +31,15 @@ def command(images: tuple[str, ...], model: str, refine_steps: str, as_json: boo
         raise click.UsageError("--refine-steps takes numbers separated by commas") from error
     if not all(0 <= steps <= MAX_REFINE_STEPS for steps in all_steps):
         raise click.UsageError(f"--refine-steps are from 0 to {MAX_REFINE_STEPS}")
+    method = Method[refine_method.upper()]
     rows = []
     with errors_as_exit_codes():
         registry, chosen = registry_and_model(model)
         pictures = list(read_images(listed_images(images)))
         for steps in all_steps:
             started = time.perf_counter()
-            data, summary = compress_archive(pictures, registry, Options(steps, chosen, check=False))
+            options = Options(steps, chosen, check=False, refine_method=method)
+            data, summary = compress_archive(pictures, registry, options)
             compressed = time.perf_counter()
             decoded = {item.name: item.picture for item in Archive(data).decode(registry)}
             done = time.perf_counter()

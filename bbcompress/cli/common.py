@@ -73,6 +73,13 @@ def errors_as_exit_codes(source: str = "") -> Iterator[None]:
         fail(f"{where}{error.strerror or error}", ExitCode.ERROR)
 
 
+refine_method_option = click.option(
+    "--refine-method",
+    type=click.Choice(["natural", "adam"]),
+    default="natural",
+    show_default=True,
+    help="How steps are taken: natural gradients, or the paper's Adam, for comparison.",
+)
 def threads_option(function: Function) -> Function:
     """`-T`: threads of matrix products. Set before numpy is imported, as BLAS libraries read it once."""
 

@@ -9,6 +9,7 @@ from bbcompress.cli.common import (
     MAX_REFINE_STEPS,
     errors_as_exit_codes,
     progress,
+    refine_method_option,
     registry_and_model,
     threads_option,
     write_stdout,
@@ -27,12 +28,20 @@ from bbcompress.cli.common import (
     metavar="K",
     help="Optimise each image's posterior by K steps: smaller, slower both ways (archives only).",
 )
+@refine_method_option
 @click.option("--check/--no-check", default=True, help="Decode what was written and compare (default: check).")
 @click.option("-f", "--force", is_flag=True, help="Overwrite the output.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @threads_option
 def command(
-    images: tuple[str, ...], output: str | None, model: str, refine_steps: int, check: bool, force: bool, quiet: bool
+    images: tuple[str, ...],
+    output: str | None,
+    model: str,
+    refine_steps: int,
+    refine_method: str,
+    check: bool,
+    force: bool,
+    quiet: bool,
 ) -> None:
     """Compress images, or folders of them, into one file. The sources are kept.
 
@@ -42,6 +51,7 @@ def command(
     """
     from bbcompress.archive.compress import Options, compress_archive, compress_single
     from bbcompress.cli.inputs import STDIN, listed_images, read_images
+    from bbcompress.codec.refine import Method
     from bbcompress.images.place import place, refuse_existing
 
     one_file = len(images) == 1 and not Path(images[0]).is_dir()
@@ -55,7 +65,7 @@ def command(
         if output != "-" and not force:
             refuse_existing(Path(output))
         registry, chosen = registry_and_model(model)
-        options = Options(refine_steps, chosen, check)
+        options = Options(refine_steps, chosen, check, Method[refine_method.upper()])
         listed = listed_images(images)
         if any(path and os.path.exists(output) and os.path.samefile(path, output) for _, path in listed):
             raise click.UsageError(f"{output} is one of the images; name another file to write with -o")

@@ -54,6 +54,7 @@ def _describe(file: str, archive: "Archive", registry: "Registry") -> dict[str, 
                 "model_id": identity.hex(),
                 "pictures": part.payload.form.name.lower(),
                 "refine_steps": part.payload.plan.steps,
+                **({"refine_method": part.payload.plan.method.name.lower()} if part.payload.plan.steps else {}),
                 "lanes": part.payload.plan.lanes,
             }
         else:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec.model import Model, Pixels, Posterior
-from bbcompress.codec.refine import refine
+from bbcompress.codec.refine import Method, refine
 from bbcompress.codec.two_part import SEARCH_ROUNDS, pop_first, push_first, search
 from bbcompress.coding.distributions import MICROBITS, Uniform, code_lengths, push
 from bbcompress.coding.rans import Stack, Symbols, Underflow
@@ -46,6 +46,8 @@ class Plan(NamedTuple):
     so that they have left enough on the stack for it."""
     steps: int
     """Refinement steps K of each posterior."""
+    method: Method = Method.NATURAL
+    """How these steps are taken; of no meaning where there are none."""
 
     def batches(self) -> list[Batch]:
         """The bits-back batches in the encoder's order."""
@@ -74,13 +76,15 @@ class EncodedChain(NamedTuple):
     stack's own overhead."""
 
 
-def encode(model: Model, pixels: Pixels, steps: int, width: int) -> EncodedChain:
+def encode(
+    model: Model, pixels: Pixels, steps: int, width: int, method: Method = Method.NATURAL
+) -> EncodedChain:
     """Code images (N, subpixels) uint8 with K = `steps`, in batches and on lanes of up to `width`."""
     latents: list[Symbols] = []
     for first, growth in STARTS:
         if first < len(pixels):
             try:
-                return _encode(model, pixels, Plan(len(pixels), first, width, growth, steps), latents)
+                return _encode(model, pixels, Plan(len(pixels), first, width, growth, steps, method), latents)
             except Underflow:
                 continue
     # with all images coded in two parts nothing is popped
@@ -98,7 +102,7 @@ def _encode(model: Model, pixels: Pixels, plan: Plan, latents: list[Symbols]) ->
         net_microbits[number] = push_first(model, stack, pixels[number], latents[number])
     for batch, lanes in plan.batches():
         stack.widen(lanes)
-        posterior = _posterior(model, pixels[batch], batch, plan.steps)
+        posterior = _posterior(model, pixels[batch], batch, plan)
         q = model.latent_distribution(posterior)
         bins = stack.pop(q)
         likelihood = model.likelihood(model.bins.centres[bins].reshape(posterior.mean.shape))
@@ -133,7 +137,7 @@ def _decode(model: Model, plan: Plan, data: bytes) -> Pixels:
         bins = stack.pop(Uniform(model.info.latent_bits, size * model.info.latent))
         likelihood = model.likelihood(model.bins.centres[bins].reshape(size, -1))
         pixels[batch] = model.pixels(stack.pop(likelihood))
-        q = model.latent_distribution(_posterior(model, pixels[batch], batch, plan.steps))
+        q = model.latent_distribution(_posterior(model, pixels[batch], batch, plan))
         stack.push(*q.intervals(bins), q.precision)
         stack.shrink(batches[number - 1].lanes if number else 1)
     if batches:
@@ -145,5 +149,5 @@ def _decode(model: Model, plan: Plan, data: bytes) -> Pixels:
     return pixels
 
 
-def _posterior(model: Model, pixels: Pixels, batch: slice, steps: int) -> Posterior:
-    return refine(model, pixels, model.posterior(pixels), batch.start, steps)
+def _posterior(model: Model, pixels: Pixels, batch: slice, plan: Plan) -> Posterior:
+    return refine(model, pixels, model.posterior(pixels), batch.start, plan.steps, plan.method)

@@ -90,18 +90,35 @@ def read_header(path: Path) -> Header:
         return Header(_info(description["info"]), bytes.fromhex(metadata["identity"]), description)
 
 
-def load(path: Path, engine: Engine | None = None, batch: int = NETWORK_BATCH) -> Model:
-    """Read a model file. Raises BadModel, InexactNetwork or OSError."""
+class Contents(NamedTuple):
+    """What is in a model file."""
+
+    info: ModelInfo
+    encoder: list[DenseSpec]
+    decoder: list[DenseSpec]
+
+
+def read(path: Path) -> Contents:
+    """A model file's description and integer weights. Raises BadModel or OSError."""
     header = read_header(path)
     with _blaming(path):
         with safe_open(path, "numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        encoder = _specs("encoder", header.description["encoder"], tensors)
-        decoder = _specs("decoder", header.description["decoder"], tensors)
-        model = _build(header.info, encoder, decoder, engine, batch)
-        if model.identity != header.identity:
+        contents = Contents(
+            header.info,
+            _specs("encoder", header.description["encoder"], tensors),
+            _specs("decoder", header.description["decoder"], tensors),
+        )
+        if identity(*contents) != header.identity:
             raise BadModel(f"{path}: damaged: its weights are not those of the model it names")
-    return model
+    return contents
+
+
+def load(path: Path, engine: Engine | None = None, batch: int = NETWORK_BATCH) -> Model:
+    """The model of a file, ready to use. Raises BadModel, InexactNetwork or OSError."""
+    contents = read(path)
+    with _blaming(path):
+        return _build(*contents, engine, batch)
 
 
 @contextmanager

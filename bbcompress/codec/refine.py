@@ -10,24 +10,56 @@ from bbcompress.exact.functions import Floats
 
 
 class Method(IntEnum):
-    """How a step is taken; a method's number means the same arithmetic forever."""
+    """How steps are taken; a method's number means the same arithmetic forever."""
 
     ADAM = 1
     """The paper's: Adam on mean and log scale, one reparameterised sample a step."""
+    NATURAL = 2
+    """Natural-gradient steps of the mean, without noise: more bits for less time."""
 
 
 MAX_STEPS = 10_000
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
+_FIRST_STEP, _SMALLEST_STEP, _LARGEST_STEP = 0.5, 2.0**-6, 1.0
+_GROWTH, _SHRINKAGE = 1.25, 0.5
 
 
-def refine(model: Model, pixels: Pixels, posterior: Posterior, first_image: int, steps: int) -> Posterior:
-    """Maximise each image's ELBO over its posterior's mean and log scale by `steps` steps (Eq. 20).
+def refine(
+    model: Model, pixels: Pixels, posterior: Posterior, first_image: int, steps: int, method: Method
+) -> Posterior:
+    """Maximise each image's ELBO over its posterior's parameters by `steps` steps (Eq. 20).
 
-    `pixels` (N, subpixels) are images `first_image` .. of their chain: the numbers key the noise. Each step costs
-    one forward and one backward pass of the decoder for the whole batch.
+    `pixels` (N, subpixels) are images `first_image` .. of their chain: the numbers key the noise of Adam's steps.
+    Each step costs one forward and one backward pass of the decoder for the whole batch.
     """
     if steps == 0:
         return posterior
+    if method == Method.NATURAL:
+        return _natural(model, pixels, posterior, steps)
+    return _adam(model, pixels, posterior, first_image, steps)
+
+
+def _natural(model: Model, pixels: Pixels, posterior: Posterior, steps: int) -> Posterior:
+    """Steps of the mean along sigma^2 grad, the natural gradient of a Gaussian's mean (Amari, 1998).
+
+    The gradient is taken at the mean, not at samples: noise would cost more than the third-order terms it adds. Each
+    latent has its own step size, that grows until its gradient changes sign and then shrinks (Rprop: Riedmiller and
+    Braun, 1993), and no step is longer than one sigma, so that images unlike the training set's do not diverge.
+    """
+    mean = posterior.mean
+    scale = np.minimum(functions.exp(posterior.log_scale), 1.0)  # the prior's; a true posterior is not wider
+    step_size = np.full_like(mean, _FIRST_STEP)
+    gradient = np.zeros_like(mean)
+    for step in range(steps):
+        previous, gradient = gradient, model.grad_z(pixels, mean) - mean
+        if step > 0:
+            step_size = step_size * np.where(previous * gradient < 0.0, _SHRINKAGE, _GROWTH)
+            step_size = np.clip(step_size, _SMALLEST_STEP, _LARGEST_STEP)
+        mean = mean + scale * np.clip(step_size * (scale * gradient), -1.0, 1.0)
+    return Posterior(mean, posterior.log_scale)
+
+
+def _adam(model: Model, pixels: Pixels, posterior: Posterior, first_image: int, steps: int) -> Posterior:
     images = first_image + np.arange(len(pixels))
     parameters = np.stack(posterior)
     moment1, moment2 = np.zeros_like(parameters), np.zeros_like(parameters)

@@ -8,10 +8,13 @@ than the ELBO. Only the encoder searches, so the decoder repeats nothing of it.
 import numpy as np
 
 from bbcompress.codec.model import Model, Pixels
+from bbcompress.codec.refine import Method, refine
 from bbcompress.coding.distributions import GridPrior, code_lengths, push
 from bbcompress.coding.rans import Stack, Symbols
 from bbcompress.exact.functions import Floats
 
+REFINE_STEPS = 5
+"""Of the posterior mean that the search starts from: fewer bits, and fewer rounds of search."""
 SEARCH_ROUNDS = 30
 """Most rounds of search among the grid's neighbouring points; it nearly always ends by itself before."""
 
@@ -37,8 +40,9 @@ def _points(model: Model, latent: Symbols) -> Floats:
 
 
 def search(model: Model, pixels: Pixels, rounds: int = SEARCH_ROUNDS) -> Symbols:
-    """Grid symbols (latent,) with a short code of pixels (subpixels,): descent from the amortised posterior mean."""
-    rounded = np.floor(model.posterior(pixels[None]).mean[0] / model.grid_steps + 0.5)
+    """Grid symbols (latent,) with a short code of pixels (subpixels,): descent from the refined posterior mean."""
+    posterior = refine(model, pixels[None], model.posterior(pixels[None]), 0, REFINE_STEPS, Method.NATURAL)
+    rounded = np.floor(posterior.mean[0] / model.grid_steps + 0.5)
     best: Symbols = np.clip(rounded + GridPrior.ZERO, 1, 255).astype(np.int64)
     moves = np.eye(len(best), dtype=np.int64)
     moves = np.concatenate([moves, -moves])

@@ -1,11 +1,13 @@
-"""The training loop: ELBO, Adam, one checkpoint to resume from, the best weights by a held-out part, a CSV log."""
+"""The training loop: any objective, Adam, one checkpoint to resume from, the best weights by held-out images, a log."""
 
 import copy
 import csv
+import hashlib
+import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,17 +16,22 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from bbcompress.train.objectives import ELBO, Objective, gradients
 from bbcompress.train.vae import VAE, VAEConfig
 
-VALIDATION_BATCH = 1000
-VALIDATION_SEED = 1
-LOG_FIELDS = ("epoch", "seconds", "learning_rate", "train_bits_per_dim", "validation_bits_per_dim")
+EVALUATION_BATCH = 1000
+EVALUATION_SEED = 1
+LOG_FIELDS = ("epoch", "seconds", "learning_rate", "train_bits_per_dim", "held_out_bits_per_dim")
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """How to train. The defaults are the paper's (section 4) but for the number of epochs."""
 
+    objective: Objective = ELBO()
+    """What the encoder minimises."""
+    encoder_only: bool = False
+    """The decoder stays as it is (paper, section 3: a new encoder for a trained model)."""
     epochs: int = 100
     batch: int = 100
     learning_rate: float = 3e-4
@@ -32,39 +39,72 @@ class TrainingOptions:
     """`constant`, or `cosine`: 500 steps of warm-up, then cosine decay to zero."""
     ema: float = 0.0
     """Decay of the moving average of weights that is validated and exported; 0 takes the weights themselves."""
-    validation: int = 5000
-    """Training images held out, from the end, to choose the best epoch."""
+    keep_best: bool = True
+    """Choose the weights of the epoch with the best held-out bits/dim, not the last ones."""
+    gradient_clip: float = 1.0
+    """Largest norm of a step's gradient, in bits/dim; 0 does not clip."""
+    snapshots: int = 0
+    """Every so many epochs the weights are kept as a file of their own; 0 keeps none."""
     seed: int = 0
 
 
 class TrainingState:
     """Everything that a resumed run needs, in one safetensors file."""
 
-    def __init__(self, config: VAEConfig, options: TrainingOptions):
-        torch.manual_seed(options.seed)
-        self.model = VAE(config)
-        self.average = copy.deepcopy(self.model)
-        self.best = copy.deepcopy(self.model)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), options.learning_rate, fused=True)
+    def __init__(self, start: VAE, options: TrainingOptions):
+        self.model = start
+        # Copies only where they can differ from the model, as each costs a pass over all weights
+        self.average = copy.deepcopy(start) if options.ema else start
+        self.best = copy.deepcopy(start) if options.keep_best else self.average
+        self._trained = start.encoder if options.encoder_only else start
+        self.optimizer = torch.optim.Adam(self._trained.parameters(), options.learning_rate, fused=True)
         self.epoch = 0
         self.step = 0
         self.best_epoch = 0
         self.best_bits_per_dim = math.inf
-        self._identity = repr((config, options))
+        self.bits_per_dim = math.inf
+        self._options = options
+        # A run at a constant rate may be continued for longer
+        identity = replace(options, epochs=0) if options.schedule == "constant" else options
+        self._identity = f"{start.config!r}, {identity!r}, start {_checksum(start)}"
+
+    def take_step(self, pixels: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+        """One step of Adam on a batch (N, P); returns the encoder's loss in bits/dim."""
+        options = self._options
+        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.zero_grad()
+        loss = gradients(self.model, options.objective, pixels, generator, options.encoder_only)
+        if options.gradient_clip:
+            clip_grad_norm_(self._trained.parameters(), options.gradient_clip)
+        self.optimizer.step()
+        self.step += 1
+        if options.ema:
+            # early on a shorter average, or the random start would stay in it for long
+            decay = min(options.ema, self.step / (self.step + 100))
+            with torch.no_grad():
+                torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+        return loss
+
+    def end_epoch(self, bits_per_dim: float) -> None:
+        """Note the held-out -ELBO after an epoch, and keep the weights if they are the best."""
+        self.epoch += 1
+        self.bits_per_dim = bits_per_dim
+        if bits_per_dim < self.best_bits_per_dim or not self._options.keep_best:
+            self.best_bits_per_dim, self.best_epoch = bits_per_dim, self.epoch
+            if self.best is not self.average:
+                self.best.load_state_dict(self.average.state_dict())
 
     def save(self, path: Path) -> None:
         tensors: dict[str, Tensor] = {}
         for prefix, module in self._modules():
             tensors |= {f"{prefix}.{name}": tensor for name, tensor in module.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in self._trained.named_parameters():
             for key, value in self.optimizer.state[parameter].items():
                 tensors[f"adam.{name}.{key}"] = value
         counters = {"epoch": self.epoch, "step": self.step, "best_epoch": self.best_epoch}
         metadata = {key: str(value) for key, value in counters.items()}
         metadata |= {"best_bits_per_dim": repr(self.best_bits_per_dim), "identity": self._identity}
-        temporary = path.with_name(path.name + ".tmp")
-        save_file(tensors, temporary, metadata)
-        temporary.replace(path)
+        _save(tensors, path, metadata)
 
     def load(self, path: Path) -> None:
         """Go on from `path`. Raises ValueError where it was written with another model or other options."""
@@ -75,7 +115,7 @@ class TrainingState:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         for prefix, module in self._modules():
             module.load_state_dict({name: tensors[f"{prefix}.{name}"] for name in module.state_dict()})
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in self._trained.named_parameters():
             keys = ("step", "exp_avg", "exp_avg_sq")
             self.optimizer.state[parameter] = {key: tensors[f"adam.{name}.{key}"] for key in keys}
         self.epoch, self.step = int(metadata["epoch"]), int(metadata["step"])
@@ -83,16 +123,46 @@ class TrainingState:
         self.best_bits_per_dim = float(metadata["best_bits_per_dim"])
 
     def _modules(self) -> list[tuple[str, VAE]]:
+        modules = {id(module): (name, module) for name, module in reversed(self._named())}
+        return list(modules.values())
+
+    def _named(self) -> list[tuple[str, VAE]]:
         return [("model", self.model), ("average", self.average), ("best", self.best)]
 
 
-def evaluate(model: VAE, pixels: Tensor, samples: int = 1, seed: int = VALIDATION_SEED) -> float:
+def save_weights(model: VAE, path: Path) -> None:
+    """Write a float VAE: its configuration and weights, as safetensors."""
+    _save(model.state_dict(), path, {"config": json.dumps(asdict(model.config))})
+
+
+def load_weights(path: Path) -> VAE:
+    """Read what `save_weights` wrote."""
+    with safe_open(path, "pt") as file:
+        model = VAE(VAEConfig(**json.loads(file.metadata()["config"])))
+        model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    return model
+
+
+def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    save_file(tensors, temporary, metadata)
+    temporary.replace(path)
+
+
+def _checksum(model: VAE) -> str:
+    digest = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def evaluate(model: VAE, pixels: Tensor, samples: int = 1, seed: int = EVALUATION_SEED) -> float:
     """Mean -ELBO in bits/dim over pixels (N, P), `samples` posterior samples an image, the same noise at each call."""
     generator = torch.Generator().manual_seed(seed)
     total = 0.0
     with torch.no_grad():
         for _ in range(samples):
-            for batch in torch.split(pixels, VALIDATION_BATCH):
+            for batch in torch.split(pixels, EVALUATION_BATCH):
                 total += float(model.negative_elbo_bits_per_dim(batch, generator).double().sum())
     return total / (samples * len(pixels))
 
@@ -106,20 +176,21 @@ def learning_rate(options: TrainingOptions, step: int, total_steps: int) -> floa
 
 
 def train(
-    images: Tensor,
-    config: VAEConfig,
+    model: VAE,
+    training: Tensor,
+    held_out: Tensor,
     options: TrainingOptions,
     output: Path,
     report: Callable[[dict[str, float]], None],
 ) -> TrainingState:
-    """Train on pixels (N, P) uint8 and return the finished state; its `best` holds the chosen weights.
+    """Train `model` on pixels (N, P) uint8 and return the finished state; its `best` holds the chosen weights.
 
-    Writes `output`.checkpoint and `output`.csv after each epoch, and goes on from them where they exist. A run that
-    was interrupted and resumed gives the same weights as one that was not.
+    After each epoch the -ELBO of `held_out` pixels (M, P) is measured. Writes `output`.checkpoint and `output`.csv
+    after each epoch, and goes on from them where they exist. A run that was interrupted and resumed gives the same
+    weights as one that was not.
     """
-    training, validation = images[: -options.validation], images[-options.validation :]
     checkpoint, log = output.with_name(output.name + ".checkpoint"), output.with_name(output.name + ".csv")
-    state = TrainingState(config, options)
+    state = TrainingState(model, options)
     if checkpoint.exists():
         state.load(checkpoint)
     else:
@@ -133,28 +204,20 @@ def train(
         total = torch.zeros(())
         for batch in torch.split(order[: steps_per_epoch * options.batch], options.batch):
             rate = learning_rate(options, state.step, steps_per_epoch * options.epochs)
-            state.optimizer.param_groups[0]["lr"] = rate
-            loss = state.model.negative_elbo_bits_per_dim(training[batch], generator).mean()
-            state.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            clip_grad_norm_(state.model.parameters(), 1.0)
-            state.optimizer.step()
-            state.step += 1
-            total += loss.detach()
-            # early on a shorter average, or the random start would stay in it for long
-            decay = min(options.ema, state.step / (state.step + 100))
-            with torch.no_grad():
-                torch._foreach_lerp_(list(state.average.parameters()), list(state.model.parameters()), 1 - decay)
-        state.epoch += 1
-        bits_per_dim = evaluate(state.average, validation)
-        if bits_per_dim < state.best_bits_per_dim:
-            state.best_bits_per_dim, state.best_epoch = bits_per_dim, state.epoch
-            state.best.load_state_dict(state.average.state_dict())
+            total += state.take_step(training[batch], rate, generator)
+        state.end_epoch(evaluate(state.average, held_out))
         state.save(checkpoint)
-        row = (state.epoch, time.perf_counter() - started, rate, float(total) / steps_per_epoch, bits_per_dim)
+        if options.snapshots and state.epoch % options.snapshots == 0:
+            save_weights(state.best, snapshot(output, state.epoch))
+        row = (state.epoch, time.perf_counter() - started, rate, float(total) / steps_per_epoch, state.bits_per_dim)
         with log.open("a", newline="") as file:
             csv.writer(file).writerow(
                 [row[0], f"{row[1]:.1f}", f"{row[2]:.3g}", *(f"{value:.5f}" for value in row[3:])]
             )
         report(dict(zip(LOG_FIELDS, row, strict=True)))
     return state
+
+
+def snapshot(output: Path, epoch: int) -> Path:
+    """Where the weights after `epoch` lie, if it is one that the options ask for."""
+    return output.with_name(f"{output.name}.epoch{epoch:04d}")

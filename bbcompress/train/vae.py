@@ -1,10 +1,11 @@
-"""Torch VAEs: the float twins of the exact models (`bbcompress.exact.model`).
+"""Torch VAEs: the float twins of the exact models (`bbcompress.codec.model`).
 
 Everything here may use any float arithmetic: nothing of it reaches a bitstream. What does is the
 integer model that `bbcompress.train.export` derives from these weights.
 """
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -39,9 +40,6 @@ class VAEConfig:
             return 1
         return 2 if self.components == 1 else 3 * self.components
 
-    def to_dict(self) -> dict[str, int]:
-        return asdict(self)
-
 
 class Posterior(NamedTuple):
     """Diagonal Gaussian q(z|x): `mean` and `log_scale`, both (N, latent)."""
@@ -52,6 +50,11 @@ class Posterior(NamedTuple):
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         noise = torch.empty_like(self.mean).normal_(generator=generator)
         return self.mean + self.log_scale.exp() * noise
+
+    def log_density_nats(self, latent: Tensor) -> Tensor:
+        """log q(z|x) of latents (N, latent), (N,)."""
+        deviation = (latent - self.mean) * (-self.log_scale).exp()
+        return -(0.5 * deviation.square() + self.log_scale + 0.5 * math.log(2 * math.pi)).sum(1)
 
     def kl_nats(self) -> Tensor:
         """KL(q || N(0, I)) in nats, (N,)."""
@@ -92,11 +95,28 @@ class VAE(nn.Module):
             return -loss.sum(1)
         return logistic_log_mass(output, pixels.float(), self.config.components).sum(1)
 
+    @property
+    def nats_per_bits_per_dim(self) -> float:
+        """What divides the nats of an image to make them bits/dim."""
+        return LOG_2 * self.config.pixels
+
     def negative_elbo_bits_per_dim(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One-sample estimate of -ELBO (paper, Eq. 1), (N,)."""
-        posterior = self.posterior(pixels)
+        return self.negative_bound_bits_per_dim(pixels, self.posterior(pixels), generator)
+
+    def negative_bound_bits_per_dim(
+        self, pixels: Tensor, posterior: Posterior, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """The same with any posterior: KL in closed form, one sample of the likelihood, (N,)."""
         log_likelihood = self.log_likelihood_nats(pixels, posterior.sample(generator))
-        return (posterior.kl_nats() - log_likelihood) / (LOG_2 * self.config.pixels)
+        return (posterior.kl_nats() - log_likelihood) / self.nats_per_bits_per_dim
+
+    def sample_pixels(self, latent: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Samples of p(x|z), (N, P) uint8: pixel values with just the mass that the likelihood gives them."""
+        output = self.decoder(latent)
+        if self.config.levels == 2:
+            return (torch.empty_like(output).uniform_(generator=generator) < output.sigmoid()).to(torch.uint8)
+        return sample_logistic(output, self.config.components, generator)
 
 
 def logistic_log_mass(output: Tensor, pixels: Tensor, components: int) -> Tensor:
@@ -122,3 +142,19 @@ def logistic_log_mass(output: Tensor, pixels: Tensor, components: int) -> Tensor
     if components == 1:
         return mass[:, 0]
     return torch.logsumexp(mass + functional.log_softmax(parts[:, 2], dim=1), dim=1)
+
+
+def sample_logistic(output: Tensor, components: int, generator: torch.Generator | None = None) -> Tensor:
+    """Pixels (N, P) uint8 from the mixtures that `logistic_log_mass` weighs, of the same `output`.
+
+    A logistic sample is rounded to the nearest pixel value; what lies outside goes to the end values.
+    """
+    parts = output.view(len(output), -1, components, output.shape[1] // ((2 if components == 1 else 3) * components))
+    means, log_scales = parts[:, 0], parts[:, 1].clamp(*LOG_SCALE_RANGE)
+    if components > 1:
+        gumbel = -torch.empty_like(parts[:, 2]).exponential_(generator=generator).log()
+        chosen = (parts[:, 2] + gumbel).argmax(1, keepdim=True)
+        means, log_scales = means.gather(1, chosen), log_scales.gather(1, chosen)
+    uniform = torch.empty_like(means[:, 0]).uniform_(1e-7, 1 - 1e-7, generator=generator)
+    values = (means[:, 0] + log_scales[:, 0].exp() * uniform.logit()) * 256
+    return values.round().clamp(0, 255).to(torch.uint8)

@@ -75,9 +75,11 @@ def good() -> dict[str, tuple[bytes, dict[str, Picture]]]:
     }
     files["archive"] = archive_of(some), some
     files["archive-refined"] = archive_of(some, 3), some
+    files["archive-refined-adam"] = archive_of(some, 3, Method.ADAM), some
     files["archive-lanes"] = archive_of(many), many
     files["archive-lanes-refined"] = archive_of(many, 3), many
     files["archive-grey-refined"] = archive_of(grey, 2), grey
+    files["archive-grey-refined-adam"] = archive_of(grey, 2, Method.ADAM), grey
     files["archive-folders"] = archive_of(folders), folders
     files["archive-empty"] = archive_of({}), {}
     pair = {"first.png": rgb(1, 2), "second.png": rgb(2, 1)}
@@ -138,7 +140,7 @@ def refused(digit: bytes) -> dict[str, tuple[bytes, int]]:
     chain = pack_segment(Segment(np.array([0]), foreign, bytes(32)))
     refined = pack_segment(Segment(np.array([0]), replace(foreign, plan=foreign.plan._replace(steps=1)), bytes(32)))
     steps_at = 1 + 3 + 32 + 32 + 1 + 3
-    assert refined[steps_at : steps_at + 2] == b"\1\1"
+    assert refined[steps_at : steps_at + 2] == b"\1\2"
     huge = Picture("L", np.zeros((1, 1), np.uint8)).header._replace(width=1 << 20, height=1 << 20).pack()
     many = b"\1\1\0" + write_varint(MAX_IMAGES - 1) + chain[4:]
     return {
@@ -149,7 +151,7 @@ def refused(digit: bytes) -> dict[str, tuple[bytes, int]]:
         "unsupported-archive-method.bb": (hand_made([b"\2" + a[1:]], [1], names), 4),
         "unsupported-pixel-form.bb": (blocks.checked(b"\xbbC\1\xf1" + bytes(20)), 4),
         "unsupported-refinement.bb": (
-            hand_made([refined[: steps_at + 1] + b"\2" + refined[steps_at + 2 :]], [1], names),
+            hand_made([refined[: steps_at + 1] + b"\xff" + refined[steps_at + 2 :]], [1], names),
             4,
         ),
         "missing-model.bb": (pack_single(foreign, bytes(4)), 5),

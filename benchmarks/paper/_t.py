@@ -1,0 +1,3 @@
+from experiment import Experiment
+from compression import models
+models(Experiment("compression", ""), "binary")
