@@ -1,7 +1,9 @@
 """Training: the objective, resuming, and that the exported exact model is the float model."""
 
 import csv
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,15 +11,25 @@ from click.testing import CliRunner
 
 from bbcompress.cli import main
 from bbcompress.codec.elbo import negative_elbo_bits_per_dim
-from bbcompress.codec.model_file import load
+from bbcompress.codec.model_file import load, read
 
 torch = pytest.importorskip("torch")
 
 from bbcompress.train.export import export  # noqa: E402
-from bbcompress.train.loop import TrainingOptions, TrainingState, evaluate, learning_rate, train  # noqa: E402
+from bbcompress.train.loop import (  # noqa: E402
+    TrainingOptions,
+    TrainingState,
+    evaluate,
+    learning_rate,
+    load_weights,
+    snapshot,
+    train,
+)
+from bbcompress.train.objectives import HalfAsleep  # noqa: E402
+from bbcompress.train.restore import restore  # noqa: E402
 from bbcompress.train.vae import VAE, VAEConfig, logistic_log_mass  # noqa: E402
 
-OPTIONS = TrainingOptions(epochs=3, batch=50, learning_rate=3e-3, schedule="cosine", ema=0.9, validation=200, seed=5)
+OPTIONS = TrainingOptions(epochs=3, batch=50, learning_rate=3e-3, schedule="cosine", ema=0.9, seed=5)
 
 
 def blobs(levels, count=1000):
@@ -32,6 +44,21 @@ def blobs(levels, count=1000):
 
 def config(levels):
     return VAEConfig(height=8, width=6, levels=levels, latent=3, hidden=32, components=1 if levels == 2 else 2)
+
+
+def fresh(levels, seed=5):
+    torch.manual_seed(seed)
+    return VAE(config(levels))
+
+
+def split(levels):
+    """800 training and 200 held-out images."""
+    pixels = torch.from_numpy(blobs(levels))
+    return pixels[:800], pixels[800:]
+
+
+def quiet(row):
+    pass
 
 
 @pytest.mark.parametrize("components", [1, 3])
@@ -60,29 +87,27 @@ def test_training_learns_and_the_exact_model_agrees(tmp_path, levels):
     pixels = torch.from_numpy(blobs(levels))
     rows = []
     path = tmp_path / "model.safetensors"
-    options = TrainingOptions(epochs=8, batch=50, learning_rate=3e-3, validation=200)
-    state = train(pixels, config(levels), options, path, rows.append)
-    assert rows[-1]["validation_bits_per_dim"] < 0.9 * rows[0]["validation_bits_per_dim"]
-    assert state.best_bits_per_dim == min(row["validation_bits_per_dim"] for row in rows)
+    options = TrainingOptions(epochs=8, batch=50, learning_rate=3e-3)
+    state = train(fresh(levels), *split(levels), options, path, rows.append)
+    assert rows[-1]["held_out_bits_per_dim"] < 0.9 * rows[0]["held_out_bits_per_dim"]
+    assert state.best_bits_per_dim == min(row["held_out_bits_per_dim"] for row in rows)
     export(state.best, pixels, "blobs", path)
     float_rate = evaluate(state.best, pixels, samples=20)
     assert negative_elbo_bits_per_dim(load(path), pixels.numpy(), samples=20) == pytest.approx(float_rate, rel=0.005)
 
 
 def test_a_resumed_run_gives_the_same_weights(tmp_path):
-    pixels = torch.from_numpy(blobs(2))
-
     class Stop(Exception):
         pass
 
     def stop_after_first(row):
         raise Stop
 
-    whole = train(pixels, config(2), OPTIONS, tmp_path / "whole", lambda row: None)
+    whole = train(fresh(2), *split(2), OPTIONS, tmp_path / "whole", quiet)
     with pytest.raises(Stop):
-        train(pixels, config(2), OPTIONS, tmp_path / "parts", stop_after_first)
+        train(fresh(2), *split(2), OPTIONS, tmp_path / "parts", stop_after_first)
     resumed_rows = []
-    parts = train(pixels, config(2), OPTIONS, tmp_path / "parts", resumed_rows.append)
+    parts = train(fresh(2), *split(2), OPTIONS, tmp_path / "parts", resumed_rows.append)
     assert [row["epoch"] for row in resumed_rows] == [2, 3]
     for name, tensor in whole.best.state_dict().items():
         assert torch.equal(tensor, parts.best.state_dict()[name]), name
@@ -91,13 +116,36 @@ def test_a_resumed_run_gives_the_same_weights(tmp_path):
 
 
 def test_a_checkpoint_of_other_options_is_refused(tmp_path):
-    state = TrainingState(config(2), OPTIONS)
-    path = tmp_path / "checkpoint"
-    pixels = torch.from_numpy(blobs(2))
-    train(pixels, config(2), TrainingOptions(epochs=1, validation=200, seed=5), tmp_path / "run", lambda row: None)
-    (tmp_path / "run.checkpoint").rename(path)
-    with pytest.raises(ValueError, match="other options"):
-        state.load(path)
+    train(fresh(2), *split(2), TrainingOptions(epochs=1, seed=5), tmp_path / "run", quiet)
+    others = [(fresh(2), OPTIONS), (fresh(2, seed=6), TrainingOptions(epochs=1, seed=5))]
+    others += [(fresh(2), TrainingOptions(epochs=1, seed=5, objective=HalfAsleep()))]
+    for start, options in others:
+        with pytest.raises(ValueError, match="other options"):
+            TrainingState(start, options).load(tmp_path / "run.checkpoint")
+    # a run at a constant rate may be made longer
+    TrainingState(fresh(2), TrainingOptions(epochs=9, seed=5)).load(tmp_path / "run.checkpoint")
+
+
+def test_the_last_weights_are_kept_and_snapshots_are_what_they_were(tmp_path):
+    options = TrainingOptions(epochs=4, batch=50, keep_best=False, gradient_clip=0, snapshots=2)
+    state = train(fresh(2), *split(2), options, tmp_path / "run", quiet)
+    assert state.best_epoch == 4
+    assert state.bits_per_dim == evaluate(state.best, split(2)[1])
+    halfway = train(fresh(2), *split(2), replace(options, epochs=2), tmp_path / "half", quiet)
+    for epoch, model in ((4, state.best), (2, halfway.best)):
+        kept = load_weights(snapshot(tmp_path / "run", epoch))
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(tensor, kept.state_dict()[name]), name
+    assert not snapshot(tmp_path / "run", 1).exists()
+
+
+def test_an_encoder_alone_leaves_the_decoder_as_it_was(tmp_path):
+    start = fresh(2)
+    before = {name: tensor.clone() for name, tensor in start.state_dict().items()}
+    options = TrainingOptions(encoder_only=True, objective=HalfAsleep(), epochs=2, batch=50, learning_rate=3e-3)
+    state = train(start, *split(2), options, tmp_path / "run", quiet)
+    for name, tensor in state.best.state_dict().items():
+        assert torch.equal(tensor, before[name]) == name.startswith("decoder"), name
 
 
 def test_schedules():
@@ -136,3 +184,73 @@ def test_colour_images_are_refused_clearly(tmp_path):
     assert done.exit_code == 1
     assert "3 channels" in done.output
     assert not (tmp_path / "m.safetensors").exists()
+
+
+@pytest.fixture(scope="module")
+def spots(tmp_path_factory):
+    """A folder with data and a model of spots, trained by the command."""
+    folder = tmp_path_factory.mktemp("spots")
+    images = blobs(2).reshape(-1, 8, 6)
+    np.save(folder / "train.npy", images[:900])
+    np.save(folder / "test.npy", images[900:])
+    model = folder / "spots.safetensors"
+    arguments = ["train", folder / "train.npy", "-o", model, "--likelihood", "bernoulli", "--latent", 3, "--hidden", 32]
+    arguments += ["--epochs", 10, "--batch", 50, "--learning-rate", 3e-3, "--validation", 100]
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_a_restored_model_is_the_exact_one(spots):
+    path = spots / "spots.safetensors"
+    pixels = blobs(2)[900:]
+    restored = evaluate(restore(*read(path)), torch.from_numpy(pixels), samples=50)
+    assert restored == pytest.approx(negative_elbo_bits_per_dim(load(path), pixels, samples=50), rel=0.005)
+
+
+@pytest.mark.parametrize("objective", ["elbo", "sleep", "reverse-sleep", "half-asleep", "denoising"])
+def test_fit_encoder_writes_a_model_with_the_same_decoder(spots, tmp_path, objective):
+    old, new = spots / "spots.safetensors", tmp_path / "new.safetensors"
+    arguments = ["fit-encoder", old, spots / "train.npy", "-o", new, "--objective", objective, "--epochs", 1]
+    arguments += ["--batch", 50, "--validation", 100, "--test", spots / "test.npy", "--name", "fitted"]
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert done.exit_code == 0, done.output
+    assert "test -ELBO, exact: old 0." in done.output
+    before, after = read(old), read(new)
+    for layer, other in zip(before.decoder, after.decoder, strict=True):
+        np.testing.assert_array_equal(layer.weight, other.weight)
+        np.testing.assert_array_equal(layer.bias, other.bias)
+        assert (layer.input, layer.output) == (other.input, other.output)
+    assert any((a.weight != b.weight).any() for a, b in zip(before.encoder, after.encoder, strict=True))
+    assert after.info.name == "fitted"
+
+
+def test_fit_encoder_never_writes_over_its_model(spots):
+    path = spots / "spots.safetensors"
+    before = path.read_bytes()
+    done = CliRunner().invoke(main, ["fit-encoder", str(path), str(spots / "train.npy"), "-o", str(path)])
+    assert done.exit_code == 2
+    assert "is the model itself" in done.output
+    assert path.read_bytes() == before
+
+
+def test_images_that_do_not_fit_the_model_are_refused(spots, tmp_path):
+    np.save(tmp_path / "wide.npy", np.zeros((300, 8, 7), np.uint8))
+    arguments = ["fit-encoder", str(spots / "spots.safetensors"), str(tmp_path / "wide.npy"), "-o"]
+    done = CliRunner().invoke(main, [*arguments, str(tmp_path / "new.safetensors")])
+    assert done.exit_code == 1
+    assert "the model takes (8, 6, 1)" in done.output
+
+
+def test_diagnose_measures_what_a_better_encoder_could_gain(spots):
+    arguments = ["diagnose", spots / "spots.safetensors", "--train", spots / "train.npy", "--test", spots / "test.npy"]
+    arguments += ["--epochs", 30, "--json"]
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["test_optimal_per_image"] < found["test_optimal_encoder"] < found["test"]
+    assert found["inference_gap"] == pytest.approx(found["test"] - found["test_optimal_encoder"])
+    assert found["remaining_gap"] == pytest.approx(found["test_optimal_encoder"] - found["train"])
+    arguments[-1:] = ["--images", 50]
+    text = CliRunner().invoke(main, [str(argument) for argument in arguments]).stdout
+    assert "test optimal per image" in text

@@ -56,7 +56,8 @@ def unpack_segment(body: bytes) -> Segment:
         else:
             identity = reader.take(IDENTITY_BYTES)
             form = known_form(reader.byte())
-            plan = Plan(len(numbers), *(reader.varint(limit) for limit in (MAX_IMAGES,) * 3 + (MAX_STEPS,)))
+            first, width, growth = (reader.varint(MAX_IMAGES) for _ in range(3))
+            plan = Plan(len(numbers), first, width, growth, reader.varint(MAX_STEPS))
             if not 0 < plan.first <= plan.images or plan.width < 1 or plan.growth < 1:
                 raise DamagedArchive("damaged: a segment's plan is not one that an encoder makes")
             if plan.steps:

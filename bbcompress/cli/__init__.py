@@ -11,6 +11,8 @@ COMMANDS = {
     "test": "Check that a file decodes to what was compressed.",
     "models": "List the installed models.",
     "train": "Train a model and export its exact form.",
+    "fit-encoder": "Train a new encoder for a model's decoder.",
+    "diagnose": "Say whether a model's encoder or decoder overfits.",
     "bench": "Measure bits per dimension and time by refinement steps.",
 }
 
@@ -24,7 +26,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"bbcompress.cli.{cmd_name}").command
+        command = import_module(f"bbcompress.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -5,7 +5,13 @@ import time
 
 import click
 
-from bbcompress.cli.common import MAX_REFINE_STEPS, errors_as_exit_codes, refine_method_option, registry_and_model, threads_option
+from bbcompress.cli.common import (
+    MAX_REFINE_STEPS,
+    errors_as_exit_codes,
+    refine_method_option,
+    registry_and_model,
+    threads_option,
+)
 
 
 @click.command()

@@ -80,6 +80,8 @@ refine_method_option = click.option(
     show_default=True,
     help="How steps are taken: natural gradients, or the paper's Adam, for comparison.",
 )
+
+
 def threads_option(function: Function) -> Function:
     """`-T`: threads of matrix products. Set before numpy is imported, as BLAS libraries read it once."""
 

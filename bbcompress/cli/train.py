@@ -1,18 +1,19 @@
 """`bbc train`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from bbcompress.cli.common import ExitCode, errors_as_exit_codes, fail
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-TEST_SAMPLES = 20
-"""Posterior samples an image for the test -ELBO."""
+from bbcompress.cli.common import errors_as_exit_codes
+from bbcompress.cli.training import (
+    TEST_SAMPLES,
+    grey_images,
+    objective_options,
+    report_epoch,
+    require_torch,
+    torch_threads_option,
+)
 
 
 @click.command()
@@ -35,6 +36,7 @@ TEST_SAMPLES = 20
 @click.option(
     "--hidden", default=500, show_default=True, type=click.IntRange(1, 65536), help="Units of a hidden layer."
 )
+@objective_options("elbo")
 @click.option("--epochs", default=100, show_default=True, type=click.IntRange(1))
 @click.option("--batch", default=100, show_default=True, type=click.IntRange(1), help="Images a step.")
 @click.option("--learning-rate", default=3e-4, show_default=True, type=float, help="Adam's step size.")
@@ -47,7 +49,7 @@ TEST_SAMPLES = 20
 )
 @click.option("--test", help="Test images, to report the -ELBO of the float and the exact model on at the end.")
 @click.option("--seed", default=0, show_default=True, type=int)
-@click.option("-T", "--threads", default=1, show_default=True, type=click.IntRange(1))
+@torch_threads_option
 def command(
     data: str,
     output: Path,
@@ -56,69 +58,49 @@ def command(
     components: int,
     latent: int,
     hidden: int,
+    validation: int,
     test: str | None,
     threads: int,
+    objective: str,
+    alpha: float,
+    sigma: float,
+    latents: str,
     **options: Any,
 ) -> None:
     """Train a VAE on DATA and write its exact form. Needs bbcompress[train].
 
     DATA is an IDX file, a CIFAR batch, .npy, .npz, or a folder of images of one size, or the name of a set to
     download: mnist, fashion-mnist, cifar-10. A run that was stopped goes on where it was; OUTPUT.csv is its log.
+    Whatever the encoder's --objective, the decoder learns by the ELBO; with `sleep` that is the wake-sleep algorithm.
     """
-    try:
-        import torch
-    except ImportError:
-        fail("training needs torch: pip install 'bbcompress[train]'", ExitCode.ERROR)
+    require_torch(threads)
+    import torch
+
     from bbcompress.codec.elbo import negative_elbo_bits_per_dim
     from bbcompress.codec.model_file import load as load_model
     from bbcompress.datasets import DatasetError
     from bbcompress.train.export import export
     from bbcompress.train.loop import TrainingOptions, evaluate, train
-    from bbcompress.train.vae import VAEConfig
+    from bbcompress.train.objectives import named
+    from bbcompress.train.vae import VAE, VAEConfig
 
     with errors_as_exit_codes():
-        torch.set_num_threads(threads)
-        # Adam's moments decay into denormal numbers, which are ten times slower
-        torch.set_flush_denormal(True)
-        images = _images(data, "train", likelihood)
-        training = TrainingOptions(**options)
-        if len(images) < training.validation + training.batch:
+        levels = 2 if likelihood == "bernoulli" else 256
+        images = grey_images(data, "train", levels)
+        training = TrainingOptions(objective=named(objective, alpha, sigma, latents), **options)
+        if len(images) < validation + training.batch:
             raise DatasetError(f"{data}: {len(images)} images are too few for batches and --validation")
-        config = VAEConfig(
-            height=images.shape[1],
-            width=images.shape[2],
-            levels=2 if likelihood == "bernoulli" else 256,
-            latent=latent,
-            hidden=hidden,
-            components=components,
-        )
         pixels = torch.from_numpy(images.reshape(len(images), -1))
-        state = train(pixels, config, training, output, _report)
-        export(state.best, pixels[: -training.validation], name or output.stem, output)
-        click.echo(f"{output}: epoch {state.best_epoch}, {state.best_bits_per_dim:.4f} validation bits/dim", err=True)
+        fitted, held_out = pixels[:-validation], pixels[-validation:]
+        config = VAEConfig(images.shape[1], images.shape[2], levels, latent, hidden, components)
+        torch.manual_seed(training.seed)
+        state = train(VAE(config), fitted, held_out, training, output, report_epoch)
+        export(state.best, fitted, name or output.stem, output)
+        click.echo(f"{output}: epoch {state.best_epoch}, {state.best_bits_per_dim:.4f} held-out bits/dim", err=True)
         if test is not None:
-            held = _images(test, "test", likelihood).reshape(-1, config.pixels)
+            held = grey_images(test, "test", levels).reshape(-1, config.pixels)
             exact = negative_elbo_bits_per_dim(load_model(output), held, TEST_SAMPLES)
             float_model = evaluate(state.best, torch.from_numpy(held), TEST_SAMPLES)
             click.echo(
                 f"test -ELBO: float {float_model:.5f}, exact {exact:.5f} bits/dim ({TEST_SAMPLES} samples)", err=True
             )
-
-
-def _images(source: str, part: str, likelihood: str) -> "NDArray[np.uint8]":
-    """Grey images (N, H, W, 1) of a file or folder, or of a downloaded set's `part`; two levels for Bernoulli."""
-    from bbcompress.datasets import DatasetError, binarize, load
-    from bbcompress.datasets.download import SOURCES, download
-
-    images = load(download(source)[part] if source in SOURCES else source)
-    if images.shape[3] != 1:
-        raise DatasetError(f"{source}: dense models take grey images; these have {images.shape[3]} channels")
-    return binarize(images) if likelihood == "bernoulli" and images.max() > 1 else images
-
-
-def _report(row: dict[str, float]) -> None:
-    click.echo(
-        f"epoch {row['epoch']:.0f}: train {row['train_bits_per_dim']:.4f}, "
-        f"validation {row['validation_bits_per_dim']:.4f} bits/dim, {row['seconds']:.1f} s",
-        err=True,
-    )

@@ -76,9 +76,7 @@ class EncodedChain(NamedTuple):
     stack's own overhead."""
 
 
-def encode(
-    model: Model, pixels: Pixels, steps: int, width: int, method: Method = Method.NATURAL
-) -> EncodedChain:
+def encode(model: Model, pixels: Pixels, steps: int, width: int, method: Method = Method.NATURAL) -> EncodedChain:
     """Code images (N, subpixels) uint8 with K = `steps`, in batches and on lanes of up to `width`."""
     latents: list[Symbols] = []
     for first, growth in STARTS:

@@ -1,7 +1,7 @@
 """From a trained float VAE to the exact model: integer weights, and ranges calibrated on training images."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from bbcompress.codec.model import LOG_SCALE_RANGE, ModelInfo
-from bbcompress.codec.model_file import DenseSpec, save
+from bbcompress.codec.model_file import Contents, DenseSpec, save
 from bbcompress.exact.network import EXACT_LIMIT, FLOAT32_LIMIT, Range, to_grid
-from bbcompress.train.vae import VAE
+from bbcompress.train.vae import VAE, Posterior
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,11 @@ LEARNING_RATE = 5e-3
 
 def export(model: VAE, pixels: Tensor, name: str, path: Path) -> None:
     """Write the exact form of `model`, calibrated on training pixels (N, P). Raises InexactNetwork if it has none."""
-    pixels = pixels[:CALIBRATION_IMAGES]
     config = model.config
     precision = PRECISIONS[config.levels]
-    pixel_range = Range(0, 1) if config.levels == 2 else Range(8, 255)
-    latent_range = Range(precision.latents, LATENT_REACH << precision.latents)
-    with torch.no_grad():
-        posterior = model.posterior(pixels)
-        latents = posterior.sample(torch.Generator().manual_seed(0))
-        inputs = pixels.float() * 2.0**-pixel_range.fraction_bits
-        encoder = _layers(model.encoder, inputs, pixel_range, POSTERIOR_BITS, precision)
-        decoder = _layers(model.decoder, latents, latent_range, precision.outputs, precision)
-        # the best grid for a uniform error is sqrt(12) posterior standard deviations wide
-        spread = posterior.log_scale.exp().square().mean(0).sqrt() * math.sqrt(12)
+    encoder, posterior = _encoder(model, pixels)
+    latents = posterior.sample(torch.Generator().manual_seed(0))
+    decoder = _layers(model.decoder, latents, _latent_range(precision), precision.outputs, precision)
     info = ModelInfo(
         name=name,
         height=config.height,
@@ -67,12 +59,40 @@ def export(model: VAE, pixels: Tensor, name: str, path: Path) -> None:
         components=1 if config.levels == 2 else config.components,
         latent=config.latent,
         latent_bits=LATENT_BITS,
-        grid_log2_steps=tuple(int(step) for step in spread.log2().round().clamp(-4, 2)),
+        grid_log2_steps=_grid_log2_steps(posterior),
         learning_rate=LEARNING_RATE,
     )
     save(path, info, encoder, decoder)
 
 
+def export_with_new_encoder(model: VAE, pixels: Tensor, old: Contents, name: str, path: Path) -> None:
+    """Write the exact form of the encoder of `model` with the very decoder of `old`. Raises InexactNetwork."""
+    encoder, posterior = _encoder(model, pixels)
+    save(path, replace(old.info, name=name, grid_log2_steps=_grid_log2_steps(posterior)), encoder, old.decoder)
+
+
+def _latent_range(precision: Precision) -> Range:
+    return Range(precision.latents, LATENT_REACH << precision.latents)
+
+
+def _encoder(model: VAE, pixels: Tensor) -> tuple[list[DenseSpec], Posterior]:
+    """The encoder's layers, and the posteriors of the pixels that they were calibrated on."""
+    pixels = pixels[:CALIBRATION_IMAGES]
+    levels = model.config.levels
+    pixel_range = Range(0, 1) if levels == 2 else Range(8, 255)
+    inputs = pixels.float() * 2.0**-pixel_range.fraction_bits
+    layers = _layers(model.encoder, inputs, pixel_range, POSTERIOR_BITS, PRECISIONS[levels])
+    with torch.no_grad():
+        return layers, model.posterior(pixels)
+
+
+def _grid_log2_steps(posterior: Posterior) -> tuple[int, ...]:
+    """The best grid for a uniform error is sqrt(12) posterior standard deviations wide."""
+    spread = posterior.log_scale.exp().square().mean(0).sqrt() * math.sqrt(12)
+    return tuple(int(step) for step in spread.log2().round().clamp(-4, 2))
+
+
+@torch.no_grad()
 def _layers(
     network: nn.Sequential, inputs: Tensor, input_range: Range, output_bits: int, precision: Precision
 ) -> list[DenseSpec]:

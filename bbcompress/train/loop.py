@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -28,7 +28,7 @@ LOG_FIELDS = ("epoch", "seconds", "learning_rate", "train_bits_per_dim", "held_o
 class TrainingOptions:
     """How to train. The defaults are the paper's (section 4) but for the number of epochs."""
 
-    objective: Objective = ELBO()
+    objective: Objective = field(default_factory=ELBO)
     """What the encoder minimises."""
     encoder_only: bool = False
     """The decoder stays as it is (paper, section 3: a new encoder for a trained model)."""

@@ -76,6 +76,20 @@ class Denoising:
         return model.negative_bound_bits_per_dim(pixels, posterior, generator)
 
 
+NAMES = ("elbo", "sleep", "reverse-sleep", "half-asleep", "denoising")
+
+
+def named(name: str, alpha: float = 0.5, sigma: float = 0.2, latents: str = "prior") -> Objective:
+    """The objective of one of `NAMES`; each takes what it needs of the other arguments."""
+    if name == "elbo":
+        return ELBO()
+    if name == "sleep":
+        return Sleep(latents)
+    if name == "denoising":
+        return Denoising(sigma, alpha)
+    return HalfAsleep(1.0 if name == "reverse-sleep" else alpha, latents)
+
+
 def dream(model: VAE, pixels: Tensor, latents: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Samples (z, x) of the model, as many as `pixels`, which are the data whose q(z) `aggregate` stands for."""
     with torch.no_grad():

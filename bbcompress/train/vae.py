@@ -115,7 +115,9 @@ class VAE(nn.Module):
         """Samples of p(x|z), (N, P) uint8: pixel values with just the mass that the likelihood gives them."""
         output = self.decoder(latent)
         if self.config.levels == 2:
-            return (torch.empty_like(output).uniform_(generator=generator) < output.sigmoid()).to(torch.uint8)
+            uniform = torch.empty_like(output).uniform_(generator=generator)
+            bits: Tensor = uniform < output.sigmoid()
+            return bits.to(torch.uint8)
         return sample_logistic(output, self.config.components, generator)
 
 

@@ -6,11 +6,11 @@ asleep, with forward or reverse KL, where the model gives them as many samples a
 """
 
 import torch
-from torch import Tensor, nn
+from experiment import Experiment
+from torch import Tensor
 
 from bbcompress.train.objectives import ELBO, HalfAsleep, Sleep
 from bbcompress.train.vae import VAE
-from experiment import Experiment
 
 OBJECTIVES = {"wake (ELBO)": ELBO(), "sleep, forward KL": Sleep(), "sleep, reverse KL": HalfAsleep(alpha=1.0)}
 SEEDS = (0, 1, 2)
@@ -26,8 +26,14 @@ def main() -> None:
     for label, objective in OBJECTIVES.items():
         for seed in SEEDS:
             run = experiment.encoder(
-                f"figure3-{label}-{seed}".replace(" ", "-"), with_new_encoder(truth, seed), training, test,
-                objective=objective, epochs=100, learning_rate=1e-3, seed=seed,
+                f"figure3-{label}-{seed}".replace(" ", "-"),
+                with_new_encoder(truth, seed),
+                training,
+                test,
+                objective=objective,
+                epochs=100,
+                learning_rate=1e-3,
+                seed=seed,
             )
             rows += [
                 {"objective": label, "seed": seed, "epoch": epoch, "test_bits_per_dim": value}

@@ -45,7 +45,9 @@ class Experiment:
         parser.add_argument("--train", help="MNIST training images: an IDX, .npy or .npz file; default: downloaded")
         parser.add_argument("--test", help="MNIST test images, likewise")
         parser.add_argument("--quick", action="store_true", help="tiny data and few epochs; results go to --work")
-        parser.add_argument("--work", type=Path, default=Path(__file__).parent / "work", help="folder of trained models")
+        parser.add_argument(
+            "--work", type=Path, default=Path(__file__).parent / "work", help="folder of trained models"
+        )
         parser.add_argument("--threads", type=int, default=1, help="threads of torch")
         self.options = parser.parse_args()
         self.name = name
@@ -85,7 +87,9 @@ class Experiment:
 
     def run(self, name: str, start: VAE, pixels: Tensor, test: Tensor, options: TrainingOptions) -> "Run":
         """Train, or go on, or take what is there."""
-        options = replace(options, epochs=self.epochs(options.epochs), snapshots=min(options.snapshots, self.epochs(100)))
+        options = replace(
+            options, epochs=self.epochs(options.epochs), snapshots=min(options.snapshots, self.epochs(100))
+        )
         path = self.work / name
 
         def report(row: dict[str, float]) -> None:

@@ -37,6 +37,7 @@ from bbcompress.archive.payload import BitsBack, Stored, pictures_digest  # noqa
 from bbcompress.archive.read import Archive  # noqa: E402
 from bbcompress.archive.segment import MAX_IMAGES, Segment, pack_segment  # noqa: E402
 from bbcompress.archive.single import pack_single  # noqa: E402
+from bbcompress.codec.refine import Method  # noqa: E402
 from bbcompress.images import Picture, stored  # noqa: E402
 from bbcompress.varint import write_varint  # noqa: E402
 

@@ -1,0 +1,58 @@
+"""`bbc diagnose`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from bbcompress.cli.common import errors_as_exit_codes
+from bbcompress.cli.training import grey_images, report_epoch, require_torch, torch_threads_option
+
+
+@click.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--train", "training", required=True, help="The images that the model was trained on.")
+@click.option("--test", required=True, help="Images that it was not trained on.")
+@click.option("--images", type=click.IntRange(1), help="Use the first so many of each; default: all.")
+@click.option(
+    "--epochs", default=100, show_default=True, type=click.IntRange(1), help="Of the optimal encoder, on test images."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@torch_threads_option
+def command(
+    model: Path, training: str, test: str, images: int | None, epochs: int, as_json: bool, threads: int
+) -> None:
+    """Measure how MODEL generalises, and whether its encoder or its decoder is to blame (paper, section 2.2).
+
+    Optimal inference is found on the test images themselves, with an encoder trained on them and image by image. It
+    says what a better encoder could gain at most; it is a diagnosis, not a rate that new images would have.
+    """
+    require_torch(threads)
+    import torch
+
+    from bbcompress.codec.model_file import read
+    from bbcompress.train.diagnose import diagnose
+    from bbcompress.train.restore import restore
+
+    with errors_as_exit_codes():
+        contents = read(model)
+        info = contents.info
+        trained_on, new = (
+            torch.from_numpy(grey_images(source, part, info.levels, info.shape)[:images].reshape(-1, info.subpixels))
+            for source, part in ((training, "train"), (test, "test"))
+        )
+        found = diagnose(restore(*contents), trained_on, new, epochs, report_epoch)
+    rows = {
+        "train": found.train,
+        "test": found.test,
+        "test_optimal_encoder": found.test_optimal_encoder,
+        "test_optimal_per_image": found.test_optimal_per_image,
+        "inference_gap": found.inference_gap,
+        "remaining_gap": found.remaining_gap,
+    }
+    if as_json:
+        click.echo(json.dumps({"model": info.name, "unit": "bits/dim", **rows}, indent=2))
+        return
+    click.echo(f"{info.name}: -ELBO in bits/dim (diagnosis: optimal inference has seen the test images)")
+    for name, value in rows.items():
+        click.echo(f"  {name.replace('_', ' '):24}{value:9.5f}")

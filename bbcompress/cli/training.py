@@ -1,0 +1,98 @@
+"""What the commands that train share: the objective's options, data, progress, and torch itself."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from bbcompress.cli.common import ExitCode, fail
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+TEST_SAMPLES = 20
+"""Posterior samples an image for a test -ELBO."""
+
+
+def objective_options(default: str) -> Callable[[Function], Function]:
+    """`--objective` and what it takes, as the arguments of `bbcompress.train.objectives.named`."""
+
+    def decorate(function: Function) -> Function:
+        for option in reversed(
+            (
+                click.option(
+                    "--objective",
+                    type=click.Choice(["elbo", "sleep", "reverse-sleep", "half-asleep", "denoising"]),
+                    default=default,
+                    show_default=True,
+                    help="What the encoder learns by: the ELBO of the data; forward or reverse KL on the model's own "
+                    "samples; reverse KL on samples and data; denoising.",
+                ),
+                click.option(
+                    "--alpha",
+                    default=0.5,
+                    show_default=True,
+                    type=click.FloatRange(0, 1),
+                    help="Share of samples (half-asleep) or of noisy images (denoising).",
+                ),
+                click.option(
+                    "--sigma", default=0.2, show_default=True, type=click.FloatRange(0), help="Noise of denoising."
+                ),
+                click.option(
+                    "--latents",
+                    type=click.Choice(["prior", "aggregate"]),
+                    default="prior",
+                    show_default=True,
+                    help="Where samples' latents come from: the prior, or the posteriors of the data.",
+                ),
+            )
+        ):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def torch_threads_option(function: Function) -> Function:
+    """`-T` of the commands that train."""
+    return click.option(
+        "-T", "--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads of torch."
+    )(function)
+
+
+def require_torch(threads: int) -> None:
+    """Set torch up, or end with a line that says how to install it."""
+    try:
+        import torch
+    except ImportError:
+        fail("training needs torch: pip install 'bbcompress[train]'", ExitCode.ERROR)
+    torch.set_num_threads(threads)
+    # Adam's moments decay into denormal numbers, which are ten times slower
+    torch.set_flush_denormal(True)
+
+
+def grey_images(source: str, part: str, levels: int, shape: tuple[int, int, int] | None = None) -> "NDArray[np.uint8]":
+    """Grey images (N, H, W) of a file or folder, or of a downloaded set's `part`; rounded at one half for 2 levels.
+
+    Raises DatasetError where they are not of `shape`.
+    """
+    from bbcompress.datasets import DatasetError, binarize, load
+    from bbcompress.datasets.download import SOURCES, download
+
+    images = load(download(source)[part] if source in SOURCES else source)
+    if images.shape[3] != 1:
+        raise DatasetError(f"{source}: dense models take grey images; these have {images.shape[3]} channels")
+    if shape is not None and images.shape[1:] != shape:
+        raise DatasetError(f"{source}: images of {images.shape[1:]}; the model takes {shape}")
+    return (binarize(images) if levels == 2 and images.max() > 1 else images)[..., 0]
+
+
+def report_epoch(row: dict[str, float]) -> None:
+    """One line on standard error."""
+    click.echo(
+        f"epoch {row['epoch']:.0f}: train {row['train_bits_per_dim']:.4f}, "
+        f"held out {row['held_out_bits_per_dim']:.4f} bits/dim, {row['seconds']:.1f} s",
+        err=True,
+    )

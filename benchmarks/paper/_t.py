@@ -1,3 +1,0 @@
-from experiment import Experiment
-from compression import models
-models(Experiment("compression", ""), "binary")
