@@ -6,40 +6,36 @@ asleep, with forward or reverse KL, where the model gives them as many samples a
 """
 
 import torch
-from experiment import Experiment
+from experiment import OBJECTIVES, SEEDS, Experiment, over_seeds
 from torch import Tensor
 
-from bbcompress.train.objectives import ELBO, HalfAsleep, Sleep
 from bbcompress.train.vae import VAE
 
-OBJECTIVES = {"wake (ELBO)": ELBO(), "sleep, forward KL": Sleep(), "sleep, reverse KL": HalfAsleep(alpha=1.0)}
-SEEDS = (0, 1, 2)
+METHODS = {"wake (ELBO)": "VAE", "sleep, forward KL": "sleep", "sleep, reverse KL": "reverse sleep"}
 
 
 def main() -> None:
-    experiment = Experiment("figure3", __doc__)
+    experiment = Experiment("figure3", __doc__, ["binary"])
     digits = experiment.digits("binary")
     truth = experiment.vae(digits, 16, 100, name="truth", learning_rate=1e-3).model
     generator = torch.Generator().manual_seed(0)
     training, test = (samples(truth, count, generator) for count in (10_000, 1_000))
-    rows = []
-    for label, objective in OBJECTIVES.items():
-        for seed in SEEDS:
-            run = experiment.encoder(
-                f"figure3-{label}-{seed}".replace(" ", "-"),
-                with_new_encoder(truth, seed),
-                training,
-                test,
-                objective=objective,
-                epochs=100,
-                learning_rate=1e-3,
-                seed=seed,
+    rows, curves = [], {}
+    for label, objective in METHODS.items():
+        runs = [
+            experiment.encoder(
+                f"known-model-{objective}-{seed}".replace(" ", "-"), with_new_encoder(truth, seed), training, test,
+                OBJECTIVES[objective], epochs=100, learning_rate=1e-3, seed=seed,
             )
-            rows += [
-                {"objective": label, "seed": seed, "epoch": epoch, "test_bits_per_dim": value}
-                for epoch, value in enumerate(run.curve(), 1)
-            ]
-    experiment.write(rows, "test -ELBO after every epoch, one sample an image")
+            for seed in SEEDS
+        ]  # fmt: skip
+        curves[label] = over_seeds([run.curve() for run in runs])
+        rows += [
+            {"method": label, "seed": seed, "last": run.curve()[-1], "best epoch": min(run.curve())}
+            for seed, run in zip(SEEDS, runs, strict=True)
+        ]
+    experiment.plot({"images of a known model, 3 seeds": curves}, "epoch of the encoder")
+    experiment.write(rows, "test -ELBO in bits/dim, one sample an image, after the last and the best epoch")
 
 
 def samples(model: VAE, count: int, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,31 @@
+"""Figure 1: bits/dim of training and test images over the epochs of a VAE on binary MNIST."""
+
+from experiment import KINDS, SNAPSHOTS, VAE_EPOCHS, Curve, Experiment
+
+from bbcompress.train.loop import evaluate
+
+
+def main() -> None:
+    experiment = Experiment("figure1", __doc__, KINDS)
+    rows, panels = [], {}
+    for kind in experiment.kinds:
+        digits = experiment.digits(kind)
+        run = experiment.section4_vae(digits)
+        epochs = experiment.snapshots(kind, range(SNAPSHOTS[kind], VAE_EPOCHS[kind] + 1, SNAPSHOTS[kind]))
+        points = {
+            part: [evaluate(run.at_epoch(epoch), pixels) for epoch in epochs]
+            for part, pixels in (("train", digits.train), ("test", digits.test))
+        }
+        rows += [
+            {"kind": kind, "epoch": epoch, "train_bits_per_dim": train, "test_bits_per_dim": test}
+            for epoch, train, test in zip(epochs, points["train"], points["test"], strict=True)
+        ]
+        panels[f"{kind} MNIST, {len(run.curve())} epochs"] = {
+            part: Curve(epochs, values) for part, values in points.items()
+        }
+    experiment.plot(panels, "epoch", "-ELBO (bits/dim)")
+    experiment.write(rows, "-ELBO of all 60,000 training and 10,000 test images, one sample an image")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Figure 2: the amortised inference gap of a VAE over its epochs, under two kinds of optimal inference.
+
+An encoder trained on the test images (Eq. 9, the paper's way), and a posterior fitted to each of the first 2,000 of
+them, which needs no encoder. Both are diagnoses: they have seen the test images.
+"""
+
+from experiment import KINDS, Curve, Experiment
+
+from bbcompress.train.diagnose import evaluate_posterior, optimal_posterior
+from bbcompress.train.loop import evaluate
+
+EPOCHS = (50, 100, 200, 400, 700, 1000)
+IMAGES = 2000
+SAMPLES = 10
+
+
+def main() -> None:
+    experiment = Experiment("figure2", __doc__, KINDS)
+    rows, panels = [], {}
+    for kind in experiment.kinds:
+        digits = experiment.digits(kind)
+        run = experiment.section4_vae(digits)
+        test = digits.test[:IMAGES]
+        first = len(rows)
+        for epoch in experiment.snapshots(kind, EPOCHS):
+            model = run.at_epoch(epoch)
+            fitted = experiment.optimal(digits, run, epoch).model
+            per_image = evaluate_posterior(model, test, optimal_posterior(model, test), SAMPLES)
+            rows.append(
+                {
+                    "kind": kind,
+                    "epoch": epoch,
+                    "amortised": evaluate(model, digits.test, SAMPLES),
+                    "optimal encoder": evaluate(fitted, digits.test, SAMPLES),
+                    f"optimal per image, first {IMAGES}": per_image,
+                    f"amortised, first {IMAGES}": evaluate(model, test, SAMPLES),
+                }
+            )
+        found = rows[first:]
+        panels[f"{kind} MNIST"] = {
+            label: Curve([row["epoch"] for row in found], [row[label] for row in found]) for label in list(found[0])[2:]
+        }
+    experiment.plot(panels, "epoch of the VAE")
+    experiment.write(rows, f"test -ELBO in bits/dim, {SAMPLES} samples an image; optimal inference saw the test set")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Figure 5: VAE, half-asleep and optimal inference over the epochs of the VAE."""
+
+from experiment import FIT_EPOCHS, KINDS, Curve, Experiment
+
+from bbcompress.train.loop import evaluate
+
+EPOCHS = (50, 100, 200, 400, 700, 1000)
+SAMPLES = 10
+
+
+def main() -> None:
+    experiment = Experiment("figure5", __doc__, KINDS)
+    rows, panels = [], {}
+    for kind in experiment.kinds:
+        digits = experiment.digits(kind)
+        run = experiment.section4_vae(digits)
+        first = len(rows)
+        for epoch in experiment.snapshots(kind, EPOCHS):
+            models = {
+                "VAE": run.at_epoch(epoch),
+                "half-asleep": experiment.fitted(digits, run, epoch, "half-asleep").model,
+                "optimal (saw the test set)": experiment.optimal(digits, run, epoch).model,
+            }
+            rates = {label: evaluate(model, digits.test, SAMPLES) for label, model in models.items()}
+            rows.append({"kind": kind, "epoch": epoch} | rates)
+        found = rows[first:]
+        panels[f"{kind} MNIST, encoders {FIT_EPOCHS} epochs further"] = {
+            label: Curve([row["epoch"] for row in found], [row[label] for row in found]) for label in rates
+        }
+    experiment.plot(panels, "epoch of the VAE")
+    experiment.write(rows, f"test -ELBO in bits/dim, {SAMPLES} samples an image")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Table 1: test bits/dim of the VAE, denoising encoders and the half-asleep encoder."""
+
+from experiment import FIT_EPOCHS, KINDS, VAE_EPOCHS, Experiment
+
+from bbcompress.train.loop import evaluate
+
+SAMPLES = 10
+METHODS = (*(f"denoising {sigma}" for sigma in (0.1, 0.2, 0.4, 0.8, 1.0)), "half-asleep")
+
+
+def main() -> None:
+    experiment = Experiment("table1", __doc__, KINDS)
+    rows = []
+    for kind in experiment.kinds:
+        digits = experiment.digits(kind)
+        vae = experiment.section4_vae(digits)
+        (epoch,) = experiment.snapshots(kind, [experiment.epochs(VAE_EPOCHS[kind])])
+        models = {"VAE": vae.at_epoch(epoch), "VAE, further": experiment.fitted(digits, vae, epoch, "VAE").model}
+        models |= {method: experiment.fitted(digits, vae, epoch, method).model for method in METHODS}
+        models |= {"optimal (saw the test set)": experiment.optimal(digits, vae, epoch).model}
+        rows += [
+            {"kind": kind, "method": label, "test_bits_per_dim": evaluate(model, digits.test, SAMPLES)}
+            for label, model in models.items()
+        ]
+    experiment.write(rows, f"test -ELBO, {SAMPLES} samples an image; encoders {FIT_EPOCHS} epochs further, seed 0")
+
+
+if __name__ == "__main__":
+    main()
