@@ -29,7 +29,7 @@ from bbcompress.images.files import file_bytes, read
 from bbcompress.images.picture import Picture
 
 STAGES = {
-    "networks": [(Network, "forward_and_activations"), (Network, "backward")],
+    "networks": [(Network, "forward"), (Network, "backward")],
     "stack": [(Stack, "push"), (Stack, "pop")],
     "distributions": [
         (distributions.CdfDistribution, "locate"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bbcompress.exact.engine import Engine, NumpyEngine, engine_named
-from bbcompress.exact.network import GRADIENT_LIMIT, Dense, InexactNetwork, Network, Range, to_grid
+from bbcompress.exact.network import GRADIENT_LIMIT, Dense, InexactNetwork, Network, Range, Tape, to_grid
 
 Floats = NDArray[np.float64]
 NUMPY = NumpyEngine()
@@ -138,7 +138,7 @@ def test_backward_is_what_integers_give(spec: Spec, data: st.DataObject) -> None
     y = [spec.forward(row) for row in x]
     entry = st.integers(-LIMIT, LIMIT) | st.sampled_from([-LIMIT, 0, 1, LIMIT])
     gradients = [data.draw(st.lists(entry, min_size=len(row), max_size=len(row))) for row in y]
-    back = spec.build().backward(floats(gradients), floats(y), NUMPY)
+    back = spec.build().backward(floats(gradients), [floats(y)], NUMPY)
     assert back.dtype == np.float64
     assert back.tolist() == [spec.backward(gradient, row) for gradient, row in zip(gradients, y, strict=True)]
 
@@ -166,14 +166,17 @@ def test_network_is_its_layers_in_a_row(data: st.DataObject) -> None:
         for layer in layers:
             y = layer.forward(y)
             outputs.append(y)
-        activations = network.forward_and_activations(floats([row]), NUMPY)
-        assert [activation.tolist() for activation in activations] == [[output] for output in outputs]
-        assert activations[-1].dtype == np.float64
+        tape: Tape = []
+        result = network.forward(floats([row]), NUMPY, tape)
+        assert [activation.tolist() for activation in tape] == [[output] for output in outputs]
+        assert result.tolist() == [outputs[-1]]
+        assert result.dtype == np.float64
         gradient = [(-1) ** n * (LIMIT - n) for n in range(len(y))]
-        back = network.backward(floats([gradient]), activations, NUMPY)
+        back = network.backward(floats([gradient]), tape, NUMPY)
         for layer, output in zip(reversed(layers), reversed(outputs), strict=True):
             gradient = layer.backward(gradient, output)
         assert back.tolist() == [gradient]
+        assert tape == []
 
 
 # --- rounding, clamping, masks ----------------------------------------------------------------------------------
@@ -187,7 +190,7 @@ def identity_layer(relu: bool, limit: int = 100, weight: int = 1, weight_bits: i
 def test_halves_round_up() -> None:
     x = np.array([[-3.0], [-2.0], [-1.0], [0.0], [1.0], [2.0], [3.0]])
     assert identity_layer(relu=False).forward(x, NUMPY).ravel().tolist() == [-1, -1, 0, 0, 1, 1, 2]
-    gradients = identity_layer(relu=False).backward(x, np.zeros_like(x), NUMPY)
+    gradients = identity_layer(relu=False).backward(x, [np.zeros_like(x)], NUMPY)
     assert gradients.ravel().tolist() == [-1, -1, 0, 0, 1, 1, 2]
 
 
@@ -200,15 +203,15 @@ def test_outputs_are_clamped() -> None:
 def test_relu_stops_gradients_where_it_clamps() -> None:
     y = np.array([[0.0], [1.0], [99.0], [100.0]])
     gradient = np.full((4, 1), 8.0)
-    assert identity_layer(relu=True).backward(gradient, y, NUMPY).ravel().tolist() == [0, 4, 4, 0]
-    assert identity_layer(relu=False).backward(gradient, y, NUMPY).ravel().tolist() == [4, 4, 4, 4]
+    assert identity_layer(relu=True).backward(gradient, [y], NUMPY).ravel().tolist() == [0, 4, 4, 0]
+    assert identity_layer(relu=False).backward(gradient, [y], NUMPY).ravel().tolist() == [4, 4, 4, 4]
     assert (gradient == 8).all()
 
 
 def test_gradients_are_clamped() -> None:
     layer = identity_layer(relu=False, weight=64)
     gradient = np.array([[-float(LIMIT)], [LIMIT / 64], [float(LIMIT)]])
-    assert layer.backward(gradient, np.zeros((3, 1)), NUMPY).ravel().tolist() == [-LIMIT, LIMIT / 2, LIMIT]
+    assert layer.backward(gradient, [np.zeros((3, 1))], NUMPY).ravel().tolist() == [-LIMIT, LIMIT / 2, LIMIT]
 
 
 @given(
@@ -317,7 +320,7 @@ def test_float32_only_where_its_sums_are_exact(spec: Spec, data: st.DataObject) 
     engine = Watching()
     layer = spec.build()
     x = rows(data, len(spec.weight), spec.input.limit)
-    layer.backward(np.zeros((1, len(spec.bias))), layer.forward(floats(x), engine)[:1], engine)
+    layer.backward(np.zeros((1, len(spec.bias))), [layer.forward(floats(x), engine)[:1]], engine)
     (a, b), (a_back, b_back) = engine.operands
     assert a.dtype == b.dtype and a.dtype in (np.float32, np.float64)
     assert a_back.dtype == b_back.dtype == np.float64
@@ -372,7 +375,7 @@ def test_same_bits_for_every_batch_order_and_engine(limit_bits: int) -> None:
                 rows = slice(first, first + batch)
                 np.testing.assert_array_equal(layer.forward(x[rows][:, columns], engine), expected[rows])
                 np.testing.assert_array_equal(
-                    layer.backward(gradient[rows], expected[rows], engine), back[rows][:, columns]
+                    layer.backward(gradient[rows], [expected[rows]], engine), back[rows][:, columns]
                 )
 
     check(layer, np.arange(512), NUMPY)
@@ -392,4 +395,4 @@ def test_torch_is_what_numpy_is(spec: Spec, data: st.DataObject) -> None:
     y = layer.forward(x, NUMPY)
     np.testing.assert_array_equal(layer.forward(x, torch), y)
     gradient = floats(rows(data, len(spec.bias), LIMIT))[:1]
-    np.testing.assert_array_equal(layer.backward(gradient, y[:1], torch), layer.backward(gradient, y[:1], NUMPY))
+    np.testing.assert_array_equal(layer.backward(gradient, [y[:1]], torch), layer.backward(gradient, [y[:1]], NUMPY))

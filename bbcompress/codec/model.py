@@ -11,7 +11,7 @@ from bbcompress.coding.rans import Distribution, Symbols
 from bbcompress.exact import functions
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.functions import Floats
-from bbcompress.exact.network import GRADIENT_BITS, GRADIENT_LIMIT, Network, to_grid
+from bbcompress.exact.network import GRADIENT_BITS, GRADIENT_LIMIT, Network, Tape, to_grid
 from bbcompress.exact.selfcheck import require_exact_arithmetic
 
 Pixels = NDArray[np.uint8]
@@ -131,10 +131,11 @@ class Model:
         gradients = []
         for first in range(0, len(pixels), self._batch):
             rows = slice(first, first + self._batch)
-            activations = self._decoder.forward_and_activations(self._on_grid(latent[rows]), self._engine)
-            gradient = self._output_gradient(activations[-1], pixels[rows])
+            tape: Tape = []
+            output = self._decoder.forward(self._on_grid(latent[rows]), self._engine, tape)
+            gradient = self._output_gradient(output, pixels[rows])
             gradient = to_grid(gradient, GRADIENT_BITS, GRADIENT_LIMIT)
-            gradients.append(self._decoder.backward(gradient, activations, self._engine))
+            gradients.append(self._decoder.backward(gradient, tape, self._engine))
         return np.concatenate(gradients) * 2.0**-GRADIENT_BITS
 
     def _batched(self, network: Network, inputs: Floats) -> Floats:

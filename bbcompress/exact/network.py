@@ -7,7 +7,7 @@ declared range of its input; the proof fails with `InexactNetwork`.
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,23 +45,27 @@ class Range:
     limit: int
 
 
+Tape = list[NDArray[Any]]
+"""What a backward pass needs of its forward pass; layers append in order, and take back in reverse."""
+
+
 class Layer(Protocol):
-    """One step of a network; all arrays are float64 integers, first axis the batch."""
+    """One step of a network; all arrays are integers in float64, or float32 where they fit, first axis the batch."""
 
     input: Range
     output: Range
     bound: float
     """Largest magnitude that any partial sum can reach, below 2^53."""
 
-    def forward(self, x: Floats, engine: Engine) -> Floats: ...
+    def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats: ...
 
-    def backward(self, gradient: Floats, y: Floats, engine: Engine) -> Floats:
-        """Gradient at the input from the gradient at the output `y`, both on the gradient grid."""
+    def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
+        """Gradient at the input from that at the output, both on the gradient grid."""
         ...
 
 
 class Dense:
-    """y = clamp(floor((x W + b) / 2^s + 1/2)), then ReLU if `relu`.
+    """y = clamp(floor((x W + b) / 2^s + 1/2)), then ReLU if `relu`, along the last axis.
 
     `weight` (inputs, outputs) and `bias` (outputs) are integer arrays, with `weight_bits` and
     `weight_bits + input.fraction_bits` fractional bits.
@@ -95,21 +99,29 @@ class Dense:
         self._scale = 2.0**-shift
         self._scale_back = 2.0**-weight_bits
 
-    def forward(self, x: Floats, engine: Engine) -> Floats:
-        y = engine.matmul(x.astype(self._dtype, copy=False), self._weight)
+    def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
+        y = _rows_product(x.astype(self._dtype, copy=False), self._weight, engine)
         y += self._bias
         y *= self._scale
         np.floor(y, out=y)
-        return np.clip(y, 0.0 if self.relu else -self.output.limit, self.output.limit, out=y)
+        np.clip(y, 0.0 if self.relu else -self.output.limit, self.output.limit, out=y)
+        if tape is not None:
+            tape.append(y)
+        return y
 
-    def backward(self, gradient: Floats, y: Floats, engine: Engine) -> Floats:
+    def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
+        y = tape.pop()
         if self.relu:
             gradient = gradient * ((y > 0.0) & (y < self.output.limit))
-        back = engine.matmul(gradient, self._weight_back)
+        back = _rows_product(gradient, self._weight_back, engine)
         back *= self._scale_back
         back += 0.5
         np.floor(back, out=back)
         return np.clip(back, -GRADIENT_LIMIT, GRADIENT_LIMIT, out=back)
+
+
+def _rows_product(x: Floats, weight: Floats, engine: Engine) -> Floats:
+    return engine.matmul(x.reshape(-1, x.shape[-1]), weight).reshape(*x.shape[:-1], weight.shape[1])
 
 
 class Network:
@@ -134,21 +146,17 @@ class Network:
         """Largest magnitude any partial sum of any layer can reach."""
         return max(layer.bound for layer in self.layers)
 
-    def forward(self, x: Floats, engine: Engine) -> Floats:
-        """Outputs for integer inputs x within the input range."""
-        return self.forward_and_activations(x, engine)[-1]
-
-    def forward_and_activations(self, x: Floats, engine: Engine) -> list[Floats]:
-        """Every layer's output, as `backward` wants them."""
-        activations = []
+    def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
+        """Outputs for integer inputs x within the input range, float64."""
         for layer in self.layers:
-            x = layer.forward(x, engine)
-            activations.append(x)
-        activations[-1] = x.astype(np.float64, copy=False)
-        return activations
+            x = layer.forward(x, engine, tape)
+        return x.astype(np.float64, copy=False)
 
-    def backward(self, gradient: Floats, activations: list[Floats], engine: Engine) -> Floats:
-        """Vector-Jacobian product: gradient at the input from `gradient` at the output, both on the gradient grid."""
-        for layer, y in zip(reversed(self.layers), reversed(activations), strict=True):
-            gradient = layer.backward(gradient, y, engine)
+    def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
+        """Vector-Jacobian product: gradient at the input from `gradient` at the output, both on the gradient grid.
+
+        `tape` is that of a forward pass, and empty afterwards.
+        """
+        for layer in reversed(self.layers):
+            gradient = layer.backward(gradient, tape, engine)
         return gradient
