@@ -99,7 +99,16 @@ class Contents(NamedTuple):
 
 
 def read(path: Path) -> Contents:
-    """A model file's description and integer weights. Raises BadModel or OSError."""
+    """A model file's description and integer weights. Raises BadModel, InexactNetwork or OSError."""
+    return _open(path, None, NETWORK_BATCH)[0]
+
+
+def load(path: Path, engine: Engine | None = None, batch: int = NETWORK_BATCH) -> Model:
+    """The model of a file, ready to use. Raises BadModel, InexactNetwork or OSError."""
+    return _open(path, engine, batch)[1]
+
+
+def _open(path: Path, engine: Engine | None, batch: int) -> tuple[Contents, Model]:
     header = read_header(path)
     with _blaming(path):
         with safe_open(path, "numpy") as file:
@@ -109,16 +118,10 @@ def read(path: Path) -> Contents:
             _specs("encoder", header.description["encoder"], tensors),
             _specs("decoder", header.description["decoder"], tensors),
         )
-        if identity(*contents) != header.identity:
+        model = _build(*contents, engine, batch)
+        if model.identity != header.identity:
             raise BadModel(f"{path}: damaged: its weights are not those of the model it names")
-    return contents
-
-
-def load(path: Path, engine: Engine | None = None, batch: int = NETWORK_BATCH) -> Model:
-    """The model of a file, ready to use. Raises BadModel, InexactNetwork or OSError."""
-    contents = read(path)
-    with _blaming(path):
-        return _build(*contents, engine, batch)
+    return contents, model
 
 
 @contextmanager
