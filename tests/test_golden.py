@@ -13,6 +13,7 @@ from bbcompress.archive.errors import ArchiveError
 from bbcompress.archive.payload import BitsBack
 from bbcompress.archive.read import Archive
 from bbcompress.cli import main
+from bbcompress.codec.refine import Method
 
 EXPECTED: dict[str, dict[str, Any]] = json.loads((FILES / "expected.json").read_text("utf-8"))
 KINDS = {"good": 0, "bad": 3, "unsupported": 4, "missing": 5, "limit": 6}
@@ -38,9 +39,14 @@ def test_the_files_show_what_they_are_for() -> None:
         parts = Archive((FILES / f"good-archive-{name}.bb").read_bytes()).parts
         return [part.payload.plan for part in parts if isinstance(part.payload, BitsBack)]
 
-    for name, steps in (("lanes", 0), ("lanes-refined", 3), ("grey-refined", 2)):
+    for name, steps, method in (
+        ("lanes", 0, Method.NATURAL),
+        ("lanes-refined", 3, Method.NATURAL),
+        ("grey-refined", 2, Method.NATURAL),
+        ("grey-refined-adam", 2, Method.ADAM),
+    ):
         (plan,) = plans(name)
-        assert plan.steps == steps
+        assert (plan.steps, plan.method) == (steps, method)
         assert plan.first < plan.images, "nothing was coded with bits-back"
     assert plans("lanes")[0].lanes > 1
     parts = Archive((FILES / "good-archive-folders.bb").read_bytes()).parts
