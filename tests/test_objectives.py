@@ -189,11 +189,16 @@ def test_each_objective_brings_the_encoder_nearer_to_the_true_posterior(model):
 
 
 def test_names():
-    assert named("elbo") == ELBO()
-    assert named("sleep", latents="aggregate") == Sleep("aggregate")
-    assert named("reverse-sleep", alpha=0.25) == HalfAsleep(alpha=1.0)
-    assert named("half-asleep", alpha=0.25, latents="aggregate") == HalfAsleep(0.25, "aggregate")
-    assert named("denoising", alpha=0.75, sigma=0.1) == Denoising(0.1, 0.75)
+    expected = {
+        "elbo": ELBO(),
+        "sleep": Sleep("aggregate"),
+        "reverse-sleep": HalfAsleep(1.0, "aggregate"),
+        "half-asleep": HalfAsleep(0.25, "aggregate"),
+        "denoising": Denoising(0.1, 0.25),
+    }
+    assert {name: named(name, alpha=0.25, sigma=0.1, latents="aggregate") for name in expected} == expected
+    with pytest.raises(ValueError, match="no objective"):
+        named("awake", 0.5, 0.2, "prior")
 
 
 def test_the_optimal_posterior_of_an_image_is_found(model):

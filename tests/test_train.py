@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch")
 
 from bbcompress.train.export import export  # noqa: E402
 from bbcompress.train.loop import (  # noqa: E402
+    OtherRun,
     TrainingOptions,
     TrainingState,
     evaluate,
@@ -120,7 +121,7 @@ def test_a_checkpoint_of_other_options_is_refused(tmp_path):
     others = [(fresh(2), OPTIONS), (fresh(2, seed=6), TrainingOptions(epochs=1, seed=5))]
     others += [(fresh(2), TrainingOptions(epochs=1, seed=5, objective=HalfAsleep()))]
     for start, options in others:
-        with pytest.raises(ValueError, match="other options"):
+        with pytest.raises(OtherRun, match="other options"):
             TrainingState(start, options).load(tmp_path / "run.checkpoint")
     # a run at a constant rate may be made longer
     TrainingState(fresh(2), TrainingOptions(epochs=9, seed=5)).load(tmp_path / "run.checkpoint")
@@ -128,9 +129,10 @@ def test_a_checkpoint_of_other_options_is_refused(tmp_path):
 
 def test_the_last_weights_are_kept_and_snapshots_are_what_they_were(tmp_path):
     options = TrainingOptions(epochs=4, batch=50, keep_best=False, gradient_clip=0, snapshots=2)
-    state = train(fresh(2), *split(2), options, tmp_path / "run", quiet)
+    rows = []
+    state = train(fresh(2), *split(2), options, tmp_path / "run", rows.append)
     assert state.best_epoch == 4
-    assert state.bits_per_dim == evaluate(state.best, split(2)[1])
+    assert rows[-1]["held_out_bits_per_dim"] == evaluate(state.best, split(2)[1])
     halfway = train(fresh(2), *split(2), replace(options, epochs=2), tmp_path / "half", quiet)
     for epoch, model in ((4, state.best), (2, halfway.best)):
         kept = load_weights(snapshot(tmp_path / "run", epoch))
@@ -223,6 +225,17 @@ def test_fit_encoder_writes_a_model_with_the_same_decoder(spots, tmp_path, objec
         assert (layer.input, layer.output) == (other.input, other.output)
     assert any((a.weight != b.weight).any() for a, b in zip(before.encoder, after.encoder, strict=True))
     assert after.info.name == "fitted"
+
+
+def test_a_checkpoint_of_another_run_is_one_line(spots, tmp_path):
+    model = tmp_path / "m.safetensors"
+    for arguments, code in ((["--latent", "2"], 0), (["--latent", "3"], 1)):
+        options = ["--hidden", "8", "--epochs", "1", "--validation", "100", "--likelihood", "bernoulli", *arguments]
+        done = CliRunner().invoke(main, ["train", str(spots / "train.npy"), "-o", str(model), *options])
+        assert done.exit_code == code, done.output
+    assert done.output.splitlines() == [
+        f"bbc: {model}.checkpoint: written by a run with other options; remove it to start anew"
+    ]
 
 
 def test_fit_encoder_never_writes_over_its_model(spots):

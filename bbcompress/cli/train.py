@@ -9,19 +9,14 @@ from bbcompress.cli.common import errors_as_exit_codes
 from bbcompress.cli.training import (
     TEST_SAMPLES,
     grey_images,
-    objective_options,
-    report_epoch,
     require_torch,
-    torch_threads_option,
+    train_with,
+    training_options,
 )
 
 
 @click.command()
 @click.argument("data")
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Model file to write (.safetensors)."
-)
-@click.option("--name", help="The model's name. Default: the output's.")
 @click.option(
     "--likelihood",
     type=click.Choice(["bernoulli", "logistic"]),
@@ -36,20 +31,7 @@ from bbcompress.cli.training import (
 @click.option(
     "--hidden", default=500, show_default=True, type=click.IntRange(1, 65536), help="Units of a hidden layer."
 )
-@objective_options("elbo")
-@click.option("--epochs", default=100, show_default=True, type=click.IntRange(1))
-@click.option("--batch", default=100, show_default=True, type=click.IntRange(1), help="Images a step.")
-@click.option("--learning-rate", default=3e-4, show_default=True, type=float, help="Adam's step size.")
-@click.option("--schedule", type=click.Choice(["constant", "cosine"]), default="constant", show_default=True)
-@click.option(
-    "--ema", default=0.0, show_default=True, type=click.FloatRange(0, 1, max_open=True), help="Weight averaging."
-)
-@click.option(
-    "--validation", default=5000, show_default=True, type=click.IntRange(1), help="Images held out, from the end."
-)
-@click.option("--test", help="Test images, to report the -ELBO of the float and the exact model on at the end.")
-@click.option("--seed", default=0, show_default=True, type=int)
-@torch_threads_option
+@training_options("elbo", learning_rate=3e-4)
 def command(
     data: str,
     output: Path,
@@ -78,9 +60,8 @@ def command(
 
     from bbcompress.codec.elbo import negative_elbo_bits_per_dim
     from bbcompress.codec.model_file import load as load_model
-    from bbcompress.datasets import DatasetError
     from bbcompress.train.export import export
-    from bbcompress.train.loop import TrainingOptions, evaluate, train
+    from bbcompress.train.loop import TrainingOptions, evaluate
     from bbcompress.train.objectives import named
     from bbcompress.train.vae import VAE, VAEConfig
 
@@ -88,15 +69,10 @@ def command(
         levels = 2 if likelihood == "bernoulli" else 256
         images = grey_images(data, "train", levels)
         training = TrainingOptions(objective=named(objective, alpha, sigma, latents), **options)
-        if len(images) < validation + training.batch:
-            raise DatasetError(f"{data}: {len(images)} images are too few for batches and --validation")
-        pixels = torch.from_numpy(images.reshape(len(images), -1))
-        fitted, held_out = pixels[:-validation], pixels[-validation:]
         config = VAEConfig(images.shape[1], images.shape[2], levels, latent, hidden, components)
         torch.manual_seed(training.seed)
-        state = train(VAE(config), fitted, held_out, training, output, report_epoch)
+        state, fitted = train_with(VAE(config), data, images, validation, training, output)
         export(state.best, fitted, name or output.stem, output)
-        click.echo(f"{output}: epoch {state.best_epoch}, {state.best_bits_per_dim:.4f} held-out bits/dim", err=True)
         if test is not None:
             held = grey_images(test, "test", levels).reshape(-1, config.pixels)
             exact = negative_elbo_bits_per_dim(load_model(output), held, TEST_SAMPLES)

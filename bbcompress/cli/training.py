@@ -1,6 +1,7 @@
-"""What the commands that train share: the objective's options, data, progress, and torch itself."""
+"""What the commands that train share: options, data, progress, and torch itself."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -10,45 +11,71 @@ from bbcompress.cli.common import ExitCode, fail
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
+
+    from bbcompress.train.loop import TrainingOptions, TrainingState
+    from bbcompress.train.vae import VAE
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 TEST_SAMPLES = 20
 """Posterior samples an image for a test -ELBO."""
 
 
-def objective_options(default: str) -> Callable[[Function], Function]:
-    """`--objective` and what it takes, as the arguments of `bbcompress.train.objectives.named`."""
+def training_options(objective: str, learning_rate: float) -> Callable[[Function], Function]:
+    """The options that all training has, with the defaults that differ."""
+    options = (
+        click.option(
+            "-o", "--output", required=True, type=click.Path(path_type=Path), help="Model file to write (.safetensors)."
+        ),
+        click.option("--name", help="The model's name. Default: the output's."),
+        click.option(
+            "--objective",
+            type=click.Choice(["elbo", "sleep", "reverse-sleep", "half-asleep", "denoising"]),
+            default=objective,
+            show_default=True,
+            help="What the encoder learns by: the ELBO of the data; forward or reverse KL on the model's own samples; "
+            "reverse KL on samples and data; denoising.",
+        ),
+        click.option(
+            "--alpha",
+            default=0.5,
+            show_default=True,
+            type=click.FloatRange(0, 1),
+            help="Share of samples (half-asleep) or of noisy images (denoising).",
+        ),
+        click.option("--sigma", default=0.2, show_default=True, type=click.FloatRange(0), help="Noise of denoising."),
+        click.option(
+            "--latents",
+            type=click.Choice(["prior", "aggregate"]),
+            default="prior",
+            show_default=True,
+            help="Where samples' latents come from: the prior, or the posteriors of the data.",
+        ),
+        click.option("--epochs", default=100, show_default=True, type=click.IntRange(1)),
+        click.option("--batch", default=100, show_default=True, type=click.IntRange(1), help="Images a step."),
+        click.option("--learning-rate", default=learning_rate, show_default=True, type=float, help="Adam's step size."),
+        click.option("--schedule", type=click.Choice(["constant", "cosine"]), default="constant", show_default=True),
+        click.option(
+            "--ema",
+            default=0.0,
+            show_default=True,
+            type=click.FloatRange(0, 1, max_open=True),
+            help="Weight averaging.",
+        ),
+        click.option(
+            "--validation",
+            default=5000,
+            show_default=True,
+            type=click.IntRange(1),
+            help="Images held out, from the end.",
+        ),
+        click.option("--test", help="Test images, to report the -ELBO of at the end."),
+        click.option("--seed", default=0, show_default=True, type=int),
+        torch_threads_option,
+    )
 
     def decorate(function: Function) -> Function:
-        for option in reversed(
-            (
-                click.option(
-                    "--objective",
-                    type=click.Choice(["elbo", "sleep", "reverse-sleep", "half-asleep", "denoising"]),
-                    default=default,
-                    show_default=True,
-                    help="What the encoder learns by: the ELBO of the data; forward or reverse KL on the model's own "
-                    "samples; reverse KL on samples and data; denoising.",
-                ),
-                click.option(
-                    "--alpha",
-                    default=0.5,
-                    show_default=True,
-                    type=click.FloatRange(0, 1),
-                    help="Share of samples (half-asleep) or of noisy images (denoising).",
-                ),
-                click.option(
-                    "--sigma", default=0.2, show_default=True, type=click.FloatRange(0), help="Noise of denoising."
-                ),
-                click.option(
-                    "--latents",
-                    type=click.Choice(["prior", "aggregate"]),
-                    default="prior",
-                    show_default=True,
-                    help="Where samples' latents come from: the prior, or the posteriors of the data.",
-                ),
-            )
-        ):
+        for option in reversed(options):
             function = option(function)
         return function
 
@@ -87,6 +114,27 @@ def grey_images(source: str, part: str, levels: int, shape: tuple[int, int, int]
     if shape is not None and images.shape[1:] != shape:
         raise DatasetError(f"{source}: images of {images.shape[1:]}; the model takes {shape}")
     return (binarize(images) if levels == 2 and images.max() > 1 else images)[..., 0]
+
+
+def train_with(
+    model: "VAE", data: str, images: "NDArray[np.uint8]", validation: int, options: "TrainingOptions", output: Path
+) -> tuple["TrainingState", "Tensor"]:
+    """Train `model` on images (N, H, W) of `data`; returns what came of it, and the pixels that were trained on."""
+    import torch
+
+    from bbcompress.datasets import DatasetError
+    from bbcompress.train.loop import OtherRun, train
+
+    if len(images) < validation + options.batch:
+        raise DatasetError(f"{data}: {len(images)} images are too few for batches and --validation")
+    pixels = torch.from_numpy(images.reshape(len(images), -1))
+    fitted, held_out = pixels[:-validation], pixels[-validation:]
+    try:
+        state = train(model, fitted, held_out, options, output, report_epoch)
+    except OtherRun as error:
+        fail(str(error), ExitCode.ERROR)
+    click.echo(f"{output}: epoch {state.best_epoch}, {state.best_bits_per_dim:.4f} held-out bits/dim", err=True)
+    return state, fitted
 
 
 def report_epoch(row: dict[str, float]) -> None:

@@ -65,7 +65,7 @@ class Layer(Protocol):
 
 
 class Dense:
-    """y = clamp(floor((x W + b) / 2^s + 1/2)), then ReLU if `relu`, along the last axis.
+    """y = clamp(floor((x W + b) / 2^s + 1/2)), then ReLU if `relu`.
 
     `weight` (inputs, outputs) and `bias` (outputs) are integer arrays, with `weight_bits` and
     `weight_bits + input.fraction_bits` fractional bits.
@@ -100,7 +100,7 @@ class Dense:
         self._scale_back = 2.0**-weight_bits
 
     def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
-        y = _rows_product(x.astype(self._dtype, copy=False), self._weight, engine)
+        y = engine.matmul(x.astype(self._dtype, copy=False), self._weight)
         y += self._bias
         y *= self._scale
         np.floor(y, out=y)
@@ -113,15 +113,11 @@ class Dense:
         y = tape.pop()
         if self.relu:
             gradient = gradient * ((y > 0.0) & (y < self.output.limit))
-        back = _rows_product(gradient, self._weight_back, engine)
+        back = engine.matmul(gradient, self._weight_back)
         back *= self._scale_back
         back += 0.5
         np.floor(back, out=back)
         return np.clip(back, -GRADIENT_LIMIT, GRADIENT_LIMIT, out=back)
-
-
-def _rows_product(x: Floats, weight: Floats, engine: Engine) -> Floats:
-    return engine.matmul(x.reshape(-1, x.shape[-1]), weight).reshape(*x.shape[:-1], weight.shape[1])
 
 
 class Network:

@@ -48,6 +48,10 @@ class TrainingOptions:
     seed: int = 0
 
 
+class OtherRun(ValueError):
+    """A checkpoint was written by a run with another start or other options."""
+
+
 class TrainingState:
     """Everything that a resumed run needs, in one safetensors file."""
 
@@ -62,7 +66,6 @@ class TrainingState:
         self.step = 0
         self.best_epoch = 0
         self.best_bits_per_dim = math.inf
-        self.bits_per_dim = math.inf
         self._options = options
         # A run at a constant rate may be continued for longer
         identity = replace(options, epochs=0) if options.schedule == "constant" else options
@@ -88,7 +91,6 @@ class TrainingState:
     def end_epoch(self, bits_per_dim: float) -> None:
         """Note the held-out -ELBO after an epoch, and keep the weights if they are the best."""
         self.epoch += 1
-        self.bits_per_dim = bits_per_dim
         if bits_per_dim < self.best_bits_per_dim or not self._options.keep_best:
             self.best_bits_per_dim, self.best_epoch = bits_per_dim, self.epoch
             if self.best is not self.average:
@@ -107,11 +109,11 @@ class TrainingState:
         _save(tensors, path, metadata)
 
     def load(self, path: Path) -> None:
-        """Go on from `path`. Raises ValueError where it was written with another model or other options."""
+        """Go on from `path`. Raises OtherRun."""
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
             if metadata["identity"] != self._identity:
-                raise ValueError(f"{path}: written by a run with other options; remove it to start anew")
+                raise OtherRun(f"{path}: written by a run with other options; remove it to start anew")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         for prefix, module in self._modules():
             module.load_state_dict({name: tensors[f"{prefix}.{name}"] for name in module.state_dict()})
@@ -187,7 +189,7 @@ def train(
 
     After each epoch the -ELBO of `held_out` pixels (M, P) is measured. Writes `output`.checkpoint and `output`.csv
     after each epoch, and goes on from them where they exist. A run that was interrupted and resumed gives the same
-    weights as one that was not.
+    weights as one that was not. Raises OtherRun where they are another run's.
     """
     checkpoint, log = output.with_name(output.name + ".checkpoint"), output.with_name(output.name + ".csv")
     state = TrainingState(model, options)
@@ -205,11 +207,12 @@ def train(
         for batch in torch.split(order[: steps_per_epoch * options.batch], options.batch):
             rate = learning_rate(options, state.step, steps_per_epoch * options.epochs)
             total += state.take_step(training[batch], rate, generator)
-        state.end_epoch(evaluate(state.average, held_out))
+        bits_per_dim = evaluate(state.average, held_out)
+        state.end_epoch(bits_per_dim)
         state.save(checkpoint)
         if options.snapshots and state.epoch % options.snapshots == 0:
             save_weights(state.best, snapshot(output, state.epoch))
-        row = (state.epoch, time.perf_counter() - started, rate, float(total) / steps_per_epoch, state.bits_per_dim)
+        row = (state.epoch, time.perf_counter() - started, rate, float(total) / steps_per_epoch, bits_per_dim)
         with log.open("a", newline="") as file:
             csv.writer(file).writerow(
                 [row[0], f"{row[1]:.1f}", f"{row[2]:.3g}", *(f"{value:.5f}" for value in row[3:])]

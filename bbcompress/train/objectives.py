@@ -12,9 +12,6 @@ from torch import Tensor
 
 from bbcompress.train.vae import VAE
 
-LATENT_SOURCES = ("prior", "aggregate")
-"""Where the latents of dreamt images come from: p(z), or the aggregate posterior q(z) of the data (section 4)."""
-
 
 class Objective(Protocol):
     def __call__(self, model: VAE, pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -35,6 +32,7 @@ class Sleep:
     """Forward KL on the model's own samples (Eq. 13): -log q(z|x) of (x, z) ~ p(x, z)."""
 
     latents: str = "prior"
+    """Where the samples' latents come from: the `prior`, or the `aggregate` posterior q(z) of the data (section 4)."""
 
     def __call__(self, model: VAE, pixels: Tensor, generator: torch.Generator) -> Tensor:
         latent, dreams = dream(model, pixels, self.latents, generator)
@@ -76,18 +74,20 @@ class Denoising:
         return model.negative_bound_bits_per_dim(pixels, posterior, generator)
 
 
-NAMES = ("elbo", "sleep", "reverse-sleep", "half-asleep", "denoising")
-
-
-def named(name: str, alpha: float = 0.5, sigma: float = 0.2, latents: str = "prior") -> Objective:
-    """The objective of one of `NAMES`; each takes what it needs of the other arguments."""
-    if name == "elbo":
-        return ELBO()
-    if name == "sleep":
-        return Sleep(latents)
-    if name == "denoising":
-        return Denoising(sigma, alpha)
-    return HalfAsleep(1.0 if name == "reverse-sleep" else alpha, latents)
+def named(name: str, alpha: float, sigma: float, latents: str) -> Objective:
+    """The objective of a name on the command line; each takes what it needs of the other arguments."""
+    match name:
+        case "elbo":
+            return ELBO()
+        case "sleep":
+            return Sleep(latents)
+        case "reverse-sleep":
+            return HalfAsleep(1.0, latents)
+        case "half-asleep":
+            return HalfAsleep(alpha, latents)
+        case "denoising":
+            return Denoising(sigma, alpha)
+    raise ValueError(f"no objective {name!r}")
 
 
 def dream(model: VAE, pixels: Tensor, latents: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:

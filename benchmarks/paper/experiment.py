@@ -37,7 +37,7 @@ LATENT = {"binary": 16, "grey": 32}
 """Section 4."""
 VAE_EPOCHS = {"binary": 1000, "grey": 200}
 """The paper's are 1,000 for both."""
-SNAPSHOTS = {"binary": 50, "grey": 50}
+SNAPSHOT_EPOCHS = 50
 """Epochs from one snapshot of a VAE to the next."""
 FIT_EPOCHS = 25
 """Epochs of a further trained encoder. The paper's are 100, or 300 for grey images in Table 1."""
@@ -123,7 +123,7 @@ class Experiment:
 
     def section4_vae(self, digits: Digits) -> Run:
         """The VAE of section 4, with snapshots."""
-        return self.vae(digits, LATENT[digits.kind], VAE_EPOCHS[digits.kind], snapshots=SNAPSHOTS[digits.kind])
+        return self.vae(digits, LATENT[digits.kind], VAE_EPOCHS[digits.kind], snapshots=SNAPSHOT_EPOCHS)
 
     def vae(self, digits: Digits, latent: int, epochs: int, name: str | None = None, **options: Any) -> Run:
         """A VAE trained with the ELBO: two hidden layers of 500, Adam 3e-4, batches of 100."""

@@ -1,17 +1,17 @@
 """Figure 1: bits/dim of training and test images over the epochs of a VAE on binary MNIST."""
 
-from experiment import KINDS, SNAPSHOTS, VAE_EPOCHS, Curve, Experiment
+from experiment import SNAPSHOT_EPOCHS, VAE_EPOCHS, Curve, Experiment
 
 from bbcompress.train.loop import evaluate
 
 
 def main() -> None:
-    experiment = Experiment("figure1", __doc__, KINDS)
+    experiment = Experiment("figure1", __doc__)
     rows, panels = [], {}
     for kind in experiment.kinds:
         digits = experiment.digits(kind)
         run = experiment.section4_vae(digits)
-        epochs = experiment.snapshots(kind, range(SNAPSHOTS[kind], VAE_EPOCHS[kind] + 1, SNAPSHOTS[kind]))
+        epochs = experiment.snapshots(kind, range(SNAPSHOT_EPOCHS, VAE_EPOCHS[kind] + 1, SNAPSHOT_EPOCHS))
         points = {
             part: [evaluate(run.at_epoch(epoch), pixels) for epoch in epochs]
             for part, pixels in (("train", digits.train), ("test", digits.test))

@@ -4,7 +4,7 @@ An encoder trained on the test images (Eq. 9, the paper's way), and a posterior 
 them, which needs no encoder. Both are diagnoses: they have seen the test images.
 """
 
-from experiment import KINDS, Curve, Experiment
+from experiment import Curve, Experiment
 
 from bbcompress.train.diagnose import evaluate_posterior, optimal_posterior
 from bbcompress.train.loop import evaluate
@@ -15,7 +15,7 @@ SAMPLES = 10
 
 
 def main() -> None:
-    experiment = Experiment("figure2", __doc__, KINDS)
+    experiment = Experiment("figure2", __doc__)
     rows, panels = [], {}
     for kind in experiment.kinds:
         digits = experiment.digits(kind)

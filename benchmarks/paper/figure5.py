@@ -1,6 +1,6 @@
 """Figure 5: VAE, half-asleep and optimal inference over the epochs of the VAE."""
 
-from experiment import FIT_EPOCHS, KINDS, Curve, Experiment
+from experiment import FIT_EPOCHS, Curve, Experiment
 
 from bbcompress.train.loop import evaluate
 
@@ -9,7 +9,7 @@ SAMPLES = 10
 
 
 def main() -> None:
-    experiment = Experiment("figure5", __doc__, KINDS)
+    experiment = Experiment("figure5", __doc__)
     rows, panels = [], {}
     for kind in experiment.kinds:
         digits = experiment.digits(kind)

@@ -1,12 +1,12 @@
 """Figure 6: test bits/dim after every further epoch of the encoder, for VAE, denoising and half-asleep; 3 seeds."""
 
-from experiment import KINDS, SEEDS, VAE_EPOCHS, Experiment, over_seeds
+from experiment import SEEDS, VAE_EPOCHS, Experiment, over_seeds
 
 METHODS = ("VAE", "denoising 0.2", "half-asleep")
 
 
 def main() -> None:
-    experiment = Experiment("figure6", __doc__, KINDS)
+    experiment = Experiment("figure6", __doc__)
     rows, panels = [], {}
     for kind in experiment.kinds:
         digits = experiment.digits(kind)

@@ -1,6 +1,6 @@
 """Table 1: test bits/dim of the VAE, denoising encoders and the half-asleep encoder."""
 
-from experiment import FIT_EPOCHS, KINDS, VAE_EPOCHS, Experiment
+from experiment import FIT_EPOCHS, VAE_EPOCHS, Experiment
 
 from bbcompress.train.loop import evaluate
 
@@ -9,7 +9,7 @@ METHODS = (*(f"denoising {sigma}" for sigma in (0.1, 0.2, 0.4, 0.8, 1.0)), "half
 
 
 def main() -> None:
-    experiment = Experiment("table1", __doc__, KINDS)
+    experiment = Experiment("table1", __doc__)
     rows = []
     for kind in experiment.kinds:
         digits = experiment.digits(kind)
