@@ -35,11 +35,11 @@ KINDS = ("binary", "grey")
 SEEDS = (0, 1, 2)
 LATENT = {"binary": 16, "grey": 32}
 """Section 4."""
-VAE_EPOCHS = {"binary": 1000, "grey": 200}
+VAE_EPOCHS = {"binary": 1000, "grey": 150}
 """The paper's are 1,000 for both."""
 SNAPSHOT_EPOCHS = 50
 """Epochs from one snapshot of a VAE to the next."""
-FIT_EPOCHS = 25
+FIT_EPOCHS = {"binary": 25, "grey": 10}
 """Epochs of a further trained encoder. The paper's are 100, or 300 for grey images in Table 1."""
 FIT_LEARNING_RATE = 5e-4
 """Section 4."""
@@ -135,20 +135,20 @@ class Experiment:
     def fitted(self, digits: Digits, vae: Run, epoch: int, objective: str, seed: int = 0) -> Run:
         """The encoder of a VAE as it was at `epoch`, trained further by one of OBJECTIVES."""
         name = f"{vae.path.name}-at-{epoch}-{objective}-{seed}".replace(" ", "-")
-        return self.encoder(name, vae.at_epoch(epoch), digits.train, digits.test, OBJECTIVES[objective], seed=seed)
+        return self.encoder(name, digits, vae.at_epoch(epoch), OBJECTIVES[objective], seed=seed)
 
     def optimal(self, digits: Digits, vae: Run, epoch: int) -> Run:
         """The same on the ELBO of the test set, for as many steps (Eq. 9): a diagnosis."""
-        epochs = FIT_EPOCHS * len(digits.train) // len(digits.test)
+        epochs = FIT_EPOCHS[digits.kind] * len(digits.train) // len(digits.test)
         name = f"{vae.path.name}-at-{epoch}-optimal"
-        return self.encoder(name, vae.at_epoch(epoch), digits.test, digits.test, ELBO(), epochs=epochs)
+        return self.encoder(name, replace(digits, train=digits.test), vae.at_epoch(epoch), ELBO(), epochs=epochs)
 
-    def encoder(self, name: str, model: VAE, pixels: Tensor, test: Tensor, objective: Objective, **options: Any) -> Run:
+    def encoder(self, name: str, digits: Digits, model: VAE, objective: Objective, **options: Any) -> Run:
         """A further trained encoder for the decoder of `model`."""
-        fit = {"epochs": FIT_EPOCHS, "learning_rate": FIT_LEARNING_RATE} | options
+        fit = {"epochs": FIT_EPOCHS[digits.kind], "learning_rate": FIT_LEARNING_RATE} | options
         fit["epochs"] = 2 if self.quick else fit["epochs"]
         training = TrainingOptions(objective, encoder_only=True, keep_best=False, gradient_clip=0, **fit)
-        return self.run(name, copy.deepcopy(model), pixels, test, training)
+        return self.run(name, copy.deepcopy(model), digits.train, digits.test, training)
 
     def run(self, name: str, start: VAE, pixels: Tensor, test: Tensor, options: TrainingOptions) -> Run:
         """Train, or go on, or take what is there."""

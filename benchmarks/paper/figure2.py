@@ -9,7 +9,7 @@ from experiment import Curve, Experiment
 from bbcompress.train.diagnose import evaluate_posterior, optimal_posterior
 from bbcompress.train.loop import evaluate
 
-EPOCHS = (50, 100, 200, 400, 700, 1000)
+EPOCHS = {"binary": (100, 300, 600, 1000), "grey": (50, 100, 150)}
 IMAGES = 2000
 SAMPLES = 10
 
@@ -22,7 +22,7 @@ def main() -> None:
         run = experiment.section4_vae(digits)
         test = digits.test[:IMAGES]
         first = len(rows)
-        for epoch in experiment.snapshots(kind, EPOCHS):
+        for epoch in experiment.snapshots(kind, EPOCHS[kind]):
             model = run.at_epoch(epoch)
             fitted = experiment.optimal(digits, run, epoch).model
             per_image = evaluate_posterior(model, test, optimal_posterior(model, test), SAMPLES)

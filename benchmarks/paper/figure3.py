@@ -6,7 +6,7 @@ asleep, with forward or reverse KL, where the model gives them as many samples a
 """
 
 import torch
-from experiment import OBJECTIVES, SEEDS, Experiment, over_seeds
+from experiment import OBJECTIVES, SEEDS, Digits, Experiment, over_seeds
 from torch import Tensor
 
 from bbcompress.train.vae import VAE
@@ -19,12 +19,12 @@ def main() -> None:
     digits = experiment.digits("binary")
     truth = experiment.vae(digits, 16, 100, name="truth", learning_rate=1e-3).model
     generator = torch.Generator().manual_seed(0)
-    training, test = (samples(truth, count, generator) for count in (10_000, 1_000))
+    dreams = Digits("binary", *(samples(truth, count, generator) for count in (10_000, 1_000)))
     rows, curves = [], {}
     for label, objective in METHODS.items():
         runs = [
             experiment.encoder(
-                f"known-model-{objective}-{seed}".replace(" ", "-"), with_new_encoder(truth, seed), training, test,
+                f"known-model-{objective}-{seed}".replace(" ", "-"), dreams, with_new_encoder(truth, seed),
                 OBJECTIVES[objective], epochs=100, learning_rate=1e-3, seed=seed,
             )
             for seed in SEEDS

@@ -20,7 +20,7 @@ def main() -> None:
                 {"kind": kind, "method": objective, "seed": seed, "last": run.curve()[-1]}
                 for seed, run in zip(SEEDS, runs, strict=True)
             ]
-        panels[f"{kind} MNIST, VAE of {epoch} epochs, 3 seeds"] = curves
+        panels[f"{kind} MNIST, VAE of {epoch} epochs (paper: 1000), 3 seeds"] = curves
     experiment.plot(panels, "further epoch of the encoder")
     experiment.write(rows, "test -ELBO in bits/dim, one sample an image, after the last epoch")
 

@@ -22,7 +22,9 @@ def main() -> None:
             {"kind": kind, "method": label, "test_bits_per_dim": evaluate(model, digits.test, SAMPLES)}
             for label, model in models.items()
         ]
-    experiment.write(rows, f"test -ELBO, {SAMPLES} samples an image; encoders {FIT_EPOCHS} epochs further, seed 0")
+    experiment.write(
+        rows, f"test -ELBO, {SAMPLES} samples an image; VAE epochs {VAE_EPOCHS}, encoders' {FIT_EPOCHS} further, seed 0"
+    )
 
 
 if __name__ == "__main__":
