@@ -1,8 +1,8 @@
 """Figures 7 and 8: bits/dim of real archives against K and against time, with the baseline's and half-asleep encoders.
 
-Section 5: latent 10, the VAE of 100 epochs, a half-asleep encoder of as many more (grey: 50); the first 1,000 test images as
-one archive. Steps are the paper's (Adam) or natural-gradient steps. Times are CPU time of the whole archive, one
-thread, best of three, without the encoder's own check; every archive is decoded and compared.
+Section 5: latent 10, the VAE of 100 epochs, a half-asleep encoder of as many more (grey: 50); the first 1,000 test
+images as one archive. Steps are the paper's (Adam) or natural-gradient steps. Times are CPU time of the whole archive,
+one thread, best of three, without the encoder's own check; every archive is decoded and compared.
 """
 
 from functools import partial
