@@ -65,7 +65,7 @@ class Layer(Protocol):
 
 
 class Dense:
-    """y = clamp(floor((x W + b) / 2^s + 1/2)), then ReLU if `relu`.
+    """y = clamp(floor((x W + b) / 2^s + 1/2)), then ReLU if `relu`, along the last axis.
 
     `weight` (inputs, outputs) and `bias` (outputs) are integer arrays, with `weight_bits` and
     `weight_bits + input.fraction_bits` fractional bits.
@@ -100,24 +100,37 @@ class Dense:
         self._scale_back = 2.0**-weight_bits
 
     def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
-        y = engine.matmul(x.astype(self._dtype, copy=False), self._weight)
+        y = _rows_product(x.astype(self._dtype, copy=False), self._weight, engine)
         y += self._bias
         y *= self._scale
         np.floor(y, out=y)
-        np.clip(y, 0.0 if self.relu else -self.output.limit, self.output.limit, out=y)
-        if tape is not None:
-            tape.append(y)
-        return y
+        return clamp(y, self.output, self.relu, tape)
 
     def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
-        y = tape.pop()
-        if self.relu:
-            gradient = gradient * ((y > 0.0) & (y < self.output.limit))
-        back = engine.matmul(gradient, self._weight_back)
+        gradient = through_clamp(gradient, self.output, self.relu, tape)
+        back = _rows_product(gradient, self._weight_back, engine)
         back *= self._scale_back
         back += 0.5
         np.floor(back, out=back)
         return np.clip(back, -GRADIENT_LIMIT, GRADIENT_LIMIT, out=back)
+
+
+def clamp(y: Floats, range: Range, relu: bool, tape: Tape | None) -> Floats:
+    """Bring y into `range`, or its part above zero if `relu`, in place, and put it on the tape."""
+    np.clip(y, 0.0 if relu else -range.limit, range.limit, out=y)
+    if tape is not None:
+        tape.append(y)
+    return y
+
+
+def through_clamp(gradient: Floats, range: Range, relu: bool, tape: Tape) -> Floats:
+    """Gradient before `clamp`: none where a ReLU is shut or at its limit; limits without one are let through."""
+    y = tape.pop()
+    return gradient * ((y > 0.0) & (y < range.limit)) if relu else gradient
+
+
+def _rows_product(x: Floats, weight: Floats, engine: Engine) -> Floats:
+    return engine.matmul(x.reshape(-1, x.shape[-1]), weight).reshape(*x.shape[:-1], weight.shape[1])
 
 
 class Network:

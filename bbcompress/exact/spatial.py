@@ -1,0 +1,93 @@
+"""Layers of exact convolutional networks, on arrays (N, H, W, C) of integers.
+
+A convolution is `Patches` followed by `Dense` (im2col), strided if the patches are; a transposed convolution, whose
+kernel is as large as its stride, is `Dense` followed by `DepthToSpace`. So `Dense` is the only layer that multiplies,
+and its proof of exactness the only one that counts.
+"""
+
+import numpy as np
+
+from bbcompress.exact.engine import Engine
+from bbcompress.exact.functions import Floats
+from bbcompress.exact.network import GRADIENT_LIMIT, InexactNetwork, Network, Range, Tape, clamp, through_clamp
+
+
+class Patches:
+    """(N, H, W, C) to (N, H / stride, W / stride, kernel^2 C): what a convolution sees at each place.
+
+    Places are `stride` apart; around the image are (kernel - stride) / 2 zeros on each side. H and W must be multiples
+    of the stride.
+    """
+
+    def __init__(self, kernel: int, stride: int, range: Range):
+        if not 1 <= stride <= kernel or (kernel - stride) % 2:
+            raise InexactNetwork(f"patches of {kernel} cannot be {stride} apart")
+        self.kernel, self.stride = kernel, stride
+        self.input = self.output = range
+        self.bound = kernel * kernel * GRADIENT_LIMIT  # gradients of one place are summed over its patches
+        self._margin = (kernel - stride) // 2
+
+    def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
+        count, height, width, channels = x.shape
+        margin = (self._margin, self._margin)
+        padded = np.pad(x, ((0, 0), margin, margin, (0, 0)))
+        y = np.empty((count, height // self.stride, width // self.stride, self.kernel, self.kernel, channels), x.dtype)
+        for row in range(self.kernel):
+            for column in range(self.kernel):
+                y[:, :, :, row, column] = padded[:, *self._places(row, column, height, width)]
+        return y.reshape(*y.shape[:3], -1)
+
+    def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
+        count, rows, columns, _ = gradient.shape
+        height, width = rows * self.stride, columns * self.stride
+        parts = gradient.reshape(count, rows, columns, self.kernel, self.kernel, -1)
+        back = np.zeros((count, height + 2 * self._margin, width + 2 * self._margin, parts.shape[5]))
+        for row in range(self.kernel):
+            for column in range(self.kernel):
+                back[:, *self._places(row, column, height, width)] += parts[:, :, :, row, column]
+        inside = slice(self._margin, self._margin + height), slice(self._margin, self._margin + width)
+        return np.clip(back[:, *inside], -GRADIENT_LIMIT, GRADIENT_LIMIT)
+
+    def _places(self, row: int, column: int, height: int, width: int) -> tuple[slice, slice]:
+        """Where the padded image has what is at `row` and `column` of each patch."""
+        return slice(row, row + height, self.stride), slice(column, column + width, self.stride)
+
+
+class DepthToSpace:
+    """(N, H, W, factor^2 C) to (N, factor H, factor W, C): channels of a place become a square of pixels."""
+
+    def __init__(self, factor: int, range: Range):
+        self.factor = factor
+        self.input = self.output = range
+        self.bound = float(range.limit)
+
+    def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
+        count, height, width, _ = x.shape
+        squares = x.reshape(count, height, width, self.factor, self.factor, -1).transpose(0, 1, 3, 2, 4, 5)
+        return squares.reshape(count, height * self.factor, width * self.factor, -1)
+
+    def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
+        count, height, width, channels = gradient.shape
+        height, width = height // self.factor, width // self.factor
+        squares = gradient.reshape(count, height, self.factor, width, self.factor, channels)
+        return squares.transpose(0, 1, 3, 2, 4, 5).reshape(count, height, width, -1)
+
+
+class Residual:
+    """y = clamp(x + branch(x)), then ReLU if `relu`. The branch's output has the fractional bits of its input."""
+
+    def __init__(self, branch: Network, output: Range, relu: bool):
+        if not branch.input.fraction_bits == branch.output.fraction_bits == output.fraction_bits:
+            raise InexactNetwork("a residual branch has other fractional bits than what it is added to")
+        self.branch, self.relu = branch, relu
+        self.input, self.output = branch.input, output
+        self.bound = max(branch.bound, float(branch.input.limit + branch.output.limit), 2 * GRADIENT_LIMIT)
+
+    def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
+        y = x + self.branch.forward(x, engine, tape)
+        return clamp(y, self.output, self.relu, tape)
+
+    def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
+        gradient = through_clamp(gradient, self.output, self.relu, tape)
+        gradient = gradient + self.branch.backward(gradient, tape, engine)
+        return np.clip(gradient, -GRADIENT_LIMIT, GRADIENT_LIMIT)
