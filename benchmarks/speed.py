@@ -20,7 +20,7 @@ from common import MODELS, arguments, decoded, digits, pictures, write_results
 from bbcompress.archive import compress
 from bbcompress.archive.compress import Options, compress_archive
 from bbcompress.archive.read import Archive, Decoded
-from bbcompress.codec import model as model_module
+from bbcompress.codec.mixture import Mixture
 from bbcompress.codec.registry import Registry
 from bbcompress.coding import distributions
 from bbcompress.coding.rans import Stack
@@ -37,7 +37,7 @@ STAGES = {
         (distributions.BernoulliPairs, "locate"),
         (distributions.BernoulliPairs, "intervals"),
         (distributions.BernoulliPairs, "__init__"),
-        (model_module.Model, "_mixture"),
+        (Mixture, "of"),
     ],
 }
 

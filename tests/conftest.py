@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import settings
+from made_models import Parts, make_spatial, make_tiny
 from numpy.typing import NDArray
 
-from bbcompress.codec.model import Model, ModelInfo
-from bbcompress.codec.model_file import DenseSpec, load, save
+from bbcompress.codec.dense import DenseModel
+from bbcompress.codec.dense_file import DenseContents
+from bbcompress.codec.model_file import load, save
 from bbcompress.codec.registry import shipped_models
-from bbcompress.exact.network import Range
+from bbcompress.codec.spatial import SpatialModel
+from bbcompress.codec.spatial_file import SpatialContents
 
 Pixels = NDArray[np.uint8]
 
@@ -61,68 +63,13 @@ def model_path() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def mnist_binary(model_path: Callable[[str], Path]) -> Model:
+def mnist_binary(model_path: Callable[[str], Path]) -> DenseModel:
     return load(model_path("mnist-binary"))
 
 
 @pytest.fixture(scope="session")
-def mnist_grey(model_path: Callable[[str], Path]) -> Model:
+def mnist_grey(model_path: Callable[[str], Path]) -> DenseModel:
     return load(model_path("mnist-grey"))
-
-
-class Parts(NamedTuple):
-    """What a model file is made of."""
-
-    info: ModelInfo
-    encoder: list[DenseSpec]
-    decoder: list[DenseSpec]
-
-
-def scattered_integers(shape: tuple[int, ...], limit: int, seed: int) -> NDArray[np.int64]:
-    """Integers in [-limit, limit] that look random, the same everywhere and forever."""
-    n = np.arange(np.prod(shape, dtype=int), dtype=np.uint64) + np.uint64(1_000_003 * seed + 1)
-    mixed = n * np.uint64(0x9E3779B97F4A7C15)  # modulo 2^64
-    mixed ^= mixed >> np.uint64(29)
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    top = (mixed >> np.uint64(33)).astype(np.int64)
-    return top.reshape(shape) % (2 * limit + 1) - limit
-
-
-def make_tiny(levels: int = 2, components: int = 1, width: int = 6) -> Parts:
-    """A model of images of 5 rows with 3 latents and 8 hidden units, in sums of up to 2^40."""
-    height, latent, hidden = 5, 3, 8
-    subpixels = height * width
-    outputs = 1 if levels == 2 else (2 if components == 1 else 3 * components)
-    pixel = Range(0, 1) if levels == 2 else Range(8, 255)
-    middle, posterior = Range(12, 1 << 16), Range(10, 8 << 10)
-    latents, output = Range(10, 8 << 10), Range(12, 16 << 12)
-
-    def dense(inputs: int, outs: int, limit: int, source: Range, target: Range, relu: bool, seed: int) -> DenseSpec:
-        weight_bits = 13
-        bias = scattered_integers((outs,), 1 << (weight_bits + source.fraction_bits - 1), seed + 50)
-        return DenseSpec(scattered_integers((inputs, outs), limit, seed), bias, weight_bits, source, target, relu)
-
-    info = ModelInfo(
-        name=f"tiny-{levels}-{components}",
-        height=height,
-        width=width,
-        channels=1,
-        levels=levels,
-        components=components,
-        latent=latent,
-        latent_bits=8,
-        grid_log2_steps=(0, -1, 1),
-        learning_rate=0.02,
-    )
-    encoder = [
-        dense(subpixels, hidden, 4800, pixel, middle, True, 1),
-        dense(hidden, 2 * latent, 4000, middle, posterior, False, 2),
-    ]
-    decoder = [
-        dense(latent, hidden, 12000, latents, middle, True, 3),
-        dense(hidden, outputs * subpixels, 5600, middle, output, False, 4),
-    ]
-    return Parts(info, encoder, decoder)
 
 
 @pytest.fixture(scope="session")
@@ -132,17 +79,37 @@ def tiny_parts() -> Callable[..., Parts]:
 
 
 @pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DenseModel]:
     """Tiny models by kind, read from files."""
     folder = tmp_path_factory.mktemp("models")
     models = {}
     for kind, arguments in TINY_KINDS.items():
-        save(folder / f"{kind}.safetensors", *make_tiny(*arguments))
+        save(folder / f"{kind}.safetensors", DenseContents(*make_tiny(*arguments)))
         models[kind] = load(folder / f"{kind}.safetensors")
     return models
 
 
 @pytest.fixture(scope="session", params=TINY_KINDS)
-def tiny(request: pytest.FixtureRequest, tiny_models: dict[str, Model]) -> Model:
+def tiny(request: pytest.FixtureRequest, tiny_models: dict[str, DenseModel]) -> DenseModel:
     """Each tiny model in turn."""
     return tiny_models[request.param]
+
+
+@pytest.fixture(scope="session", params=[(False, 3, 2), (True, 3, 2), (True, 1, 1)], ids=["whole", "phases", "grey"])
+def spatial_contents(request: pytest.FixtureRequest) -> SpatialContents:
+    """Each kind of tiny convolutional model in turn."""
+    return make_spatial(*request.param)
+
+
+@pytest.fixture(scope="session")
+def spatial_path(spatial_contents: SpatialContents, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("spatial") / "model.safetensors"
+    save(path, spatial_contents)
+    return path
+
+
+@pytest.fixture(scope="session")
+def spatial(spatial_path: Path) -> SpatialModel:
+    model = load(spatial_path)
+    assert isinstance(model, SpatialModel)
+    return model

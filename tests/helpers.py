@@ -12,6 +12,8 @@ import numpy as np
 
 from bbcompress.archive import blocks
 from bbcompress.archive.compress import Options, compress_archive
+from bbcompress.codec import chain
+from bbcompress.codec.model import Pixels, SizedModel
 from bbcompress.codec.refine import Method
 from bbcompress.codec.registry import Registry
 from bbcompress.images import Palette, Picture
@@ -78,6 +80,23 @@ def odd_pictures() -> dict[str, Picture]:
         "float.tif": Picture("F", rng.normal(size=(3, 3)).astype(np.float32)),
         "cmyk.tif": Picture("CMYK", rng.integers(0, 256, (2, 5, 4), np.uint8)),
     }
+
+
+def encode_chain(
+    model: SizedModel, pixels: Pixels, steps: int, width: int, method: Method = Method.NATURAL
+) -> chain.EncodedChain:
+    """A chain of images of one size."""
+    return chain.encode([chain.Group(model, pixels)], chain.Layout(width, width), steps, method)
+
+
+def decode_chain(model: SizedModel, plan: chain.Plan, data: bytes) -> Pixels:
+    (pixels,) = chain.decode([(model, plan.images)], plan, data)
+    return pixels
+
+
+def lanes_of(plan: chain.Plan) -> int:
+    """Lanes of the finished stack of a chain of images of one size."""
+    return max((batch.lanes for batch in plan.batches([plan.images])), default=1)
 
 
 @cache

@@ -42,6 +42,7 @@ from bbcompress.archive.errors import (
     MissingModel,
     UnsupportedArchive,
 )
+from bbcompress.archive.forms import PixelForm
 from bbcompress.archive.names import pack_names
 from bbcompress.archive.payload import BitsBack, Stored, pictures_digest
 from bbcompress.archive.read import Archive
@@ -158,7 +159,7 @@ def test_long_chains_use_several_lanes() -> None:
     data = archive_of(pictures)
     (part,) = Archive(data).parts
     assert isinstance(part.payload, BitsBack)
-    assert part.payload.plan.lanes > 1
+    assert part.payload.lanes > 1
     assert_same(decoded(data), pictures)
 
 
@@ -206,8 +207,8 @@ def test_the_index_says_what_is_there() -> None:
 def test_the_check_finds_a_wrong_code(monkeypatch: pytest.MonkeyPatch) -> None:
     real = chain.encode
 
-    def wrong(model: object, pixels: np.ndarray, *rest: object) -> chain.EncodedChain:
-        return real(model, pixels[:, ::-1].copy(), *rest)  # type: ignore[arg-type]
+    def wrong(groups: list[chain.Group], *rest: object) -> chain.EncodedChain:
+        return real([chain.Group(model, pixels[:, ::-1].copy()) for model, pixels in groups], *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(chain, "encode", wrong)
     pictures = numbered(binary_digits(3))
@@ -570,7 +571,7 @@ def test_other_forms(form: int) -> None:
     refusal(blocks.checked(blocks.MAGIC + bytes([form << 4 | 1]) + b"whatever"), UnsupportedArchive)
 
 
-@pytest.mark.parametrize("method", range(2, 16))
+@pytest.mark.parametrize("method", range(3, 16))
 def test_unknown_methods(method: int) -> None:
     single = blocks.checked(blocks.header(Form.SINGLE) + bytes([method]) + bytes(20))
     assert f"method {method}" in refusal(single, UnsupportedArchive)
@@ -579,7 +580,7 @@ def test_unknown_methods(method: int) -> None:
 
 
 def test_unknown_pixel_forms_and_refinements() -> None:
-    for form in (3, 15):
+    for form in (4, 15):
         single = blocks.checked(blocks.header(Form.SINGLE) + bytes([form << 4 | 1]) + bytes(20))
         refusal(single, UnsupportedArchive)
         refusal(hand_made([chain_body(form=form)], [1], counted_names(1)), UnsupportedArchive)
@@ -690,18 +691,22 @@ def test_wide_batches_are_refused_before_memory_is_taken() -> None:
     """Four megabytes of payload would otherwise decode to latents, and then to gigabytes of parameters."""
     data = np.random.default_rng(0).bytes(1 << 20)
     payload = BitsBack(
-        registry().load(registry().path_named("mnist-binary")).identity, 0, Plan(99_999, 1, 99_999, 1, 0), data
-    )  # type: ignore[arg-type]
+        registry().load(registry().path_named("mnist-binary")).identity,
+        PixelForm.BILEVEL,
+        Plan(99_999, 1, 99_999, 1, 99_999, 4, 0),
+        data,
+    )
     with little_memory(10), pytest.raises(ArchiveLimit):
         payload.decode(registry(), 1 << 28)
 
 
 def test_what_the_encoder_makes_is_within_the_limits() -> None:
-    from bbcompress.archive.compress import MAX_CHAIN_WIDTH
+    from bbcompress.archive.compress import MAX_CHAIN_WIDTH, MAX_TILES, TILE
     from bbcompress.archive.payload import MAX_BATCH_SUBPIXELS
-    from bbcompress.codec.model_file import MAX_SUBPIXELS
+    from bbcompress.codec.dense_file import MAX_SUBPIXELS
 
     assert MAX_CHAIN_WIDTH * MAX_SUBPIXELS <= MAX_BATCH_SUBPIXELS
+    assert MAX_TILES * TILE * TILE * PixelForm.RGB.channels <= MAX_BATCH_SUBPIXELS
 
 
 def test_too_many_pictures_in_all() -> None:
@@ -934,7 +939,7 @@ def test_numbers_are_packed_as_runs(numbers: list[int], packed: str) -> None:
 def test_numbers_round_trip(numbers: set[int]) -> None:
     these = np.array(sorted(numbers))
     identity = b"i" * 32
-    payload = BitsBack(identity, 0, Plan(len(these), 1, 1, 1, 0), b"payload")  # type: ignore[arg-type]
+    payload = BitsBack(identity, 0, Plan(len(these), 1, 1, 1, 1, 4, 0), b"payload")  # type: ignore[arg-type]
     body = pack_segment(Segment(these, payload, bytes(32)))
     segment = unpack_segment(body)
     assert segment.numbers.tolist() == these.tolist()

@@ -591,7 +591,7 @@ def test_models_for_programs(here):
     assert listed[0]["file"] == str(copy)
     by_file = {row["file"]: row for row in listed}
     assert by_file[str(copy)]["id"] == by_file[str(shipped)]["id"]
-    assert (by_file[str(shipped)]["shape"], by_file[str(shipped)]["levels"]) == ([28, 28, 1], 2)
+    assert [by_file[str(shipped)][key] for key in ("size", "channels", "levels")] == ["28x28", 1, 2]
     assert by_file[str(shipped)]["bytes"] == shipped.stat().st_size
 
 

@@ -46,6 +46,12 @@ def check(distribution: Distribution, count: int) -> None:
     starts, freqs = tiling(distribution, count)
     size = distribution.size
     middles = starts + np.random.default_rng(0).integers(0, freqs, dtype=np.uint64)
+    for where in (slice(0, size), slice(size // 3, size)):
+        for place, locate in zip(range(where.start, where.stop), distribution.locators(where), strict=True):
+            for symbol in range(0, count, max(1, count // 16)):
+                start, freq = int(starts[symbol, place]), int(freqs[symbol, place])
+                for position in (start, start + freq - 1, int(middles[symbol, place])):
+                    assert locate(position) == (symbol, start, freq)
     # rows of more than 32 symbols are searched in other steps than shorter ones
     slices = [slice(0, size), slice(size - 1, size), slice(size // 3, size // 3 + 1), slice(size // 3, size)]
     slices += [slice(1, min(size, 33)), slice(1, min(size, 34)), slice(0, max(1, size - 1))]

@@ -16,14 +16,24 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from bbcompress.codec import model_file
-from bbcompress.codec.model import Model, ModelInfo
-from bbcompress.codec.model_file import BadModel, DenseSpec, identity, load, read_header, save
+from bbcompress.codec.dense import DenseInfo, DenseModel
+from bbcompress.codec.dense_file import DenseContents
+from bbcompress.codec.layer_specs import DenseSpec
+from bbcompress.codec.model_file import BadModel, load, read_header
 from bbcompress.codec.registry import ModelNotFound, Registry
 from bbcompress.exact.network import InexactNetwork, Range
 
-Parts = tuple[ModelInfo, list[DenseSpec], list[DenseSpec]]
+Parts = tuple[DenseInfo, list[DenseSpec], list[DenseSpec]]
 MakeParts = Callable[..., Parts]
 Tensors = dict[str, NDArray[Any]]
+
+
+def save(path: Path, *parts: Any) -> None:
+    model_file.save(path, DenseContents(*parts))
+
+
+def identity(*parts: Any) -> bytes:
+    return model_file.identity(DenseContents(*parts))
 
 
 @pytest.fixture
@@ -39,16 +49,16 @@ def path(tmp_path: Path, parts: Parts) -> Path:
     return path
 
 
-def outputs(model: Model) -> list[NDArray[Any]]:
+def outputs(model: DenseModel) -> list[NDArray[Any]]:
     """What a model computes of some images."""
     pixels = (np.arange(4 * model.info.subpixels) * 37 % model.info.levels).astype(np.uint8)
     posterior = model.posterior(pixels.reshape(4, -1))
-    likelihood = model.likelihood(posterior.mean)
-    intervals = likelihood.intervals(model.symbols(pixels.reshape(4, -1)))
+    (stage,) = model.likelihood(posterior.mean)
+    intervals = stage.distribution(pixels).intervals(stage.symbols(pixels.reshape(4, -1)))
     return [*posterior, *intervals, model.grad_z(pixels.reshape(4, -1), posterior.mean)]
 
 
-def assert_same(one: Model, other: Model) -> None:
+def assert_same(one: DenseModel, other: DenseModel) -> None:
     assert one.identity == other.identity
     assert one.info == other.info
     for a, b in zip(outputs(one), outputs(other), strict=True):
@@ -334,7 +344,7 @@ def test_no_metadata(path: Path) -> None:
 
 
 def test_another_format(path: Path) -> None:
-    rewrite(path, description=lambda description: description.update(format="bbcompress-model-2"))
+    rewrite(path, description=lambda description: description.update(format="bbcompress-model-9"))
     refused(path, "not a model that this version")
 
 
@@ -543,14 +553,13 @@ def test_bound_is_proved_on_saving_too(parts: Parts, tmp_path: Path) -> None:
 
 def forged(path: Path, parts: Parts) -> None:
     """A file whose identity is right, for parts that `save` would refuse."""
-    info, encoder, decoder = parts
     rewrite(
         path,
         lambda tensors: tensors.update(
-            {name: tensor.astype(np.int32) for name, tensor in model_file._tensors(encoder, decoder).items()}
+            {name: tensor.astype(np.int32) for name, tensor in DenseContents(*parts).tensors().items()}
         ),
         metadata=lambda metadata: metadata.update(
-            bbcompress=model_file._description(info, encoder, decoder), identity=identity(*parts).hex()
+            bbcompress=model_file._description(DenseContents(*parts)), identity=identity(*parts).hex()
         ),
     )
 

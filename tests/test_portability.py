@@ -16,11 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_models import make_spatial
 from numpy.typing import NDArray
 
 from bbcompress.codec import chain
-from bbcompress.codec.model import Model, ModelInfo
-from bbcompress.codec.model_file import DenseSpec, load, save
+from bbcompress.codec.dense import DenseInfo, DenseModel
+from bbcompress.codec.dense_file import DenseContents
+from bbcompress.codec.layer_specs import DenseSpec
+from bbcompress.codec.model import SizedModel
+from bbcompress.codec.model_file import load, save
 from bbcompress.exact.engine import engine_named
 from bbcompress.exact.network import Range
 
@@ -28,11 +32,14 @@ Pixels = NDArray[np.uint8]
 
 GOLDEN = {
     "model binary": "4cbd6851ff9ac66d8e49cd059f1fef3ba21d9df3065ed6cb1bcdb0d48a8999b4",
-    "binary 0": "d635c263b64343f9fbc68ef5c89e2e2d57f7772882d8304d29ba9bc4fb8a80d7",
-    "binary 3": "14fe59328bf9a6cc90f696274477467e804b3379ab59d677ef0c6a430d1c1486",
+    "binary 0": "67ba2bd455654151d62b79294a30e26affb3818459d5b776f73dfb4c9dbc059e",
+    "binary 3": "084deb728909a5aabed1ba5963a8dd862fc51dae16aa9fee993ddedbc520fc2d",
     "model grey": "73ecbcec7d9d7fd5d511570df3fe72a564505f024279a01a9254999ce9ca9456",
-    "grey 0": "5e9b34795e8c103eec5398d17648f5011adf72e47c5a5767a7c862112bb40830",
-    "grey 3": "cdfbee5d311335da9adc38ea792c1b745a95bb645f12dee42f28d190b8485d30",
+    "grey 0": "2c7d6743cb8c8e7bcfe5c55c83bc10fcf5dfc39d77a3f4387f95bc3a7d3dd1eb",
+    "grey 3": "9c5d0005b2c33da12f660130338a9853de50e7605af8be40b45d3c8455d6ee45",
+    "model colour": "1141c76b5ce5961dac327f2e8543b556c153cf00a772440546bf988fcdff1d0f",
+    "colour 0": "9269a14d04a087f0c2111c33c5cb951fadf3a8c79467552f8ac38033cb9588dc",
+    "colour 3": "e4351266e8066d95eba4db99414588c7064160bf91e23d0586a71a434e6e3737",
 }
 """SHA-256 of chains of `images` under `fixed_model`. They change only where the encoder's choices do, or the format."""
 
@@ -46,7 +53,7 @@ def integers(shape: tuple[int, ...], limit: int, seed: int) -> NDArray[np.int64]
     return np.array(values, np.int64).reshape(shape)
 
 
-def fixed_model(path: Path, levels: int, components: int, engine: str, batch: int) -> Model:
+def fixed_model(path: Path, levels: int, components: int, engine: str, batch: int) -> DenseModel:
     """A model of 9 x 7 images that no training made; its sums need float64 up to 2^45."""
     height, width, latent, hidden = 9, 7, 5, 40
     outputs = height * width * (1 if levels == 2 else 3 * components)
@@ -58,7 +65,7 @@ def fixed_model(path: Path, levels: int, components: int, engine: str, batch: in
         weight, bias = integers((inputs, outs), limit, seed), integers((outs,), 1 << 13, seed + 1)
         return DenseSpec(weight, bias, 14, source, target, relu)
 
-    info = ModelInfo("fixed", height, width, 1, levels, components, latent, 8, (0, -1, 1, 0, -2), 0.01)
+    info = DenseInfo("fixed", height, width, 1, levels, components, latent, 8, (0, -1, 1, 0, -2), 0.01)
     encoder = [
         dense(height * width, hidden, 4000, pixels, middle, True, 10),
         dense(hidden, 2 * latent, 1500, middle, posterior, False, 20),
@@ -67,11 +74,11 @@ def fixed_model(path: Path, levels: int, components: int, engine: str, batch: in
         dense(latent, hidden, 20000, latents, middle, True, 30),
         dense(hidden, outputs, 5000, middle, output, False, 40),
     ]
-    save(path, info, encoder, decoder)
+    save(path, DenseContents(info, encoder, decoder))
     return load(path, engine_named(engine), batch)
 
 
-def images(model: Model) -> Pixels:
+def images(model: DenseModel) -> Pixels:
     """24 images: noise of rising density over gradients, of integers alone."""
     info = model.info
     places = np.arange(24 * info.subpixels).reshape(24, info.subpixels)
@@ -81,9 +88,9 @@ def images(model: Model) -> Pixels:
     return pixels
 
 
-def digest(model: Model, pixels: Pixels, steps: int) -> str:
-    encoded = chain.encode(model, pixels, steps, 16)
-    if not np.array_equal(chain.decode(model, encoded.plan, encoded.data), pixels):
+def digest(model: SizedModel, pixels: Pixels, steps: int) -> str:
+    encoded = chain.encode([chain.Group(model, pixels)], chain.Layout(16, 16), steps)
+    if not np.array_equal(chain.decode([(model, len(pixels))], encoded.plan, encoded.data)[0], pixels):
         raise AssertionError("pixels did not come back")
     return hashlib.sha256(
         repr((tuple(map(int, encoded.plan)), encoded.net_bits.tolist())).encode() + encoded.data
@@ -97,6 +104,12 @@ def main(folder: str, engine: str, batch: str, pixels_file: str = "", model_file
         digests[f"model {kind}"] = model.identity.hex()
         for steps in (0, 3):
             digests[f"{kind} {steps}"] = digest(model, images(model), steps)
+    save(Path(folder) / "colour", make_spatial(phases=True))
+    colour = load(Path(folder) / "colour", engine_named(engine), int(batch))
+    digests["model colour"] = colour.identity.hex()
+    for steps in (0, 3):
+        pixels = integers((24, 13 * 10 * 3), 127, 60) % 256
+        digests[f"colour {steps}"] = digest(colour.sized(13, 10), pixels.astype(np.uint8), steps)
     if pixels_file:
         model = load(Path(model_file), engine_named(engine), int(batch))
         for steps in (0, 3):

@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bbcompress.archive import blocks
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit
+from bbcompress.archive.fields import MAX_IMAGES
 from bbcompress.archive.forms import PixelForm, form_for, to_pixels
 from bbcompress.archive.names import pack_names
-from bbcompress.archive.payload import BitsBack, Payload, Stored, pictures_digest
-from bbcompress.archive.segment import MAX_IMAGES, Segment, pack_segment
+from bbcompress.archive.payload import BitsBack, Payload, Stored, Tiles, pictures_digest
+from bbcompress.archive.segment import Segment, pack_segment
 from bbcompress.archive.single import pack_single
-from bbcompress.codec import chain
-from bbcompress.codec.model import Model, Pixels
+from bbcompress.codec import chain, tiles
+from bbcompress.codec.dense import DenseModel
+from bbcompress.codec.model_file import Model
 from bbcompress.codec.refine import Method as RefineMethod
 from bbcompress.codec.registry import Registry
 from bbcompress.images import stored
@@ -26,6 +29,13 @@ MAX_SEGMENT_SUBPIXELS = 1 << 23
 MAX_CHAIN_WIDTH = 128
 """Wider chains are faster, and cost about 5 bits a lane once."""
 IMAGES_PER_LANE = 8
+TILE = 64
+"""Largest height and width of a tile."""
+MAX_TILES = 32
+"""Tiles coded together."""
+MAX_TILE_LANES = 512
+SUBPIXELS_PER_LANE = 64
+"""A lane takes 32 bits; this many subpixels leave several times as much."""
 SAMPLE_IMAGES = 4
 """Images of a group by which models are compared with each other."""
 STORED_SEGMENT_BYTES = 46
@@ -147,10 +157,8 @@ class _Writer:
     def _code(self, group: list[tuple[int, Picture]], candidates: tuple[Candidate, ...]) -> None:
         numbers, pictures = [number for number, _ in group], [picture for _, picture in group]
         path, form = _choose(pictures, candidates, self._registry)
-        model = self._registry.load(path)
-        pixels = np.stack([to_pixels(picture, form) for picture in pictures])
-        encoded = _encode(model, pixels, self._options)
-        unfit = _shorter_stored(encoded, pixels, pictures, form)
+        coded = _encode(self._registry.load(path), pictures, form, self._options)
+        unfit = _shorter_stored(coded, pictures)
         if unfit:
             for place, data in unfit.items():
                 self._store(*group[place], data)
@@ -158,8 +166,7 @@ class _Writer:
             if fitting:
                 self._code(fitting, (Candidate(path, form),))
             return
-        payload = BitsBack(model.identity, form, encoded.plan, encoded.data)
-        self._write(model.info.name, numbers, pictures, payload, float(encoded.net_bits.sum()))
+        self._write(coded.model, numbers, pictures, coded.payload, float(coded.net_bits.sum()))
 
     def _store(self, number: int, picture: Picture, data: bytes) -> None:
         self._write("stored", [number], [picture], Stored(data), 8.0 * len(data))
@@ -181,20 +188,45 @@ def _candidates(picture: Picture, registry: Registry, options: Options) -> tuple
     )
 
 
-def _encode(model: Model, pixels: Pixels, options: Options) -> chain.EncodedChain:
-    width = 1 << (len(pixels) // IMAGES_PER_LANE).bit_length()
-    return chain.encode(model, pixels, options.refine_steps, min(width, MAX_CHAIN_WIDTH), options.refine_method)
+class _Coded(NamedTuple):
+    """Pictures as a chain."""
+
+    model: str
+    payload: BitsBack | Tiles
+    net_bits: NDArray[np.float64]
+    """Of each picture."""
+
+
+def _encode(model: Model, pictures: Sequence[Picture], form: PixelForm, options: Options) -> _Coded:
+    pixels = [to_pixels(picture, form) for picture in pictures]
+    steps, method, name = options.refine_steps, options.refine_method, model.info.name
+    if isinstance(model, DenseModel):
+        width = min(1 << (len(pixels) // IMAGES_PER_LANE).bit_length(), MAX_CHAIN_WIDTH)
+        rows = np.stack(pixels).reshape(len(pixels), -1)
+        encoded = chain.encode([chain.Group(model, rows)], chain.Layout(width, width), steps, method)
+        return _Coded(name, BitsBack(model.identity, form, encoded.plan, encoded.data), encoded.net_bits)
+    sizes = [(picture.height, picture.width) for picture in pictures]
+    tiling = tiles.tiling(sizes, TILE)
+    cut = [
+        chain.Group(model.sized(*group.size), part)
+        for group, part in zip(tiling, tiles.cut(pixels, tiling), strict=True)
+    ]
+    count = sum(len(group.tiles) for group in tiling)
+    density = max(1, sum(part.size for part in pixels) // (count * SUBPIXELS_PER_LANE))
+    lanes = min(MAX_TILE_LANES, count * density)
+    encoded = chain.encode(cut, chain.Layout(MAX_TILES, lanes, density), steps, method)
+    net_bits = np.zeros(len(pictures))
+    np.add.at(net_bits, [tile.image for group in tiling for tile in group.tiles], encoded.net_bits)
+    return _Coded(name, Tiles(model.identity, form, encoded.plan, TILE, sizes, encoded.data), net_bits)
 
 
 def _best_single(picture: Picture, registry: Registry, options: Options) -> tuple[str, Payload, float]:
     data = stored.encode(picture)
     best: tuple[str, Payload, float] = ("stored", Stored(data), 8.0 * len(data))
     for path, form in _candidates(picture, registry, options):
-        model = registry.load(path)
-        encoded = _encode(model, to_pixels(picture, form)[None], options)
-        if len(encoded.data) < len(best[1].data):
-            payload = BitsBack(model.identity, form, encoded.plan, encoded.data)
-            best = (model.info.name, payload, float(encoded.net_bits.sum()))
+        coded = _encode(registry.load(path), [picture], form, options)
+        if len(coded.payload.data) < len(best[1].data):
+            best = (coded.model, coded.payload, float(coded.net_bits.sum()))
     return best
 
 
@@ -202,35 +234,35 @@ def _choose(pictures: list[Picture], candidates: tuple[Candidate, ...], registry
     """The candidate with the shortest code of a few of the pictures."""
     if len(candidates) == 1:
         return candidates[0]
-    sample = range(0, len(pictures), -(-len(pictures) // SAMPLE_IMAGES))
+    sample = pictures[:: -(-len(pictures) // SAMPLE_IMAGES)]
+    plain = Options(check=False)
 
     def net_bits(candidate: Candidate) -> float:
-        pixels = np.stack([to_pixels(pictures[place], candidate.form) for place in sample])
-        return float(chain.encode(registry.load(candidate.model), pixels, steps=0, width=1).net_bits.sum())
+        return float(_encode(registry.load(candidate.model), sample, candidate.form, plain).net_bits.sum())
 
     return min(candidates, key=net_bits)
 
 
-def _shorter_stored(
-    encoded: chain.EncodedChain, pixels: Pixels, pictures: list[Picture], form: PixelForm
-) -> dict[int, bytes]:
+def _shorter_stored(coded: _Coded, pictures: list[Picture]) -> dict[int, bytes]:
     """Stored bytes of the pictures, by place, that are shorter so than in their chain; none if that gains too little.
 
     Storing takes longer than a model, so it is tried only on pictures with few changes for what they cost.
     """
-    changes = (pixels[:, 1:] != pixels[:, :-1]).sum(1)
-    raw_bytes = pixels.shape[1] * (1 if form == PixelForm.GREY else 1 / 8)
+    changes = np.array([(picture.pixels.ravel()[1:] != picture.pixels.ravel()[:-1]).sum() for picture in pictures])
+    raw_bytes = np.array([picture.pixels.size for picture in pictures]) * (
+        1 if coded.payload.form.levels == 256 else 1 / 8
+    )
     likely_bytes = STORED_SEGMENT_BYTES + np.minimum(STORED_BYTES_PER_CHANGE * changes, raw_bytes)
-    tried = np.flatnonzero(8 * likely_bytes < encoded.net_bits)
+    tried = np.flatnonzero(8 * likely_bytes < coded.net_bits)
     shorter = {}
     gain = 0.0
     for place in tried.tolist():
         data = stored.encode(pictures[place])
-        gained = float(encoded.net_bits[place]) - 8 * (len(data) + STORED_SEGMENT_BYTES)
+        gained = float(coded.net_bits[place]) - 8 * (len(data) + STORED_SEGMENT_BYTES)
         if gained > 0:
             shorter[place] = data
             gain += gained
-    return shorter if gain > STORED_GAIN * encoded.net_bits.sum() else {}
+    return shorter if gain > STORED_GAIN * coded.net_bits.sum() else {}
 
 
 def _check(payload: Payload, pictures: list[Picture], registry: Registry, options: Options) -> None:

@@ -4,7 +4,9 @@ from enum import IntEnum
 
 import numpy as np
 
-from bbcompress.codec.model import ModelInfo, Pixels
+from bbcompress.codec.dense import DenseInfo
+from bbcompress.codec.model import Pixels
+from bbcompress.codec.spatial import SpatialInfo
 from bbcompress.images.picture import Picture
 
 
@@ -17,35 +19,50 @@ class PixelForm(IntEnum):
     """Mode L; 256 levels."""
     BLACK_AND_WHITE = 2
     """Mode L with values 0 and 255 only; two levels."""
+    RGB = 3
+    """Mode RGB; three channels of 256 levels."""
+
+    @property
+    def channels(self) -> int:
+        return 3 if self == PixelForm.RGB else 1
+
+    @property
+    def levels(self) -> int:
+        return 2 if self in (PixelForm.BILEVEL, PixelForm.BLACK_AND_WHITE) else 256
 
 
-def form_for(picture: Picture, info: ModelInfo) -> PixelForm | None:
+def form_for(picture: Picture, info: DenseInfo | SpatialInfo) -> PixelForm | None:
     """The form in which a model of `info` can code `picture`, or None."""
-    if picture.pixels.shape != (info.height, info.width) or info.channels != 1 or picture.transparency is not None:
+    if picture.transparency is not None:
         return None
-    match picture.mode, info.levels:
-        case "1", 2:
+    if isinstance(info, DenseInfo) and (picture.height, picture.width) != (info.height, info.width):
+        return None
+    match picture.mode, info.channels, info.levels:
+        case "1", 1, 2:
             return PixelForm.BILEVEL
-        case "L", 256:
+        case "L", 1, 256:
             return PixelForm.GREY
-        case "L", 2 if ((picture.pixels == 0) | (picture.pixels == 255)).all():
+        case "L", 1, 2 if ((picture.pixels == 0) | (picture.pixels == 255)).all():
             return PixelForm.BLACK_AND_WHITE
+        case "RGB", 3, 256:
+            return PixelForm.RGB
     return None
 
 
 def to_pixels(picture: Picture, form: PixelForm) -> Pixels:
-    """The model's pixels (subpixels,) uint8 of a picture that has this form."""
-    pixels = picture.pixels.ravel()
+    """The model's pixels (H, W, C) uint8 of a picture that has this form."""
+    pixels = picture.pixels.reshape(picture.height, picture.width, form.channels)
     return pixels // np.uint8(255) if form == PixelForm.BLACK_AND_WHITE else pixels
 
 
-def to_picture(pixels: Pixels, form: PixelForm, info: ModelInfo) -> Picture:
+def to_picture(pixels: Pixels, form: PixelForm) -> Picture:
     """The inverse of `to_pixels`."""
-    pixels = pixels.reshape(info.height, info.width)
     match form:
         case PixelForm.BILEVEL:
-            return Picture("1", pixels)
+            return Picture("1", pixels[..., 0])
         case PixelForm.GREY:
-            return Picture("L", pixels)
+            return Picture("L", pixels[..., 0])
         case PixelForm.BLACK_AND_WHITE:
-            return Picture("L", pixels * np.uint8(255))
+            return Picture("L", pixels[..., 0] * np.uint8(255))
+        case PixelForm.RGB:
+            return Picture("RGB", pixels)

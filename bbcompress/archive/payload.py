@@ -7,8 +7,12 @@ from enum import IntEnum
 
 from bbcompress.archive.errors import ArchiveLimit, DamagedArchive, MissingModel, UnsupportedArchive
 from bbcompress.archive.forms import PixelForm, to_picture
-from bbcompress.codec import chain
+from bbcompress.codec import chain, tiles
+from bbcompress.codec.dense import DenseModel
+from bbcompress.codec.model import Pixels, SizedModel
+from bbcompress.codec.model_file import Model
 from bbcompress.codec.registry import ModelNotFound, Registry
+from bbcompress.codec.spatial import SpatialModel
 from bbcompress.images import stored
 from bbcompress.images.errors import DamagedImage, ImageError, LimitExceeded
 from bbcompress.images.picture import Picture, digest
@@ -23,6 +27,7 @@ class Method(IntEnum):
 
     STORED = 0
     BITS_BACK = 1
+    TILES = 2
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class BitsBack:
-    """A chain of pictures of one form, coded with the model whose identity begins with `model_id`."""
+    """A chain of pictures of one form, all of the size of the model whose identity begins with `model_id`."""
 
     model_id: bytes
     form: PixelForm
@@ -55,25 +60,81 @@ class BitsBack:
 
     method = Method.BITS_BACK
 
+    @property
+    def lanes(self) -> int:
+        """Lanes of the finished stack."""
+        return chain.final_lanes(self.plan, [self.plan.images])
+
     def decode(self, registry: Registry, limit_pixels: int) -> list[Picture]:
-        try:
-            model = registry.by_identity(self.model_id)
-        except ModelNotFound as error:
-            raise MissingModel(str(error)) from error
-        if self.plan.images * model.info.height * model.info.width > limit_pixels:
-            raise ArchiveLimit(f"a segment holds more than {limit_pixels} pixels")
-        if min(self.plan.images, self.plan.width) * model.info.subpixels > MAX_BATCH_SUBPIXELS:
-            raise ArchiveLimit(f"a batch holds more than {MAX_BATCH_SUBPIXELS} subpixels")
-        if model.info.channels != 1 or model.info.levels != (256 if self.form == PixelForm.GREY else 2):
-            raise DamagedArchive("damaged: the model cannot code pictures of this form")
-        try:
-            pixels = chain.decode(model, self.plan, self.data)
-        except chain.DamagedChain as error:
-            raise DamagedArchive(f"damaged: {error}") from error
-        return [to_picture(row, self.form, model.info) for row in pixels]
+        model = _model(registry, self.model_id, self.form)
+        if not isinstance(model, DenseModel):
+            raise DamagedArchive("damaged: the model has no size, and the segment names none")
+        size = model.info.height, model.info.width
+        _check_limits([size] * self.plan.images, limit_pixels, self.plan, model.subpixels)
+        (rows,) = _decode_chain([(model, self.plan.images)], self.plan, self.data)
+        return [to_picture(row.reshape(*size, 1), self.form) for row in rows]
 
 
-Payload = Stored | BitsBack
+@dataclass(frozen=True)
+class Tiles:
+    """A chain of the tiles of pictures of one form and any sizes, coded with a model of any size."""
+
+    model_id: bytes
+    form: PixelForm
+    plan: chain.Plan
+    tile: int
+    """Largest height and width of a tile."""
+    sizes: Sequence[tiles.Size]
+    """Of each picture."""
+    data: bytes
+
+    method = Method.TILES
+
+    @property
+    def lanes(self) -> int:
+        """Lanes of the finished stack."""
+        return chain.final_lanes(self.plan, [len(group.tiles) for group in tiles.tiling(self.sizes, self.tile)])
+
+    def decode(self, registry: Registry, limit_pixels: int) -> list[Picture]:
+        model = _model(registry, self.model_id, self.form)
+        if not isinstance(model, SpatialModel):
+            raise DamagedArchive("damaged: the model has a size of its own")
+        _check_limits(self.sizes, limit_pixels, self.plan, self.tile * self.tile * self.form.channels)
+        groups = tiles.tiling(self.sizes, self.tile)
+        models = [(model.sized(*group.size), len(group.tiles)) for group in groups]
+        if sum(count for _, count in models) != self.plan.images:
+            raise DamagedArchive("damaged: a segment has other tiles than its plan")
+        parts = _decode_chain(models, self.plan, self.data)
+        images = tiles.join(parts, groups, self.sizes, self.form.channels)
+        return [to_picture(image, self.form) for image in images]
+
+
+Payload = Stored | BitsBack | Tiles
+
+
+def _model(registry: Registry, identity: bytes, form: PixelForm) -> Model:
+    try:
+        model = registry.by_identity(identity)
+    except ModelNotFound as error:
+        raise MissingModel(str(error)) from error
+    if (model.info.channels, model.info.levels) != (form.channels, form.levels):
+        raise DamagedArchive("damaged: the model cannot code pictures of this form")
+    return model
+
+
+def _check_limits(sizes: Sequence[tiles.Size], limit_pixels: int, plan: chain.Plan, subpixels: int) -> None:
+    """`subpixels` of the largest image or tile of the chain."""
+    if sum(height * width for height, width in sizes) > limit_pixels:
+        raise ArchiveLimit(f"a segment holds more than {limit_pixels} pixels")
+    if min(plan.images, plan.width) * subpixels > MAX_BATCH_SUBPIXELS:
+        raise ArchiveLimit(f"a batch holds more than {MAX_BATCH_SUBPIXELS} subpixels")
+
+
+def _decode_chain(models: Sequence[tuple[SizedModel, int]], plan: chain.Plan, data: bytes) -> list[Pixels]:
+    try:
+        return chain.decode(models, plan, data)
+    except chain.DamagedChain as error:
+        raise DamagedArchive(f"damaged: {error}") from error
 
 
 def pictures_digest(pictures: Iterable[Picture]) -> bytes:

@@ -7,9 +7,10 @@ import numpy as np
 
 from bbcompress.archive import blocks
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
+from bbcompress.archive.fields import MAX_IMAGES
 from bbcompress.archive.names import unpack_names
 from bbcompress.archive.payload import Payload, decode_checked
-from bbcompress.archive.segment import MAX_IMAGES, Numbers, Segment, unpack_segment
+from bbcompress.archive.segment import Numbers, Segment, unpack_segment
 from bbcompress.archive.single import unpack_single
 from bbcompress.codec.registry import Registry
 from bbcompress.images.picture import Picture

@@ -5,14 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.archive.errors import DamagedArchive, UnsupportedArchive
-from bbcompress.archive.payload import BitsBack, Method, Payload, Stored, known_form, known_method
-from bbcompress.codec.chain import Plan
-from bbcompress.codec.refine import MAX_STEPS
-from bbcompress.codec.refine import Method as RefineMethod
+from bbcompress.archive.errors import DamagedArchive
+from bbcompress.archive.fields import DIGITS_DENSITY, MAX_IMAGES, pack_plan, pack_tiles, unpack_plan, unpack_tiles
+from bbcompress.archive.payload import BitsBack, Method, Payload, Stored, Tiles, known_form, known_method
 from bbcompress.varint import Malformed, Reader, write_varint
 
-MAX_IMAGES = 1 << 22
 Numbers = NDArray[np.int64]
 DIGEST_BYTES = 32
 IDENTITY_BYTES = 32
@@ -34,10 +31,9 @@ def pack_segment(segment: Segment) -> bytes:
     if isinstance(payload, BitsBack):
         plan = payload.plan
         out += payload.model_id + bytes([payload.form])
-        for value in (plan.first, plan.width, plan.growth, plan.steps):
-            out += write_varint(value)
-        if plan.steps:
-            out += bytes([plan.method])
+        out += pack_plan((plan.first, plan.width, plan.growth), plan)
+    if isinstance(payload, Tiles):
+        out += payload.model_id + bytes([payload.form]) + pack_tiles(payload)
     return out + payload.data
 
 
@@ -53,25 +49,17 @@ def unpack_segment(body: bytes) -> Segment:
             if len(numbers) != 1:
                 raise DamagedArchive("damaged: a stored segment holds one picture")
             payload = Stored(reader.rest())
-        else:
-            identity = reader.take(IDENTITY_BYTES)
-            form = known_form(reader.byte())
+        elif method == Method.BITS_BACK:
+            identity, form = reader.take(IDENTITY_BYTES), known_form(reader.byte())
             first, width, growth = (reader.varint(MAX_IMAGES) for _ in range(3))
-            plan = Plan(len(numbers), first, width, growth, reader.varint(MAX_STEPS))
-            if not 0 < plan.first <= plan.images or plan.width < 1 or plan.growth < 1:
-                raise DamagedArchive("damaged: a segment's plan is not one that an encoder makes")
-            if plan.steps:
-                plan = plan._replace(method=_known_refinement(reader.byte()))
+            plan = unpack_plan(reader, len(numbers), first, width, growth, width, DIGITS_DENSITY)
             payload = BitsBack(identity, form, plan, reader.rest())
+        else:
+            identity, form = reader.take(IDENTITY_BYTES), known_form(reader.byte())
+            payload = unpack_tiles(reader, identity, form, len(numbers))
     except Malformed as error:
         raise DamagedArchive(f"damaged: {error}") from error
     return Segment(numbers, payload, digest)
-
-
-def _known_refinement(number: int) -> RefineMethod:
-    if number not in set(RefineMethod):
-        raise UnsupportedArchive("refined by an unknown method: use a later version of bbc")
-    return RefineMethod(number)
 
 
 def _pack_numbers(numbers: Numbers) -> bytes:

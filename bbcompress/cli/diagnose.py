@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from bbcompress.cli.common import errors_as_exit_codes
-from bbcompress.cli.training import grey_images, report_epoch, require_torch, torch_threads_option
+from bbcompress.cli.training import images_for_model, report_epoch, require_torch, torch_threads_option
 
 
 @click.command()
@@ -28,20 +28,19 @@ def command(
     says what a better encoder could gain at most; it is a diagnosis, not a rate that new images would have.
     """
     require_torch(threads)
-    import torch
-
     from bbcompress.codec.model_file import read
+    from bbcompress.train.architectures import restore, to_tensor
     from bbcompress.train.diagnose import diagnose
-    from bbcompress.train.restore import restore
 
     with errors_as_exit_codes():
         contents = read(model)
         info = contents.info
+        vae = restore(contents)
         trained_on, new = (
-            torch.from_numpy(grey_images(source, part, info.levels, info.shape)[:images].reshape(-1, info.subpixels))
+            to_tensor(vae, images_for_model(source, part, info)[:images])
             for source, part in ((training, "train"), (test, "test"))
         )
-        found = diagnose(restore(*contents), trained_on, new, epochs, report_epoch)
+        found = diagnose(vae, trained_on, new, epochs, report_epoch)
     rows = {
         "train": found.train,
         "test": found.test,

@@ -8,7 +8,7 @@ import click
 from bbcompress.cli.common import errors_as_exit_codes
 from bbcompress.cli.training import (
     TEST_SAMPLES,
-    grey_images,
+    images_for_model,
     require_torch,
     train_with,
     training_options,
@@ -41,22 +41,20 @@ def command(
     if output.resolve() == model.resolve():
         raise click.UsageError(f"{output} is the model itself; name another file to write with -o")
     require_torch(threads)
-    from bbcompress.codec.elbo import negative_elbo_bits_per_dim
-    from bbcompress.codec.model_file import load, read
-    from bbcompress.train.export import export_with_new_encoder
+    from bbcompress.codec.model_file import read
+    from bbcompress.train.architectures import exact_negative_elbo, export_with_new_encoder, restore
     from bbcompress.train.loop import TrainingOptions
     from bbcompress.train.objectives import named
-    from bbcompress.train.restore import restore
 
     with errors_as_exit_codes():
         old = read(model)
-        images = grey_images(data, "train", old.info.levels, old.info.shape)
+        images = images_for_model(data, "train", old.info)
         training = TrainingOptions(encoder_only=True, objective=named(objective, alpha, sigma, latents), **options)
-        state, fitted = train_with(restore(*old), data, images, validation, training, output)
+        state, fitted = train_with(restore(old), data, images, validation, training, output)
         export_with_new_encoder(state.best, fitted, old, name or output.stem, output)
         if test is not None:
-            held = grey_images(test, "test", old.info.levels, old.info.shape).reshape(-1, old.info.subpixels)
-            rates = [negative_elbo_bits_per_dim(load(path), held, TEST_SAMPLES) for path in (model, output)]
+            held = images_for_model(test, "test", old.info)
+            rates = [exact_negative_elbo(path, held, TEST_SAMPLES) for path in (model, output)]
             click.echo(
                 f"test -ELBO, exact: old {rates[0]:.5f}, new {rates[1]:.5f} bits/dim ({TEST_SAMPLES} samples)", err=True
             )

@@ -19,7 +19,8 @@ def command(files: tuple[Path, ...], as_json: bool) -> None:
         rows = [
             {
                 "name": header.info.name,
-                "shape": list(header.info.shape),
+                "size": header.info.size,
+                "channels": header.info.channels,
                 "levels": header.info.levels,
                 "latent": header.info.latent,
                 "bytes": path.stat().st_size,
@@ -32,13 +33,7 @@ def command(files: tuple[Path, ...], as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        shape = "x".join(str(size) for size in header_shape(row["shape"]))
         click.echo(
-            f"{row['name']:16} {shape:10} {row['levels']:3} levels  latent {row['latent']:3}  {str(row['id'])[:16]}"
+            f"{row['name']:16} {row['size']:10} {row['channels']} channels {row['levels']:3} levels  "
+            f"latent {row['latent']:3}  {str(row['id'])[:16]}"
         )
-
-
-def header_shape(shape: object) -> list[int]:
-    """Height and width, and channels where there are several."""
-    assert isinstance(shape, list)
-    return shape[:2] if shape[2] == 1 else shape

@@ -8,7 +8,7 @@ import click
 from bbcompress.cli.common import errors_as_exit_codes
 from bbcompress.cli.training import (
     TEST_SAMPLES,
-    grey_images,
+    images_for_training,
     require_torch,
     train_with,
     training_options,
@@ -25,21 +25,37 @@ from bbcompress.cli.training import (
     help="bernoulli rounds pixels at one half; logistic is discretised, for 256 levels.",
 )
 @click.option(
+    "--architecture",
+    type=click.Choice(["dense", "convolutional", "staged"]),
+    default="dense",
+    show_default=True,
+    help="dense: grey images of one size; convolutional: any size, all pixels at once; staged: coarse to fine.",
+)
+@click.option(
     "--components", default=1, show_default=True, type=click.IntRange(1, 32), help="Logistics in each mixture."
 )
-@click.option("--latent", default=16, show_default=True, type=click.IntRange(1, 4096), help="Latent dimensions.")
 @click.option(
-    "--hidden", default=500, show_default=True, type=click.IntRange(1, 65536), help="Units of a hidden layer."
+    "--latent",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1, 4096),
+    help="Latent dimensions; convolutional: at each place.",
 )
+@click.option(
+    "--hidden", default=500, show_default=True, type=click.IntRange(1, 65536), help="Units of a hidden layer; channels."
+)
+@click.option("--blocks", default=3, show_default=True, type=click.IntRange(0, 16), help="Residual blocks.")
 @training_options("elbo", learning_rate=3e-4)
 def command(
     data: str,
     output: Path,
     name: str | None,
     likelihood: str,
+    architecture: str,
     components: int,
     latent: int,
     hidden: int,
+    blocks: int,
     validation: int,
     test: str | None,
     threads: int,
@@ -58,25 +74,26 @@ def command(
     require_torch(threads)
     import torch
 
-    from bbcompress.codec.elbo import negative_elbo_bits_per_dim
-    from bbcompress.codec.model_file import load as load_model
-    from bbcompress.train.export import export
+    from bbcompress.datasets import DatasetError
+    from bbcompress.train.architectures import exact_negative_elbo, export, new_model, to_tensor
     from bbcompress.train.loop import TrainingOptions, evaluate
     from bbcompress.train.objectives import named
-    from bbcompress.train.vae import VAE, VAEConfig
 
     with errors_as_exit_codes():
         levels = 2 if likelihood == "bernoulli" else 256
-        images = grey_images(data, "train", levels)
+        images = images_for_training(data, "train", levels)
         training = TrainingOptions(objective=named(objective, alpha, sigma, latents), **options)
-        config = VAEConfig(images.shape[1], images.shape[2], levels, latent, hidden, components)
         torch.manual_seed(training.seed)
-        state, fitted = train_with(VAE(config), data, images, validation, training, output)
+        try:
+            model = new_model(architecture, images.shape[1:], levels, components, latent, hidden, blocks)
+        except ValueError as error:
+            raise DatasetError(f"{data}: {error}") from error
+        state, fitted = train_with(model, data, images, validation, training, output)
         export(state.best, fitted, name or output.stem, output)
         if test is not None:
-            held = grey_images(test, "test", levels).reshape(-1, config.pixels)
-            exact = negative_elbo_bits_per_dim(load_model(output), held, TEST_SAMPLES)
-            float_model = evaluate(state.best, torch.from_numpy(held), TEST_SAMPLES)
+            held = images_for_training(test, "test", levels)
+            float_model = evaluate(state.best, to_tensor(state.best, held), TEST_SAMPLES)
+            exact = exact_negative_elbo(output, held, TEST_SAMPLES)
             click.echo(
                 f"test -ELBO: float {float_model:.5f}, exact {exact:.5f} bits/dim ({TEST_SAMPLES} samples)", err=True
             )

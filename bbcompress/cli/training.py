@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from bbcompress.codec.dense import DenseInfo
+    from bbcompress.codec.spatial import SpatialInfo
     from bbcompress.train.loop import TrainingOptions, TrainingState
-    from bbcompress.train.vae import VAE
+    from bbcompress.train.vae import VAEBase
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 TEST_SAMPLES = 20
@@ -100,34 +102,38 @@ def require_torch(threads: int) -> None:
     torch.set_flush_denormal(True)
 
 
-def grey_images(source: str, part: str, levels: int, shape: tuple[int, int, int] | None = None) -> "NDArray[np.uint8]":
-    """Grey images (N, H, W) of a file or folder, or of a downloaded set's `part`; rounded at one half for 2 levels.
-
-    Raises DatasetError where they are not of `shape`.
-    """
-    from bbcompress.datasets import DatasetError, binarize, load
+def images_for_training(source: str, part: str, levels: int) -> "NDArray[np.uint8]":
+    """Images (N, H, W, C) of a file or folder, or of a downloaded set's `part`; rounded at one half for 2 levels."""
+    from bbcompress.datasets import binarize, load
     from bbcompress.datasets.download import SOURCES, download
 
     images = load(download(source)[part] if source in SOURCES else source)
-    if images.shape[3] != 1:
-        raise DatasetError(f"{source}: dense models take grey images; these have {images.shape[3]} channels")
-    if shape is not None and images.shape[1:] != shape:
+    return binarize(images) if levels == 2 and images.max() > 1 else images
+
+
+def images_for_model(source: str, part: str, info: "DenseInfo | SpatialInfo") -> "NDArray[np.uint8]":
+    """The same for a model that there is. Raises DatasetError where they do not fit it."""
+    from bbcompress.codec.dense import DenseInfo
+    from bbcompress.datasets import DatasetError
+
+    images = images_for_training(source, part, info.levels)
+    shape = info.shape if isinstance(info, DenseInfo) else (*images.shape[1:3], info.channels)
+    if images.shape[1:] != shape:
         raise DatasetError(f"{source}: images of {images.shape[1:]}; the model takes {shape}")
-    return (binarize(images) if levels == 2 and images.max() > 1 else images)[..., 0]
+    return images
 
 
 def train_with(
-    model: "VAE", data: str, images: "NDArray[np.uint8]", validation: int, options: "TrainingOptions", output: Path
+    model: "VAEBase", data: str, images: "NDArray[np.uint8]", validation: int, options: "TrainingOptions", output: Path
 ) -> tuple["TrainingState", "Tensor"]:
-    """Train `model` on images (N, H, W) of `data`; returns what came of it, and the pixels that were trained on."""
-    import torch
-
+    """Train `model` on images (N, H, W, C) of `data`; returns what came of it, and the pixels that were trained on."""
     from bbcompress.datasets import DatasetError
+    from bbcompress.train.architectures import to_tensor
     from bbcompress.train.loop import OtherRun, train
 
     if len(images) < validation + options.batch:
         raise DatasetError(f"{data}: {len(images)} images are too few for batches and --validation")
-    pixels = torch.from_numpy(images.reshape(len(images), -1))
+    pixels = to_tensor(model, images)
     fitted, held_out = pixels[:-validation], pixels[-validation:]
     try:
         state = train(model, fitted, held_out, options, output, report_epoch)

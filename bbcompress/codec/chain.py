@@ -4,12 +4,22 @@ The first images are coded in two parts (`two_part`), until the stack holds enou
 pop. Then come batches and lanes whose number grows with what is done, up to the chain's width.
 """
 
+from collections.abc import Sequence
+from itertools import accumulate, islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.codec.model import Model, Pixels, Posterior
+from bbcompress.codec.model import (
+    Pixels,
+    Posterior,
+    SizedModel,
+    latent_bins,
+    latent_distribution,
+    pop_pixels,
+    push_pixels,
+)
 from bbcompress.codec.refine import Method, refine
 from bbcompress.codec.two_part import SEARCH_ROUNDS, pop_first, push_first, search
 from bbcompress.coding.distributions import MICROBITS, Uniform, code_lengths, push
@@ -27,10 +37,22 @@ class DamagedChain(ValueError):
 
 
 class Batch(NamedTuple):
-    """Images coded together, and the lanes they are spread over."""
+    """Images of one size coded together, and the lanes they are spread over."""
 
+    group: int
     images: slice
+    """Within their group."""
+    number: int
+    """Of the first of them, within the chain."""
     lanes: int
+
+
+class Group(NamedTuple):
+    """Consecutive images of a chain that have one size."""
+
+    model: SizedModel
+    pixels: Pixels
+    """(N, subpixels) uint8."""
 
 
 class Plan(NamedTuple):
@@ -40,30 +62,35 @@ class Plan(NamedTuple):
     first: int
     """Images coded in two parts, 1 .. images."""
     width: int
-    """Images and lanes of a full batch."""
+    """Images of a full batch."""
     growth: int
-    """A batch is at most 1 / growth of the images before it, and works on at most 4 / growth lanes for each of these,
-    so that they have left enough on the stack for it."""
+    """A batch is at most 1 / growth of the images before it, and works on at most density / growth lanes for each of
+    these, so that they have left enough on the stack for it."""
+    lanes: int
+    """Lanes of a full batch."""
+    density: int
+    """See `growth`."""
     steps: int
     """Refinement steps K of each posterior."""
     method: Method = Method.NATURAL
     """How these steps are taken; of no meaning where there are none."""
 
-    def batches(self) -> list[Batch]:
-        """The bits-back batches in the encoder's order."""
+    def batches(self, counts: Sequence[int]) -> list[Batch]:
+        """The bits-back batches in the encoder's order, for groups of so many images."""
         batches = []
         done = self.first
-        while done < self.images:
-            size = min(self.width, max(1, done // self.growth), self.images - done)
-            lanes = min(self.width, max(1, 4 * done // self.growth))
-            batches.append(Batch(slice(done, done + size), lanes))
-            done += size
+        for group, (start, stop) in enumerate(pairwise([0, *accumulate(counts)])):
+            while start <= done < stop:
+                size = min(self.width, max(1, done // self.growth), stop - done)
+                lanes = min(self.lanes, max(1, self.density * done // self.growth))
+                batches.append(Batch(group, slice(done - start, done - start + size), done, lanes))
+                done += size
         return batches
 
-    @property
-    def lanes(self) -> int:
-        """Lanes of the finished stack."""
-        return max((batch.lanes for batch in self.batches()), default=1)
+
+def final_lanes(plan: Plan, counts: Sequence[int]) -> int:
+    """Lanes of the finished stack of groups of so many images."""
+    return max((batch.lanes for batch in plan.batches(counts)), default=1)
 
 
 class EncodedChain(NamedTuple):
@@ -76,76 +103,95 @@ class EncodedChain(NamedTuple):
     stack's own overhead."""
 
 
-def encode(model: Model, pixels: Pixels, steps: int, width: int, method: Method = Method.NATURAL) -> EncodedChain:
-    """Code images (N, subpixels) uint8 with K = `steps`, in batches and on lanes of up to `width`."""
+class Layout(NamedTuple):
+    """What an encoder chooses of a plan before it knows how the chain can start."""
+
+    width: int
+    lanes: int
+    density: int = 4
+    """Of digits: each leaves about a hundred bits, and a lane takes 32."""
+
+
+def encode(groups: Sequence[Group], layout: Layout, steps: int, method: Method = Method.NATURAL) -> EncodedChain:
+    """Code images with K = `steps`."""
     latents: list[Symbols] = []
+    images = sum(len(pixels) for _, pixels in groups)
     for first, growth in STARTS:
-        if first < len(pixels):
+        if first < images:
             try:
-                return _encode(model, pixels, Plan(len(pixels), first, width, growth, steps, method), latents)
+                return _encode(
+                    groups,
+                    Plan(images, first, layout.width, growth, layout.lanes, layout.density, steps, method),
+                    latents,
+                )
             except Underflow:
                 continue
     # with all images coded in two parts nothing is popped
-    return _encode(model, pixels, Plan(len(pixels), len(pixels), 1, 1, 0), latents)
+    return _encode(groups, Plan(images, images, 1, 1, 1, 1, 0), latents)
 
 
-def _encode(model: Model, pixels: Pixels, plan: Plan, latents: list[Symbols]) -> EncodedChain:
+def _encode(groups: Sequence[Group], plan: Plan, latents: list[Symbols]) -> EncodedChain:
     """`latents` holds the first images' latents, as far as they were searched for before."""
     stack = Stack()
     net_microbits = np.zeros(plan.images, np.int64)
-    for number in range(plan.first):
+    for number, (model, pixels) in enumerate(_first(groups, plan)):
         if number == len(latents):
             rounds = SEARCH_ROUNDS if plan.images <= SEARCH_IMAGES else 2
-            latents.append(search(model, pixels[number], rounds))
-        net_microbits[number] = push_first(model, stack, pixels[number], latents[number])
-    for batch, lanes in plan.batches():
-        stack.widen(lanes)
-        posterior = _posterior(model, pixels[batch], batch, plan)
-        q = model.latent_distribution(posterior)
+            latents.append(search(model, pixels, rounds))
+        net_microbits[number] = push_first(model, stack, pixels, latents[number])
+    for batch in plan.batches([len(pixels) for _, pixels in groups]):
+        model, pixels = groups[batch.group].model, groups[batch.group].pixels[batch.images]
+        stack.widen(batch.lanes)
+        posterior = _posterior(model, pixels, batch, plan)
+        q = latent_distribution(model, posterior)
         bins = stack.pop(q)
-        likelihood = model.likelihood(model.bins.centres[bins].reshape(posterior.mean.shape))
-        lengths = [
-            push(stack, likelihood, model.symbols(pixels[batch])),
-            push(stack, Uniform(model.info.latent_bits, len(bins)), bins),
-            -code_lengths(q.intervals(bins)[1], q.precision),
-        ]
-        net_microbits[batch] = sum(length.reshape(len(posterior.mean), -1).sum(1) for length in lengths)
+        lengths = [-code_lengths(q.intervals(bins)[1], q.precision)]
+        latent = latent_bins(model).centres[bins].reshape(posterior.mean.shape)
+        lengths += push_pixels(model, stack, pixels, latent)
+        lengths.append(push(stack, Uniform(model.latent_bits, len(bins)), bins))
+        total = sum(length.reshape(len(pixels), -1).sum(1) for length in lengths)
+        net_microbits[batch.number : batch.number + len(pixels)] = total
     return EncodedChain(plan, stack.to_bytes(), net_microbits / MICROBITS)
 
 
-def decode(model: Model, plan: Plan, data: bytes) -> Pixels:
-    """The inverse of `encode`, (N, subpixels) uint8.
+def decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) -> list[Pixels]:
+    """The inverse of `encode`: each group's pixels, given its model and number of images.
 
     Raises DamagedChain unless the stack ends as it began: empty. As posteriors are pushed back on the way, this
     also proves that refinement was repeated to the bit.
     """
     try:
-        return _decode(model, plan, data)
+        return _decode(models, plan, data)
     except Underflow as error:
         raise DamagedChain(str(error)) from error
 
 
-def _decode(model: Model, plan: Plan, data: bytes) -> Pixels:
-    pixels = np.empty((plan.images, model.info.subpixels), np.uint8)
-    stack = Stack.from_bytes(data, plan.lanes)
-    batches = plan.batches()
-    for number in reversed(range(len(batches))):
-        batch = batches[number].images
-        size = batch.stop - batch.start
-        bins = stack.pop(Uniform(model.info.latent_bits, size * model.info.latent))
-        likelihood = model.likelihood(model.bins.centres[bins].reshape(size, -1))
-        pixels[batch] = model.pixels(stack.pop(likelihood))
-        q = model.latent_distribution(_posterior(model, pixels[batch], batch, plan))
+def _decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) -> list[Pixels]:
+    groups = [Group(model, np.zeros((count, model.subpixels), np.uint8)) for model, count in models]
+    batches = plan.batches([count for _, count in models])
+    lanes = [1, *(batch.lanes for batch in batches)]
+    stack = Stack.from_bytes(data, lanes[-1])
+    for batch, lanes_before in zip(reversed(batches), reversed(lanes[:-1]), strict=True):
+        model, pixels = groups[batch.group].model, groups[batch.group].pixels[batch.images]
+        bins = stack.pop(Uniform(model.latent_bits, len(pixels) * model.latent))
+        pop_pixels(model, stack, pixels, latent_bins(model).centres[bins].reshape(len(pixels), -1))
+        q = latent_distribution(model, _posterior(model, pixels, batch, plan))
         stack.push(*q.intervals(bins), q.precision)
-        stack.shrink(batches[number - 1].lanes if number else 1)
+        stack.shrink(lanes_before)
     if batches:
         stack.narrow()
-    for image in reversed(range(plan.first)):
-        pixels[image] = pop_first(model, stack)
+    for model, pixels in reversed(_first(groups, plan)):
+        pop_first(model, stack, pixels)
     if not stack.is_empty:
         raise DamagedChain("something is left on the stack")
-    return pixels
+    return [pixels for _, pixels in groups]
 
 
-def _posterior(model: Model, pixels: Pixels, batch: slice, plan: Plan) -> Posterior:
-    return refine(model, pixels, model.posterior(pixels), batch.start, plan.steps, plan.method)
+def _first(groups: Sequence[Group], plan: Plan) -> list[tuple[SizedModel, Pixels]]:
+    """The images (1, subpixels) that are coded in two parts, as views, with their models."""
+    images = ((model, pixels[n : n + 1]) for model, pixels in groups for n in range(len(pixels)))
+    return list(islice(images, plan.first))
+
+
+def _posterior(model: SizedModel, pixels: Pixels, batch: Batch, plan: Plan) -> Posterior:
+    return refine(model, pixels, model.posterior(pixels), batch.number, plan.steps, plan.method)

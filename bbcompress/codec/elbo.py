@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bbcompress.codec.model import Model, Pixels
+from bbcompress.codec.model import Pixels, SizedModel
 from bbcompress.coding.distributions import MICROBITS, code_lengths
 from bbcompress.exact import functions, noise
 
@@ -10,7 +10,7 @@ LN_2 = 0.6931471805599453
 BATCH = 250
 
 
-def negative_elbo_bits_per_dim(model: Model, pixels: Pixels, samples: int) -> float:
+def negative_elbo_bits_per_dim(model: SizedModel, pixels: Pixels, samples: int) -> float:
     """Mean -ELBO (paper, Eq. 1) of pixels (N, subpixels), by `samples` posterior samples an image; closed-form KL."""
     total = 0.0
     for first in range(0, len(pixels), BATCH):
@@ -20,7 +20,8 @@ def negative_elbo_bits_per_dim(model: Model, pixels: Pixels, samples: int) -> fl
         total += samples * float((0.5 * (mean**2 + scale**2 - 1) - log_scale).sum()) / LN_2
         for sample in range(samples):
             normals = noise.normals(np.arange(first, first + len(batch)), sample, mean.shape[1])
-            likelihood = model.likelihood(mean + scale * normals)
-            freqs = likelihood.intervals(model.symbols(batch))[1]
-            total += float(code_lengths(freqs, likelihood.precision).sum()) / MICROBITS
+            for stage in model.likelihood(mean + scale * normals):
+                distribution = stage.distribution(batch)
+                freqs = distribution.intervals(stage.symbols(batch))[1]
+                total += float(code_lengths(freqs, distribution.precision).sum()) / MICROBITS
     return total / (samples * pixels.size)

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from bbcompress.codec.model import LOG_SCALE_RANGE, Model, Pixels, Posterior
+from bbcompress.codec.model import LOG_SCALE_RANGE, Pixels, Posterior, SizedModel
 from bbcompress.exact import functions, noise
 from bbcompress.exact.functions import Floats
 
@@ -25,7 +25,7 @@ _GROWTH, _SHRINKAGE = 1.25, 0.5
 
 
 def refine(
-    model: Model, pixels: Pixels, posterior: Posterior, first_image: int, steps: int, method: Method
+    model: SizedModel, pixels: Pixels, posterior: Posterior, first_image: int, steps: int, method: Method
 ) -> Posterior:
     """Maximise each image's ELBO over its posterior's parameters by `steps` steps (Eq. 20).
 
@@ -39,7 +39,7 @@ def refine(
     return _adam(model, pixels, posterior, first_image, steps)
 
 
-def _natural(model: Model, pixels: Pixels, posterior: Posterior, steps: int) -> Posterior:
+def _natural(model: SizedModel, pixels: Pixels, posterior: Posterior, steps: int) -> Posterior:
     """Steps of the mean along sigma^2 grad, the natural gradient of a Gaussian's mean (Amari, 1998).
 
     The gradient is taken at the mean, not at samples: noise would cost more than the third-order terms it adds. Each
@@ -59,7 +59,7 @@ def _natural(model: Model, pixels: Pixels, posterior: Posterior, steps: int) -> 
     return Posterior(mean, posterior.log_scale)
 
 
-def _adam(model: Model, pixels: Pixels, posterior: Posterior, first_image: int, steps: int) -> Posterior:
+def _adam(model: SizedModel, pixels: Pixels, posterior: Posterior, first_image: int, steps: int) -> Posterior:
     images = first_image + np.arange(len(pixels))
     parameters = np.stack(posterior)
     moment1, moment2 = np.zeros_like(parameters), np.zeros_like(parameters)
@@ -71,12 +71,12 @@ def _adam(model: Model, pixels: Pixels, posterior: Posterior, first_image: int, 
         moment1 = moment1 * _BETA1 + gradient * (1.0 - _BETA1)
         moment2 = moment2 * _BETA2 + gradient * gradient * (1.0 - _BETA2)
         update = np.sqrt(moment2 / (1.0 - beta2)) + _EPSILON
-        parameters = parameters - moment1 / (1.0 - beta1) * model.info.learning_rate / update
+        parameters = parameters - moment1 / (1.0 - beta1) * model.learning_rate / update
         parameters[1] = np.clip(parameters[1], *LOG_SCALE_RANGE)
     return Posterior(parameters[0], parameters[1])
 
 
-def _negative_elbo_gradient(model: Model, pixels: Pixels, parameters: Floats, normals: Floats) -> Floats:
+def _negative_elbo_gradient(model: SizedModel, pixels: Pixels, parameters: Floats, normals: Floats) -> Floats:
     """Gradient of -ELBO in nats at (mean, log_scale), (2, N, latent): closed-form KL, one sample of the likelihood."""
     mean, log_scale = parameters
     scale = functions.exp(log_scale)

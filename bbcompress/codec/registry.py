@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bbcompress.codec.model import NETWORK_BATCH, Model
-from bbcompress.codec.model_file import Header, load, read_header
+from bbcompress.codec.model import NETWORK_BATCH
+from bbcompress.codec.model_file import Header, Model, load, read_header
 from bbcompress.exact.engine import Engine
 
 MODEL_PATH_VARIABLE = "BBC_MODEL_PATH"

@@ -7,7 +7,7 @@ than the ELBO. Only the encoder searches, so the decoder repeats nothing of it.
 
 import numpy as np
 
-from bbcompress.codec.model import Model, Pixels
+from bbcompress.codec.model import Pixels, SizedModel, pop_pixels, push_pixels
 from bbcompress.codec.refine import Method, refine
 from bbcompress.coding.distributions import GridPrior, code_lengths, push
 from bbcompress.coding.rans import Stack, Symbols
@@ -17,33 +17,35 @@ REFINE_STEPS = 5
 """Of the posterior mean that the search starts from: fewer bits, and fewer rounds of search."""
 SEARCH_ROUNDS = 30
 """Most rounds of search among the grid's neighbouring points; it nearly always ends by itself before."""
+SEARCH_LATENTS = 64
+"""A latent of more numbers is not searched for: a round would take as many network calls."""
 
 
-def push_first(model: Model, stack: Stack, pixels: Pixels, latent: Symbols) -> int:
-    """Push pixels (subpixels,) with the latent that `search` found; returns their length in 1 / MICROBITS bits."""
-    prior = GridPrior(model.grid_steps)
-    likelihood = model.likelihood(_points(model, latent[None]))
-    lengths = push(stack, likelihood, model.symbols(pixels[None])), push(stack, prior, latent)
+def push_first(model: SizedModel, stack: Stack, pixels: Pixels, latent: Symbols) -> int:
+    """Push pixels (1, subpixels) with the latent that `search` found; returns their length in 1 / MICROBITS bits."""
+    lengths = push_pixels(model, stack, pixels, _points(model, latent[None]))
+    lengths.append(push(stack, GridPrior(model.grid_steps), latent))
     return int(sum(length.sum() for length in lengths))
 
 
-def pop_first(model: Model, stack: Stack) -> Pixels:
-    """The inverse of `push_first`."""
+def pop_first(model: SizedModel, stack: Stack, pixels: Pixels) -> None:
+    """The inverse of `push_first`: fill in pixels (1, subpixels)."""
     latent = stack.pop(GridPrior(model.grid_steps))
-    pixels: Pixels = model.pixels(stack.pop(model.likelihood(_points(model, latent[None]))))[0]
-    return pixels
+    pop_pixels(model, stack, pixels, _points(model, latent[None]))
 
 
-def _points(model: Model, latent: Symbols) -> Floats:
+def _points(model: SizedModel, latent: Symbols) -> Floats:
     points: Floats = (latent - GridPrior.ZERO) * model.grid_steps
     return points
 
 
-def search(model: Model, pixels: Pixels, rounds: int = SEARCH_ROUNDS) -> Symbols:
-    """Grid symbols (latent,) with a short code of pixels (subpixels,): descent from the refined posterior mean."""
-    posterior = refine(model, pixels[None], model.posterior(pixels[None]), 0, REFINE_STEPS, Method.NATURAL)
+def search(model: SizedModel, pixels: Pixels, rounds: int = SEARCH_ROUNDS) -> Symbols:
+    """Grid symbols (latent,) with a short code of pixels (1, subpixels): descent from the refined posterior mean."""
+    posterior = refine(model, pixels, model.posterior(pixels), 0, REFINE_STEPS, Method.NATURAL)
     rounded = np.floor(posterior.mean[0] / model.grid_steps + 0.5)
     best: Symbols = np.clip(rounded + GridPrior.ZERO, 1, 255).astype(np.int64)
+    if len(best) > SEARCH_LATENTS:
+        return best
     moves = np.eye(len(best), dtype=np.int64)
     moves = np.concatenate([moves, -moves])
     cost = _costs(model, pixels, best[None])[0]
@@ -63,13 +65,14 @@ def search(model: Model, pixels: Pixels, rounds: int = SEARCH_ROUNDS) -> Symbols
     return best
 
 
-def _costs(model: Model, pixels: Pixels, latents: Symbols) -> Symbols:
+def _costs(model: SizedModel, pixels: Pixels, latents: Symbols) -> Symbols:
     """Code lengths in 1 / MICROBITS bits of one image given each of the latents (n, latent), (n,)."""
     count = len(latents)
-    likelihood = model.likelihood(_points(model, latents))
-    _, freqs = likelihood.intervals(np.tile(model.symbols(pixels[None]), count))
-    lengths: Symbols = code_lengths(freqs, likelihood.precision).reshape(count, -1).sum(1)
+    images = np.repeat(pixels, count, axis=0)
     prior = GridPrior(np.tile(model.grid_steps, count))
-    _, freqs = prior.intervals(latents.ravel())
-    lengths += code_lengths(freqs, prior.precision).reshape(count, -1).sum(1)
+    lengths: Symbols = code_lengths(prior.intervals(latents.ravel())[1], prior.precision).reshape(count, -1).sum(1)
+    for stage in model.likelihood(_points(model, latents)):
+        distribution = stage.distribution(images)
+        freqs = distribution.intervals(stage.symbols(images))[1]
+        lengths += code_lengths(freqs, distribution.precision).reshape(count, -1).sum(1)
     return lengths

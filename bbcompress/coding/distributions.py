@@ -5,13 +5,16 @@ Every symbol has freq >= 1, so nothing is impossible to code. Start and freq com
 """
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Iterator
 from functools import cache
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.coding.rans import Counts, Distribution, Stack, Symbols
+from bbcompress.coding.rans import Counts, Distribution, Locator, Stack, Symbols
 from bbcompress.exact import functions
 from bbcompress.exact.functions import Floats
 
@@ -30,6 +33,8 @@ def code_lengths(freqs: Counts, precision: int) -> NDArray[np.int64]:
     return lengths
 
 
+LOCATOR_VALUES = 1 << 15
+"""Values whose starts are computed together for a stack of one lane."""
 _LOG2_TABLE_BITS = 15
 
 
@@ -41,6 +46,16 @@ def _log2_table() -> NDArray[np.int64]:
     table = np.floor(functions.log(mantissas) * (MICROBITS / 0.6931471805599453) + 0.5).astype(np.int64)
     table[0] = 0
     return table
+
+
+def _locator(starts: list[int]) -> Locator:
+    """Of a symbol whose values' intervals begin at `starts`; 2^precision comes last."""
+
+    def locate(position: int) -> tuple[int, int, int]:
+        symbol = bisect_right(starts, position) - 1
+        return symbol, starts[symbol], starts[symbol + 1] - starts[symbol]
+
+    return locate
 
 
 def push(stack: Stack, distribution: Distribution, symbols: Symbols) -> NDArray[np.int64]:
@@ -62,6 +77,9 @@ class Uniform:
     def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
         return positions.astype(np.int64), positions, np.ones(len(positions), np.uint64)
 
+    def locators(self, where: slice) -> Iterator[Locator]:
+        return repeat(lambda position: (position, position, 1), where.stop - where.start)
+
 
 class Categorical:
     """Symbols 0 .. n - 1 with the same integer frequencies (n,) everywhere; they must sum to 2^precision."""
@@ -79,6 +97,10 @@ class Categorical:
     def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
         symbols = np.searchsorted(self._starts, positions, side="right") - 1
         return symbols, *self.intervals(symbols)
+
+    def locators(self, where: slice) -> Iterator[Locator]:
+        starts = [*self._starts.tolist(), 1 << self.precision]
+        return repeat(_locator(starts), where.stop - where.start)
 
 
 class BernoulliPairs:
@@ -115,6 +137,9 @@ class BernoulliPairs:
     def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
         symbols = np.add.reduce(self._starts[1:4, where] <= positions, 0, np.int64)
         return symbols, *self._at(symbols * self.size + self._places[where])
+
+    def locators(self, where: slice) -> Iterator[Locator]:
+        return map(_locator, self._starts[:, where].T.tolist())
 
     def _at(self, index: Symbols) -> tuple[Counts, Counts]:
         starts = self._starts.take(index)
@@ -156,6 +181,14 @@ class CdfDistribution(ABC):
         starts = self._starts(lower, everywhere)
         ends = self._starts(lower + 1.0, everywhere)
         return starts.astype(np.uint64), (ends - starts).astype(np.uint64)
+
+    def locators(self, where: slice) -> Iterator[Locator]:
+        values = np.arange(2.0**self.symbol_bits + 1.0)[:, None]
+        step = max(1, LOCATOR_VALUES >> self.symbol_bits)
+        for first in range(where.start, where.stop, step):
+            part = slice(first, min(first + step, where.stop))
+            starts = self._starts(np.repeat(values, part.stop - part.start, axis=1), part)
+            yield from map(_locator, starts.T.astype(np.uint64).tolist())
 
     def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
         wanted = positions.astype(np.float64)

@@ -17,6 +17,7 @@ instead of 2^31, so that an empty stack costs nothing; a narrow stack only grows
 [2, 0, 1, 1]
 """
 
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +26,8 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint32]
 Counts = NDArray[np.uint64]
 Symbols = NDArray[np.int64]
+Locator = Callable[[int], tuple[int, int, int]]
+"""From a position to the symbol whose interval holds it, its start and its freq."""
 
 LOWER_BOUND = 1 << 31
 MAX_PRECISION = 31
@@ -48,6 +51,10 @@ class Distribution(Protocol):
 
     def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
         """Symbols `where` whose intervals hold `positions`, with their starts and freqs."""
+        ...
+
+    def locators(self, where: slice) -> Iterator[Locator]:
+        """`locate` of one symbol after the other in Python integers, for stacks of one lane."""
         ...
 
 
@@ -143,11 +150,10 @@ class Stack:
         mask = (1 << precision) - 1
         symbols = np.empty(distribution.size, np.int64)
         head = int(self.heads[0])
-        for place in range(distribution.size):
+        for place, locate in enumerate(distribution.locators(slice(0, distribution.size))):
             position = head & mask
-            symbol, start, freq = distribution.locate(slice(place, place + 1), np.array([position], np.uint64))
-            symbols[place] = symbol[0]
-            head = int(freq[0]) * (head >> precision) + position - int(start[0])
+            symbols[place], start, freq = locate(position)
+            head = freq * (head >> precision) + position - start
             if head < LOWER_BOUND and (self._words or not self._narrow):
                 head = head << 32 | int(self._take(1)[0])
         self.heads[0] = head

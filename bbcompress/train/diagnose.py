@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bbcompress.train.loop import EVALUATION_BATCH, TrainingOptions, evaluate, train
-from bbcompress.train.vae import LOG_SCALE_RANGE, VAE, Posterior
+from bbcompress.train.vae import LOG_SCALE_RANGE, Posterior, VAEBase
 
 SAMPLES = 20
 """Posterior samples an image for every -ELBO."""
@@ -42,7 +42,7 @@ class Diagnosis:
 
 
 def diagnose(
-    model: VAE, training: Tensor, test: Tensor, epochs: int, report: Callable[[dict[str, float]], None]
+    model: VAEBase, training: Tensor, test: Tensor, epochs: int, report: Callable[[dict[str, float]], None]
 ) -> Diagnosis:
     """Measure `model`, with pixels (N, P); the optimal encoder is trained for `epochs` epochs of the test images.
 
@@ -57,7 +57,7 @@ def diagnose(
     return Diagnosis(train_rate, test_rate, evaluate(state.best, test, SAMPLES), per_image)
 
 
-def optimal_posterior(model: VAE, pixels: Tensor, steps: int = PER_IMAGE_STEPS, seed: int = 0) -> Posterior:
+def optimal_posterior(model: VAEBase, pixels: Tensor, steps: int = PER_IMAGE_STEPS, seed: int = 0) -> Posterior:
     """The Gaussian of each image (N, P) with the best ELBO, by gradient steps from the encoder's.
 
     Adam with cosine decay, a pair of antithetic samples a step.
@@ -83,7 +83,7 @@ def optimal_posterior(model: VAE, pixels: Tensor, steps: int = PER_IMAGE_STEPS, 
 
 
 @torch.no_grad()
-def evaluate_posterior(model: VAE, pixels: Tensor, posterior: Posterior, samples: int, seed: int = 1) -> float:
+def evaluate_posterior(model: VAEBase, pixels: Tensor, posterior: Posterior, samples: int, seed: int = 1) -> float:
     """Mean -ELBO in bits/dim of pixels (N, P) with given posteriors, `samples` samples an image."""
     generator = torch.Generator().manual_seed(seed)
     total = 0.0

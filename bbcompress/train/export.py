@@ -8,8 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bbcompress.codec.model import LOG_SCALE_RANGE, ModelInfo
-from bbcompress.codec.model_file import Contents, DenseSpec, save
+from bbcompress.codec.dense import DenseInfo
+from bbcompress.codec.dense_file import DenseContents
+from bbcompress.codec.layer_specs import DenseSpec
+from bbcompress.codec.model import LOG_SCALE_RANGE
+from bbcompress.codec.model_file import save
 from bbcompress.exact.network import EXACT_LIMIT, FLOAT32_LIMIT, Range, to_grid
 from bbcompress.train.vae import VAE, Posterior
 
@@ -50,7 +53,7 @@ def export(model: VAE, pixels: Tensor, name: str, path: Path) -> None:
     encoder, posterior = _encoder(model, pixels)
     latents = posterior.sample(torch.Generator().manual_seed(0))
     decoder = _layers(model.decoder, latents, _latent_range(precision), precision.outputs, precision)
-    info = ModelInfo(
+    info = DenseInfo(
         name=name,
         height=config.height,
         width=config.width,
@@ -59,16 +62,17 @@ def export(model: VAE, pixels: Tensor, name: str, path: Path) -> None:
         components=1 if config.levels == 2 else config.components,
         latent=config.latent,
         latent_bits=LATENT_BITS,
-        grid_log2_steps=_grid_log2_steps(posterior),
+        grid_log2_steps=grid_log2_steps(posterior.log_scale),
         learning_rate=LEARNING_RATE,
     )
-    save(path, info, encoder, decoder)
+    save(path, DenseContents(info, encoder, decoder))
 
 
-def export_with_new_encoder(model: VAE, pixels: Tensor, old: Contents, name: str, path: Path) -> None:
+def export_with_new_encoder(model: VAE, pixels: Tensor, old: DenseContents, name: str, path: Path) -> None:
     """Write the exact form of the encoder of `model` with the very decoder of `old`. Raises InexactNetwork."""
     encoder, posterior = _encoder(model, pixels)
-    save(path, replace(old.info, name=name, grid_log2_steps=_grid_log2_steps(posterior)), encoder, old.decoder)
+    info = replace(old.info, name=name, grid_log2_steps=grid_log2_steps(posterior.log_scale))
+    save(path, DenseContents(info, encoder, old.decoder))
 
 
 def _latent_range(precision: Precision) -> Range:
@@ -86,9 +90,9 @@ def _encoder(model: VAE, pixels: Tensor) -> tuple[list[DenseSpec], Posterior]:
         return layers, model.posterior(pixels)
 
 
-def _grid_log2_steps(posterior: Posterior) -> tuple[int, ...]:
-    """The best grid for a uniform error is sqrt(12) posterior standard deviations wide."""
-    spread = posterior.log_scale.exp().square().mean(0).sqrt() * math.sqrt(12)
+def grid_log2_steps(log_scale: Tensor) -> tuple[int, ...]:
+    """Of each latent, from posteriors (N, latent): the best grid for a uniform error is sqrt(12) deviations wide."""
+    spread = log_scale.exp().square().mean(0).sqrt() * math.sqrt(12)
     return tuple(int(step) for step in spread.log2().round().clamp(-4, 2))
 
 
@@ -107,19 +111,24 @@ def _layers(
         bits = precision.activations if relu else output_bits
         limit = math.ceil(float(inputs.abs().max()) * HEADROOM * 2**bits)
         output = Range(bits, max(limit, int(-LOG_SCALE_RANGE[0]) << bits))
-        weight, bias = layer.weight.T.double().numpy(), layer.bias.double().numpy()
-        largest = (np.abs(weight).sum(0) * input_range.limit + np.abs(bias) * 2**input_range.fraction_bits).max()
-        # 0.02 bits of slack for the rounding of weights
-        weight_bits = min(precision.weights, math.floor(math.log2(precision.largest_sum / largest) - 0.02))
-        specs.append(
-            DenseSpec(
-                to_grid(weight, weight_bits, 2.0**30).astype(np.int32),
-                to_grid(bias, weight_bits + input_range.fraction_bits, 2.0**30).astype(np.int32),
-                weight_bits,
-                input_range,
-                output,
-                relu,
-            )
-        )
+        specs.append(dense_spec(layer.weight.T, layer.bias, input_range, output, relu, precision))
         input_range = output
     return specs
+
+
+def dense_spec(
+    weight: Tensor, bias: Tensor, input: Range, output: Range, relu: bool, precision: Precision
+) -> DenseSpec:
+    """An exact layer with the weights (inputs, outputs) and biases (outputs,) of a float one."""
+    weights, biases = weight.detach().double().numpy(), bias.detach().double().numpy()
+    largest = (np.abs(weights).sum(0) * input.limit + np.abs(biases) * 2**input.fraction_bits).max()
+    # 0.02 bits of slack for the rounding of weights
+    weight_bits = min(precision.weights, math.floor(math.log2(precision.largest_sum / largest) - 0.02))
+    return DenseSpec(
+        to_grid(weights, weight_bits, 2.0**30).astype(np.int32),
+        to_grid(biases, weight_bits + input.fraction_bits, 2.0**30).astype(np.int32),
+        weight_bits,
+        input,
+        output,
+        relu,
+    )

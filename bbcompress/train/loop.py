@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from bbcompress.train.objectives import ELBO, Objective, gradients
-from bbcompress.train.vae import VAE, VAEConfig
+from bbcompress.train.vae import VAE, VAEBase, VAEConfig
 
 EVALUATION_BATCH = 1000
 EVALUATION_SEED = 1
@@ -55,7 +55,7 @@ class OtherRun(ValueError):
 class TrainingState:
     """Everything that a resumed run needs, in one safetensors file."""
 
-    def __init__(self, start: VAE, options: TrainingOptions):
+    def __init__(self, start: VAEBase, options: TrainingOptions):
         self.model = start
         # Copies only where they can differ from the model, as each costs a pass over all weights
         self.average = copy.deepcopy(start) if options.ema else start
@@ -124,15 +124,15 @@ class TrainingState:
         self.best_epoch = int(metadata["best_epoch"])
         self.best_bits_per_dim = float(metadata["best_bits_per_dim"])
 
-    def _modules(self) -> list[tuple[str, VAE]]:
+    def _modules(self) -> list[tuple[str, VAEBase]]:
         modules = {id(module): (name, module) for name, module in reversed(self._named())}
         return list(modules.values())
 
-    def _named(self) -> list[tuple[str, VAE]]:
+    def _named(self) -> list[tuple[str, VAEBase]]:
         return [("model", self.model), ("average", self.average), ("best", self.best)]
 
 
-def save_weights(model: VAE, path: Path) -> None:
+def save_weights(model: VAEBase, path: Path) -> None:
     """Write a float VAE: its configuration and weights, as safetensors."""
     _save(model.state_dict(), path, {"config": json.dumps(asdict(model.config))})
 
@@ -151,14 +151,14 @@ def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> N
     temporary.replace(path)
 
 
-def _checksum(model: VAE) -> str:
+def _checksum(model: VAEBase) -> str:
     digest = hashlib.sha256()
     for tensor in model.state_dict().values():
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
-def evaluate(model: VAE, pixels: Tensor, samples: int = 1, seed: int = EVALUATION_SEED) -> float:
+def evaluate(model: VAEBase, pixels: Tensor, samples: int = 1, seed: int = EVALUATION_SEED) -> float:
     """Mean -ELBO in bits/dim over pixels (N, P), `samples` posterior samples an image, the same noise at each call."""
     generator = torch.Generator().manual_seed(seed)
     total = 0.0
@@ -178,7 +178,7 @@ def learning_rate(options: TrainingOptions, step: int, total_steps: int) -> floa
 
 
 def train(
-    model: VAE,
+    model: VAEBase,
     training: Tensor,
     held_out: Tensor,
     options: TrainingOptions,

@@ -10,11 +10,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from bbcompress.train.vae import VAE
+from bbcompress.train.vae import VAEBase, nats_per_bits_per_dim
 
 
 class Objective(Protocol):
-    def __call__(self, model: VAE, pixels: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, model: VAEBase, pixels: Tensor, generator: torch.Generator) -> Tensor:
         """Losses (M,) in bits/dim whose mean the encoder minimises, for pixels (N, P) of the data."""
         ...
 
@@ -23,7 +23,7 @@ class Objective(Protocol):
 class ELBO:
     """-ELBO of the data (Eq. 1): for the encoder, the reverse KL of Eq. 4. Known as wake phase inference."""
 
-    def __call__(self, model: VAE, pixels: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, model: VAEBase, pixels: Tensor, generator: torch.Generator) -> Tensor:
         return model.negative_elbo_bits_per_dim(pixels, generator)
 
 
@@ -34,9 +34,9 @@ class Sleep:
     latents: str = "prior"
     """Where the samples' latents come from: the `prior`, or the `aggregate` posterior q(z) of the data (section 4)."""
 
-    def __call__(self, model: VAE, pixels: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, model: VAEBase, pixels: Tensor, generator: torch.Generator) -> Tensor:
         latent, dreams = dream(model, pixels, self.latents, generator)
-        return -model.posterior(dreams).log_density_nats(latent) / model.nats_per_bits_per_dim
+        return -model.posterior(dreams).log_density_nats(latent) / nats_per_bits_per_dim(dreams)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class HalfAsleep:
     alpha: float = 0.5
     latents: str = "prior"
 
-    def __call__(self, model: VAE, pixels: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, model: VAEBase, pixels: Tensor, generator: torch.Generator) -> Tensor:
         asleep = round(self.alpha * len(pixels))
         _, dreams = dream(model, pixels[:asleep], self.latents, generator)
         mixture = torch.cat([dreams, pixels[asleep:]])
@@ -66,10 +66,10 @@ class Denoising:
     sigma: float
     alpha: float = 0.5
 
-    def __call__(self, model: VAE, pixels: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, model: VAEBase, pixels: Tensor, generator: torch.Generator) -> Tensor:
         inputs = pixels.float()
         noisy = inputs[: round(self.alpha * len(pixels))]
-        noise = torch.empty_like(noisy).normal_(std=self.sigma * (model.config.levels - 1), generator=generator)
+        noise = torch.empty_like(noisy).normal_(std=self.sigma * model.largest_value, generator=generator)
         posterior = model.posterior(torch.cat([noisy + noise, inputs[len(noisy) :]]))
         return model.negative_bound_bits_per_dim(pixels, posterior, generator)
 
@@ -90,18 +90,18 @@ def named(name: str, alpha: float, sigma: float, latents: str) -> Objective:
     raise ValueError(f"no objective {name!r}")
 
 
-def dream(model: VAE, pixels: Tensor, latents: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def dream(model: VAEBase, pixels: Tensor, latents: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Samples (z, x) of the model, as many as `pixels`, which are the data whose q(z) `aggregate` stands for."""
     with torch.no_grad():
         if latents == "aggregate":
             latent = model.posterior(pixels).sample(generator)
         else:
-            latent = torch.randn((len(pixels), model.config.latent), generator=generator)
+            latent = model.prior_sample(pixels, generator)
         return latent, model.sample_pixels(latent, generator)
 
 
 def gradients(
-    model: VAE, objective: Objective, pixels: Tensor, generator: torch.Generator, encoder_only: bool
+    model: VAEBase, objective: Objective, pixels: Tensor, generator: torch.Generator, encoder_only: bool
 ) -> Tensor:
     """Add this batch's gradients to the parameters' and return the encoder's mean loss in bits/dim.
 

@@ -5,8 +5,9 @@ integer model that `bbcompress.train.export` derives from these weights.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,7 @@ class VAEConfig:
 
 
 class Posterior(NamedTuple):
-    """Diagonal Gaussian q(z|x): `mean` and `log_scale`, both (N, latent)."""
+    """Diagonal Gaussian q(z|x): `mean` and `log_scale`, both (N, ...) as the latent."""
 
     mean: Tensor
     log_scale: Tensor
@@ -52,14 +53,56 @@ class Posterior(NamedTuple):
         return self.mean + self.log_scale.exp() * noise
 
     def log_density_nats(self, latent: Tensor) -> Tensor:
-        """log q(z|x) of latents (N, latent), (N,)."""
+        """log q(z|x) of latents (N, ...), (N,)."""
         deviation = (latent - self.mean) * (-self.log_scale).exp()
-        return -(0.5 * deviation.square() + self.log_scale + 0.5 * math.log(2 * math.pi)).sum(1)
+        return -(0.5 * deviation.square() + self.log_scale + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
 
     def kl_nats(self) -> Tensor:
         """KL(q || N(0, I)) in nats, (N,)."""
         variance = (2 * self.log_scale).exp()
-        return 0.5 * (self.mean**2 + variance - 1 - 2 * self.log_scale).sum(1)
+        return 0.5 * (self.mean**2 + variance - 1 - 2 * self.log_scale).flatten(1).sum(1)
+
+
+class VAEBase(nn.Module):
+    """What every VAE here has: a standard normal prior, and an encoder and a decoder that learn by different losses."""
+
+    config: Any
+    encoder: nn.Module
+    decoder: nn.Module
+    largest_value: int
+    """Of a pixel."""
+
+    def posterior(self, pixels: Tensor) -> Posterior:
+        """q(z|x) of pixels (N, ...)."""
+        raise NotImplementedError
+
+    def prior_sample(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Latents of the prior, for images as many and as large as `pixels`."""
+        raise NotImplementedError
+
+    def log_likelihood_nats(self, pixels: Tensor, latent: Tensor) -> Tensor:
+        """log p(x|z), (N,)."""
+        raise NotImplementedError
+
+    def sample_pixels(self, latent: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Samples of p(x|z), uint8: pixel values with just the mass that the likelihood gives them."""
+        raise NotImplementedError
+
+    def negative_elbo_bits_per_dim(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One-sample estimate of -ELBO (paper, Eq. 1), (N,)."""
+        return self.negative_bound_bits_per_dim(pixels, self.posterior(pixels), generator)
+
+    def negative_bound_bits_per_dim(
+        self, pixels: Tensor, posterior: Posterior, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """The same with any posterior: KL in closed form, one sample of the likelihood, (N,)."""
+        log_likelihood = self.log_likelihood_nats(pixels, posterior.sample(generator))
+        return (posterior.kl_nats() - log_likelihood) / nats_per_bits_per_dim(pixels)
+
+
+def nats_per_bits_per_dim(pixels: Tensor) -> float:
+    """What divides the nats of an image of `pixels` (N, ...) to make them bits/dim."""
+    return LOG_2 * pixels[0].numel()
 
 
 def input_scale(levels: int) -> float:
@@ -73,12 +116,16 @@ def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     )
 
 
-class VAE(nn.Module):
+class VAE(VAEBase):
     """Dense VAE with a standard normal prior. Pixels are (N, H*W) uint8 or float pixel values."""
+
+    encoder: nn.Sequential
+    decoder: nn.Sequential
 
     def __init__(self, config: VAEConfig):
         super().__init__()
         self.config = config
+        self.largest_value = config.levels - 1
         self.encoder = _mlp(config.pixels, config.hidden, 2 * config.latent)
         self.decoder = _mlp(config.latent, config.hidden, config.outputs_per_pixel * config.pixels)
 
@@ -95,24 +142,10 @@ class VAE(nn.Module):
             return -loss.sum(1)
         return logistic_log_mass(output, pixels.float(), self.config.components).sum(1)
 
-    @property
-    def nats_per_bits_per_dim(self) -> float:
-        """What divides the nats of an image to make them bits/dim."""
-        return LOG_2 * self.config.pixels
-
-    def negative_elbo_bits_per_dim(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One-sample estimate of -ELBO (paper, Eq. 1), (N,)."""
-        return self.negative_bound_bits_per_dim(pixels, self.posterior(pixels), generator)
-
-    def negative_bound_bits_per_dim(
-        self, pixels: Tensor, posterior: Posterior, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """The same with any posterior: KL in closed form, one sample of the likelihood, (N,)."""
-        log_likelihood = self.log_likelihood_nats(pixels, posterior.sample(generator))
-        return (posterior.kl_nats() - log_likelihood) / self.nats_per_bits_per_dim
+    def prior_sample(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return torch.randn((len(pixels), self.config.latent), generator=generator)
 
     def sample_pixels(self, latent: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Samples of p(x|z), (N, P) uint8: pixel values with just the mass that the likelihood gives them."""
         output = self.decoder(latent)
         if self.config.levels == 2:
             uniform = torch.empty_like(output).uniform_(generator=generator)
@@ -127,12 +160,25 @@ def logistic_log_mass(output: Tensor, pixels: Tensor, components: int) -> Tensor
     `output` is (N, k*P): means, log scales and, for several components, mixture logits, each (N, components*P).
     Means and scales are in units of 256 pixel values. Mass outside 0 .. 255 goes to the end values.
     """
-    count, size = pixels.shape
-    parts = output.view(count, -1, components, size)
-    means = parts[:, 0] * 256
-    log_scales = parts[:, 1].clamp(*LOG_SCALE_RANGE) + 8 * LOG_2
+    return mixture_log_mass(output.view(len(pixels), -1, components, pixels.shape[1]).unbind(1), pixels.float())
+
+
+def sample_logistic(output: Tensor, components: int, generator: torch.Generator | None = None) -> Tensor:
+    """Pixels (N, P) uint8 from the mixtures that `logistic_log_mass` weighs, of the same `output`."""
+    size = output.shape[1] // ((2 if components == 1 else 3) * components)
+    return sample_mixture(output.view(len(output), -1, components, size).unbind(1), generator)
+
+
+def mixture_log_mass(parts: Sequence[Tensor], values: Tensor) -> Tensor:
+    """Log mass in nats of pixel values (N, ...) under mixtures of discretised logistics.
+
+    `parts` are means, log scales and, for several components, logits, each (N, components, ...); the image's range is
+    1, and mass outside it goes to the end values.
+    """
+    means = parts[0] * 256
+    log_scales = parts[1].clamp(*LOG_SCALE_RANGE) + 8 * LOG_2
     inverse_scales = (-log_scales).exp()
-    values = pixels.unsqueeze(1)
+    values = values.unsqueeze(1)
     upper = (values + 0.5 - means) * inverse_scales
     lower = (values - 0.5 - means) * inverse_scales
     # sigmoid(u) - sigmoid(l) = sigmoid(u) sigmoid(-l) (1 - exp(l - u)), with u - l = 1 / scale
@@ -141,21 +187,20 @@ def logistic_log_mass(output: Tensor, pixels: Tensor, components: int) -> Tensor
     inside = (values > 0.5) & (values < 254.5)
     log_width = torch.where(inside, torch.log(-torch.expm1(-inverse_scales)), torch.zeros_like(upper))
     mass = log_upper + log_lower + log_width
-    if components == 1:
+    if len(parts) == 2:
         return mass[:, 0]
-    return torch.logsumexp(mass + functional.log_softmax(parts[:, 2], dim=1), dim=1)
+    return torch.logsumexp(mass + functional.log_softmax(parts[2], dim=1), dim=1)
 
 
-def sample_logistic(output: Tensor, components: int, generator: torch.Generator | None = None) -> Tensor:
-    """Pixels (N, P) uint8 from the mixtures that `logistic_log_mass` weighs, of the same `output`.
+def sample_mixture(parts: Sequence[Tensor], generator: torch.Generator | None = None) -> Tensor:
+    """Values (N, ...) uint8 from the mixtures that `mixture_log_mass` weighs.
 
     A logistic sample is rounded to the nearest pixel value; what lies outside goes to the end values.
     """
-    parts = output.view(len(output), -1, components, output.shape[1] // ((2 if components == 1 else 3) * components))
-    means, log_scales = parts[:, 0], parts[:, 1].clamp(*LOG_SCALE_RANGE)
-    if components > 1:
-        gumbel = -torch.empty_like(parts[:, 2]).exponential_(generator=generator).log()
-        chosen = (parts[:, 2] + gumbel).argmax(1, keepdim=True)
+    means, log_scales = parts[0], parts[1].clamp(*LOG_SCALE_RANGE)
+    if len(parts) == 3:
+        gumbel = -torch.empty_like(parts[2]).exponential_(generator=generator).log()
+        chosen = (parts[2] + gumbel).argmax(1, keepdim=True)
         means, log_scales = means.gather(1, chosen), log_scales.gather(1, chosen)
     uniform = torch.empty_like(means[:, 0]).uniform_(1e-7, 1 - 1e-7, generator=generator)
     values = (means[:, 0] + log_scales[:, 0].exp() * uniform.logit()) * 256

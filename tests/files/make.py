@@ -148,8 +148,8 @@ def refused(digit: bytes) -> dict[str, tuple[bytes, int]]:
         "unsupported-version.bb": (blocks.checked(b"\xbbC\2" + b"of the future"), 4),
         "unsupported-archive-version.bb": (hand_made([a], [1], names, version=2), 4),
         "unsupported-form.bb": (blocks.checked(b"\xbbC\x21" + b"of the future"), 4),
-        "unsupported-method.bb": (blocks.checked(b"\xbbC\1\2" + bytes(20)), 4),
-        "unsupported-archive-method.bb": (hand_made([b"\2" + a[1:]], [1], names), 4),
+        "unsupported-method.bb": (blocks.checked(b"\xbbC\1\x0f" + bytes(20)), 4),
+        "unsupported-archive-method.bb": (hand_made([b"\x0f" + a[1:]], [1], names), 4),
         "unsupported-pixel-form.bb": (blocks.checked(b"\xbbC\1\xf1" + bytes(20)), 4),
         "unsupported-refinement.bb": (
             hand_made([refined[: steps_at + 1] + b"\xff" + refined[steps_at + 2 :]], [1], names),

@@ -1,0 +1,308 @@
+"""The convolutional exact VAE: images of any size, decoded in stages, coarse to fine.
+
+Latents lie on a grid `downscale` times coarser than the image, `latent_channels` at each place. Feature networks
+bring them to finer and finer grids. A stage codes the subpixels at one offset of a grid, all places in parallel, given
+the features there and every pixel of earlier stages; within a place, channels follow each other, and a channel's
+means depend linearly on the channels before it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bbcompress.codec.mixture import Mixture
+from bbcompress.codec.model import LOG_SCALE_RANGE, NETWORK_BATCH, Pixels, Posterior, Stage
+from bbcompress.coding.rans import Distribution, Symbols
+from bbcompress.exact.engine import Engine
+from bbcompress.exact.functions import Floats
+from bbcompress.exact.network import GRADIENT_BITS, GRADIENT_LIMIT, Network, Tape, to_grid
+from bbcompress.exact.selfcheck import require_exact_arithmetic
+
+PIXEL_BITS = 8
+"""Pixel values are network inputs as they are, with this many fractional bits: the image's range is 1."""
+
+
+@dataclass(frozen=True)
+class SpatialInfo:
+    """What a model is for and how to use it; part of the model file, and of its identity."""
+
+    name: str
+    channels: int
+    components: int
+    """Logistic components of each subpixel's mixture."""
+    downscale: int
+    """Pixels from one place of the latents' grid to the next."""
+    latent_channels: int
+    latent_bits: int
+    """Latents are coded in 2^latent_bits bins of equal prior mass."""
+    grid_log2_steps: tuple[int, ...]
+    """Log2 of the grid step of each latent channel in the two-part code of a chain's first images."""
+    learning_rate: float
+    """Adam's step size in refinement."""
+
+    @property
+    def size(self) -> str:
+        """For people: the size of images."""
+        return "any size"
+
+    @property
+    def latent(self) -> int:
+        """Latents at each place of their grid."""
+        return self.latent_channels
+
+    @property
+    def levels(self) -> int:
+        """Pixel values are 0 .. levels - 1."""
+        return 256
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """Which pixels a stage codes: those at `row` and `column` of each square of `stride`."""
+
+    stride: int
+    row: int
+    column: int
+    features: int
+    """Number of the feature network whose output it sees, on a grid of its stride."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """A model's integer networks, on (N, H, W, C)."""
+
+    encoder: Network
+    features: Sequence[Network]
+    """The first takes the latents, each other the features of the one before."""
+    stages: Sequence[tuple[StageSpec, Network]]
+    """In the order of decoding. Inputs are features, then the pixels known at each place (`context`)."""
+
+
+class SpatialModel:
+    """An exact VAE with a standard normal prior. `batch` bounds the pixels, in units of 32 x 32, of a network call."""
+
+    def __init__(
+        self, info: SpatialInfo, networks: Networks, identity: bytes, engine: Engine, batch: int = NETWORK_BATCH
+    ):
+        require_exact_arithmetic(engine)
+        self.info, self.identity = info, identity
+        self.networks, self.engine, self.batch = networks, engine, batch
+        specs = [spec for spec, _ in networks.stages]
+        self.known = [known_offsets(specs[:number], spec.stride) for number, spec in enumerate(specs)]
+        """For each stage the offsets within its stride whose pixels earlier stages have coded."""
+
+    @property
+    def bound(self) -> float:
+        """Largest magnitude any sum of any network can reach, below 2^53."""
+        networks = self.networks
+        every = [networks.encoder, *networks.features, *(network for _, network in networks.stages)]
+        return max(network.bound for network in every)
+
+    def sized(self, height: int, width: int) -> "SizedSpatialModel":
+        """The model for images of this size."""
+        return SizedSpatialModel(self, height, width)
+
+
+class SizedSpatialModel:
+    """A `SizedModel`: pixels are rows of H * W * C values, latents rows of the grid's."""
+
+    def __init__(self, model: SpatialModel, height: int, width: int):
+        info = model.info
+        self._model, self._info = model, info
+        self._height, self._width = height, width
+        self._rows, self._columns = -(-height // info.downscale), -(-width // info.downscale)
+        self.subpixels = height * width * info.channels
+        self.latent = self._rows * self._columns * info.latent_channels
+        self.latent_bits, self.learning_rate = info.latent_bits, info.learning_rate
+        steps = np.ldexp(1.0, np.array(info.grid_log2_steps))
+        self.grid_steps = np.tile(steps, self._rows * self._columns)
+        self._batch = max(1, model.batch * 1024 // (height * width))
+
+    def posterior(self, pixels: Pixels) -> Posterior:
+        encoder = self._model.networks.encoder
+        parts = []
+        for rows in self._batches(len(pixels)):
+            output = encoder.forward(self._padded(pixels[rows], "edge"), self._model.engine)
+            output *= 2.0**-encoder.output.fraction_bits
+            parts.append(output)
+        mean, log_scale = np.split(np.concatenate(parts), 2, axis=3)
+        count = len(pixels)
+        return Posterior(mean.reshape(count, -1), np.clip(log_scale, *LOG_SCALE_RANGE).reshape(count, -1))
+
+    def likelihood(self, latent: Floats) -> list[Stage]:
+        features = [self._features(latent[rows], None) for rows in self._batches(len(latent))]
+        stages: list[Stage] = []
+        for number, (spec, _) in enumerate(self._model.networks.stages):
+            if spec.row >= self._height or spec.column >= self._width:
+                continue
+            phase = _Phase(self, number, [part[spec.features] for part in features])
+            stages += [_Channel(phase, channel) for channel in range(self._info.channels)]
+        return stages
+
+    def stage_outputs(self, number: int, features: list[Floats], pixels: Pixels) -> "_Outputs":
+        """What a stage's network says, from the features of each batch and the pixels of earlier stages."""
+        network = self._model.networks.stages[number][1]
+        coded = self.view(number, pixels)
+        parts = []
+        for part, rows in zip(features, self._batches(len(pixels)), strict=True):
+            input = self._stage_input(number, part, self._padded(pixels[rows], "constant"))
+            parts.append(network.forward(input, self._model.engine)[:, : coded.shape[1], : coded.shape[2]])
+        return _Outputs(np.concatenate(parts), self._info, network.output.fraction_bits)
+
+    def view(self, number: int, pixels: Pixels) -> Pixels:
+        """A stage's subpixels (N, rows, columns, C), as a view of `pixels` (N, subpixels)."""
+        spec = self._model.networks.stages[number][0]
+        images = pixels.reshape(len(pixels), self._height, self._width, self._info.channels)
+        return images[:, spec.row :: spec.stride, spec.column :: spec.stride]
+
+    def grad_z(self, pixels: Pixels, latent: Floats) -> Floats:
+        return np.concatenate([self._grad_z(pixels[rows], latent[rows]) for rows in self._batches(len(pixels))])
+
+    def _grad_z(self, pixels: Pixels, latent: Floats) -> Floats:
+        networks, engine = self._model.networks, self._model.engine
+        tapes: list[Tape] = [[] for _ in networks.features]
+        features = self._features(latent, tapes)
+        gradients = [np.zeros(part.shape) for part in features]
+        values = self._padded(pixels, "constant")
+        for number, (spec, network) in enumerate(networks.stages):
+            coded = self.view(number, pixels)
+            if coded.size == 0:
+                continue
+            tape: Tape = []
+            output = network.forward(self._stage_input(number, features[spec.features], values), engine, tape)
+            gradient = np.zeros(output.shape)
+            inside = slice(None), slice(coded.shape[1]), slice(coded.shape[2])
+            outputs = _Outputs(output[inside], self._info, network.output.fraction_bits)
+            gradient[inside] = outputs.gradient(coded.astype(np.float64))
+            back = network.backward(to_grid(gradient, GRADIENT_BITS, GRADIENT_LIMIT), tape, engine)
+            gradients[spec.features] += back[..., : features[spec.features].shape[3]]
+        gradient = np.zeros_like(gradients[-1])
+        for network, part, tape in zip(reversed(networks.features), reversed(gradients), reversed(tapes), strict=True):
+            gradient = np.clip(gradient + part, -GRADIENT_LIMIT, GRADIENT_LIMIT)
+            gradient = network.backward(gradient, tape, engine)
+        return gradient.reshape(len(latent), -1) * 2.0**-GRADIENT_BITS
+
+    def _features(self, latent: Floats, tapes: list[Tape] | None) -> list[Floats]:
+        """Every feature network's output for latents (N, latent)."""
+        networks = self._model.networks.features
+        input = networks[0].input
+        x = to_grid(latent, input.fraction_bits, input.limit)
+        x = x.reshape(len(latent), self._rows, self._columns, -1)
+        outputs = []
+        for number, network in enumerate(networks):
+            x = network.forward(x, self._model.engine, tapes[number] if tapes is not None else None)
+            outputs.append(x)
+        return outputs
+
+    def _stage_input(self, number: int, features: Floats, values: Floats) -> Floats:
+        """Features and context (N, H / stride, W / stride, ...) of a stage, from padded pixel values."""
+        spec, network = self._model.networks.stages[number]
+        scale = 2.0 ** (network.input.fraction_bits - PIXEL_BITS)
+        known = [
+            values[:, row :: spec.stride, column :: spec.stride] * scale for row, column in self._model.known[number]
+        ]
+        return np.concatenate([features, *known], axis=3)
+
+    def _padded(self, pixels: Pixels, mode: str) -> Floats:
+        """Pixel values (N, H, W, C), to the right and below up to whole places of the latents' grid."""
+        images = pixels.reshape(len(pixels), self._height, self._width, -1).astype(np.float64)
+        down = self._rows * self._info.downscale - self._height
+        right = self._columns * self._info.downscale - self._width
+        padded: Floats = np.pad(images, ((0, 0), (0, down), (0, right), (0, 0)), mode=mode)  # type: ignore[call-overload]
+        return padded
+
+    def _batches(self, count: int) -> list[slice]:
+        return [slice(first, first + self._batch) for first in range(0, count, self._batch)]
+
+
+def known_offsets(before: Sequence[StageSpec], stride: int) -> list[tuple[int, int]]:
+    """Offsets within squares of `stride`, row by row, all of whose pixels the stages `before` have coded."""
+    period = max([stride, *(spec.stride for spec in before)])
+    coded = np.zeros((period, period), bool)
+    for spec in before:
+        coded[spec.row :: spec.stride, spec.column :: spec.stride] = True
+    return [
+        (row, column) for row in range(stride) for column in range(stride) if coded[row::stride, column::stride].all()
+    ]
+
+
+def outputs_per_place(channels: int, components: int) -> int:
+    """Numbers that a stage's network puts out at each place."""
+    return components * (channels * (2 if components == 1 else 3) + channels * (channels - 1) // 2)
+
+
+class _Outputs:
+    """What a stage's network says of its subpixels: integers (N, rows, columns, outputs).
+
+    At each place are means, log scales and, for several components, logits, of every channel; then the coefficients
+    that move a channel's mean with the value of an earlier channel; of each of these, all components.
+    """
+
+    CENTRE = 128.0
+
+    def __init__(self, output: Floats, info: SpatialInfo, fraction_bits: int):
+        self._channels, self._unit = info.channels, 2.0**-fraction_bits
+        # (numbers, components, N, rows, columns)
+        self._numbers = np.moveaxis(output.reshape(*output.shape[:3], -1, info.components), (3, 4), (0, 1))
+        self._kinds = 2 if info.components == 1 else 3
+
+    def mixture(self, channel: int, values: Floats) -> Mixture:
+        """Of a channel, given the values (N, rows, columns, C) of the channels before it."""
+        parts = self._numbers[channel : self._kinds * self._channels : self._channels].copy()
+        for before in range(channel):
+            parts[0] += self._coefficient(channel, before) * ((values[..., before] - self.CENTRE) * 2.0**-PIXEL_BITS)
+        return Mixture.of(parts, self._unit)
+
+    def gradient(self, values: Floats) -> Floats:
+        """d log p(values) / d output, per unit of output as reals, (N, rows, columns, outputs)."""
+        gradient = np.empty(self._numbers.shape)
+        for channel in range(self._channels):
+            parts = self.mixture(channel, values).gradients(values[..., channel])
+            for kind, part in enumerate(parts):
+                gradient[kind * self._channels + channel] = part
+            for before in range(channel):
+                moved = (values[..., before] - self.CENTRE) * 2.0**-PIXEL_BITS
+                gradient[self._place(channel, before)] = parts[0] * moved
+        return np.moveaxis(gradient, (0, 1), (3, 4)).reshape(*gradient.shape[2:], -1)
+
+    def _coefficient(self, channel: int, before: int) -> Floats:
+        coefficient: Floats = self._numbers[self._place(channel, before)]
+        return coefficient
+
+    def _place(self, channel: int, before: int) -> int:
+        return self._kinds * self._channels + channel * (channel - 1) // 2 + before
+
+
+class _Phase:
+    """The pixels of one `StageSpec`. Its network runs once, when its first channel is asked for."""
+
+    def __init__(self, model: SizedSpatialModel, number: int, features: list[Floats]):
+        self._model, self._number, self._features = model, number, features
+        self._outputs: _Outputs | None = None
+
+    def mixture(self, channel: int, pixels: Pixels) -> Mixture:
+        """Of a channel, given earlier stages and channels."""
+        if self._outputs is None:
+            self._outputs = self._model.stage_outputs(self._number, self._features, pixels)
+        return self._outputs.mixture(channel, self.view(pixels).astype(np.float64))
+
+    def view(self, pixels: Pixels) -> Pixels:
+        return self._model.view(self._number, pixels)
+
+
+class _Channel:
+    """One channel of a phase: a `Stage`."""
+
+    def __init__(self, phase: _Phase, channel: int):
+        self._phase, self._channel = phase, channel
+
+    def distribution(self, pixels: Pixels) -> Distribution:
+        return self._phase.mixture(self._channel, pixels).distribution()
+
+    def symbols(self, pixels: Pixels) -> Symbols:
+        return self._phase.view(pixels)[..., self._channel].astype(np.int64).ravel()
+
+    def place(self, symbols: Symbols, pixels: Pixels) -> None:
+        part = self._phase.view(pixels)[..., self._channel]
+        part[:] = symbols.reshape(part.shape)

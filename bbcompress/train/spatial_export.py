@@ -1,0 +1,151 @@
+"""From a trained convolutional VAE to the exact model."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle
+
+from bbcompress.codec.layer_specs import DenseSpec, DepthToSpaceSpec, PatchesSpec, ResidualSpec, Spec
+from bbcompress.codec.model_file import save
+from bbcompress.codec.spatial import PIXEL_BITS, SpatialInfo, known_offsets
+from bbcompress.codec.spatial_file import SpatialContents, StageContents
+from bbcompress.exact.network import Range
+from bbcompress.train.export import (
+    HEADROOM,
+    LATENT_BITS,
+    LATENT_REACH,
+    LEARNING_RATE,
+    POSTERIOR_BITS,
+    Precision,
+    dense_spec,
+    grid_log2_steps,
+)
+from bbcompress.train.spatial_vae import DOWNSCALE, Convolution, Residual, SpatialVAE, Up
+from bbcompress.train.vae import Posterior
+
+CALIBRATION_IMAGES = 256
+PRECISION = Precision(weights=12, activations=8, outputs=12, latents=8, largest_sum=2.0**24)
+
+
+@torch.no_grad()
+def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path) -> None:
+    """Write the exact form of `model`, calibrated on training pixels (N, C, H, W). Raises InexactNetwork."""
+    pixels = pixels[:CALIBRATION_IMAGES]
+    config, stages = model.config, model.decoder.specs
+    encoder, posterior = _encoder(model, pixels)
+    exporter = _Exporter(
+        posterior.sample(torch.Generator().manual_seed(0)),
+        Range(PRECISION.latents, LATENT_REACH << PRECISION.latents),
+        PRECISION.activations,
+    )
+    features, outputs = [], []
+    for network in model.decoder.features:
+        features.append(exporter.layers(network))
+        outputs.append((exporter.x, exporter.range))
+    networks = []
+    for number, (spec, network) in enumerate(zip(stages, model.decoder.stages, strict=True)):
+        known = known_offsets(stages[:number], spec.stride)
+        x, range = outputs[spec.features]
+        context = [pixels[:, :, row :: spec.stride, column :: spec.stride] * 2.0**-PIXEL_BITS for row, column in known]
+        # pixels are values of 8 fractional bits, as the features are
+        limit = max(range.limit, 255) if known else range.limit
+        exporter = _Exporter(torch.cat([x, *context], 1), Range(range.fraction_bits, limit), PRECISION.outputs)
+        networks.append(StageContents(spec, exporter.layers(network)))
+    info = SpatialInfo(
+        name=name,
+        channels=config.channels,
+        components=config.components,
+        downscale=DOWNSCALE,
+        latent_channels=config.latent_channels,
+        latent_bits=LATENT_BITS,
+        grid_log2_steps=_grid_log2_steps(posterior),
+        learning_rate=LEARNING_RATE,
+    )
+    save(path, SpatialContents(info, encoder, features, networks))
+
+
+@torch.no_grad()
+def export_with_new_encoder(model: SpatialVAE, pixels: Tensor, old: SpatialContents, name: str, path: Path) -> None:
+    """Write the exact form of the encoder of `model` with the very decoder of `old`. Raises InexactNetwork."""
+    encoder, posterior = _encoder(model, pixels[:CALIBRATION_IMAGES])
+    info = replace(old.info, name=name, grid_log2_steps=_grid_log2_steps(posterior))
+    save(path, replace(old, info=info, encoder=encoder))
+
+
+def _encoder(model: SpatialVAE, pixels: Tensor) -> tuple[list[Spec], Posterior]:
+    """The encoder's layers, and the posteriors of the pixels that they were calibrated on."""
+    layers = _Exporter(pixels.float() * 2.0**-PIXEL_BITS, Range(PIXEL_BITS, 255), POSTERIOR_BITS).layers(model.encoder)
+    return layers, model.posterior(pixels)
+
+
+def _grid_log2_steps(posterior: Posterior) -> tuple[int, ...]:
+    """Of each latent channel."""
+    return grid_log2_steps(posterior.log_scale.movedim(1, -1).flatten(0, -2))
+
+
+class _Exporter:
+    """Turns modules into layers, running them on `x` on the way to see what ranges they need.
+
+    The last convolution of a network without ReLU after it has `output_bits` fractional bits.
+    """
+
+    def __init__(self, x: Tensor, range: Range, output_bits: int):
+        self.x, self.range, self._output_bits = x, range, output_bits
+
+    def layers(self, modules: nn.Module) -> list[Spec]:
+        assert isinstance(modules, nn.Sequential)
+        return [spec for module in modules for spec in self._layers(module)]
+
+    def _layers(self, module: nn.Module) -> Sequence[Spec]:
+        match module:
+            case Convolution(convolution=convolution, relu=relu):
+                bits = PRECISION.activations if relu else self._output_bits
+                return self._convolution(convolution, relu, bits)
+            case Up(convolution=convolution, factor=factor):
+                return self._up(convolution, factor)
+            case Residual(branch=branch):
+                return [self._residual(branch)]
+        raise TypeError(f"no exact layer for {module}")
+
+    def _convolution(self, convolution: nn.Conv2d, relu: bool, bits: int) -> list[Spec]:
+        kernel, stride = convolution.kernel_size[0], convolution.stride[0]
+        weight = convolution.weight.permute(2, 3, 1, 0).reshape(-1, convolution.out_channels)
+        self.x = convolution(self.x)
+        dense = self._dense(weight, convolution.bias, relu, bits)
+        return [dense] if kernel == 1 else [PatchesSpec(kernel, stride), dense]
+
+    def _up(self, convolution: nn.Conv2d, factor: int) -> list[Spec]:
+        inputs, outputs = convolution.in_channels, convolution.out_channels // factor**2
+        # torch has a pixel's squares inside its channels, exact layers the other way round
+        weight = convolution.weight.view(outputs, factor**2, inputs).transpose(0, 1).reshape(-1, inputs).T
+        assert convolution.bias is not None
+        bias = convolution.bias.view(outputs, factor**2).T.reshape(-1)
+        self.x = convolution(self.x)
+        dense = self._dense(weight, bias, True, PRECISION.activations)
+        self.x = pixel_shuffle(self.x, factor)
+        return [dense, DepthToSpaceSpec(factor)]
+
+    def _residual(self, branch: nn.Module) -> ResidualSpec:
+        x, range = self.x, self.range
+        inner = _Exporter(x, range, PRECISION.activations)
+        layers = inner.layers(branch)
+        self.x = (x + inner.x).relu()
+        self.range = Range(range.fraction_bits, self._limit(range.fraction_bits))
+        return ResidualSpec(tuple(layers), self.range, relu=True)
+
+    def _dense(self, weight: Tensor, bias: Tensor | None, relu: bool, bits: int) -> DenseSpec:
+        """The layer that made `x`, before its ReLU."""
+        assert bias is not None
+        if relu:
+            self.x = self.x.relu()
+        output = Range(bits, self._limit(bits))
+        spec = dense_spec(weight, bias, self.range, output, relu, PRECISION)
+        self.range = output
+        return spec
+
+    def _limit(self, bits: int) -> int:
+        return max(1, math.ceil(float(self.x.abs().max()) * HEADROOM * (1 << bits)))

@@ -1,0 +1,216 @@
+"""Torch twins of the convolutional exact models (`bbcompress.codec.spatial`), for images of any size.
+
+Residual networks without normalisation: each branch begins at zero, which trains as well at these depths and leaves
+nothing to fold at export. Convolutions are those that exact layers have: kernels with (kernel - stride) / 2 zeros on
+each side, and going up a 1 x 1 convolution whose channels become squares of pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle
+
+from bbcompress.codec.spatial import PIXEL_BITS, StageSpec, known_offsets, outputs_per_place
+from bbcompress.train.vae import LOG_SCALE_RANGE, Posterior, VAEBase, mixture_log_mass, sample_mixture
+
+DOWNSCALE = 4
+WHOLE = (StageSpec(stride=1, row=0, column=0, features=0),)
+"""All pixels at once, given the latents: the paper's decoder."""
+PHASES = (
+    *(StageSpec(4, row, column, 0) for row, column in ((0, 0), (2, 2), (0, 2), (2, 0))),
+    *(StageSpec(2, row, column, 1) for row, column in ((1, 1), (0, 1), (1, 0))),
+)
+"""Coarse to fine: a quarter of the resolution, then a half, then all; the diagonal first."""
+
+
+@dataclass(frozen=True)
+class SpatialConfig:
+    """What defines a convolutional VAE."""
+
+    channels: int = 3
+    components: int = 5
+    """Logistic components of each subpixel's mixture."""
+    latent_channels: int = 2
+    """At each place of a grid of a quarter of the resolution (the paper's 2 x 8 x 8 and 4 x 8 x 8)."""
+    width: int = 96
+    """Channels at the latents' grid; finer grids have fewer."""
+    blocks: int = 3
+    """Residual blocks at the latents' grid, in the encoder and in the decoder."""
+    phases: bool = False
+    """Decode coarse to fine (PHASES) instead of all pixels at once (WHOLE)."""
+
+    @property
+    def stages(self) -> Sequence[StageSpec]:
+        return PHASES if self.phases else WHOLE
+
+
+class Convolution(nn.Module):
+    """Kernel, stride and padding as `bbcompress.exact.spatial.Patches`, then ReLU if `relu`."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = True):
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, (kernel - stride) // 2)
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.convolution(x)
+        return y.relu() if self.relu else y
+
+
+class Up(nn.Module):
+    """To a grid `factor` times finer, then ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, factor: int):
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs * factor**2, 1)
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pixel_shuffle(self.convolution(x).relu(), self.factor)
+
+
+class Residual(nn.Module):
+    """relu(x + branch(x)), of two 3 x 3 convolutions, the second of which begins at zero."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        last = Convolution(width, width, 3, relu=False)
+        nn.init.zeros_(last.convolution.weight)
+        self.branch = nn.Sequential(Convolution(width, width, 3), last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = (x + self.branch(x)).relu()
+        return y
+
+
+class Decoder(nn.Module):
+    """Feature networks, from the latents to finer and finer grids, and a network for each stage."""
+
+    def __init__(self, config: SpatialConfig):
+        super().__init__()
+        width, stages = config.width, config.stages
+        base = [Convolution(config.latent_channels, width, 3), *(Residual(width) for _ in range(config.blocks))]
+        if config.phases:
+            self.features = nn.ModuleList([nn.Sequential(*base), nn.Sequential(Up(width, width // 2, 2))])
+            widths = {4: width, 2: width // 2}
+            self.stages = nn.ModuleList(
+                nn.Sequential(
+                    Convolution(widths[spec.stride] + config.channels * known, widths[spec.stride], 3),
+                    *(Residual(widths[spec.stride]) for _ in range(2)),
+                    mixture_output(widths[spec.stride], config),
+                )
+                for spec, known in zip(stages, known_counts(stages), strict=True)
+            )
+        else:
+            up = [Up(width, width // 2, 2), Residual(width // 2), Up(width // 2, width // 4, 2)]
+            self.features = nn.ModuleList([nn.Sequential(*base, *up)])
+            last = [Convolution(width // 4, width // 4, 3), mixture_output(width // 4, config)]
+            self.stages = nn.ModuleList([nn.Sequential(*last)])
+        self.specs = stages
+
+
+def mixture_output(inputs: int, config: SpatialConfig) -> Convolution:
+    """A stage's last layer; it begins with middle grey, and scales of some tens of grey levels."""
+    output = Convolution(inputs, outputs_per_place(config.channels, config.components), 1, relu=False)
+    subpixels = config.channels * config.components
+    bias = output.convolution.bias
+    assert bias is not None
+    with torch.no_grad():
+        bias[:subpixels] = 0.5 + 0.1 * torch.randn(subpixels)
+        bias[subpixels : 2 * subpixels] = -2.5
+    return output
+
+
+def known_counts(stages: Sequence[StageSpec]) -> list[int]:
+    """Pixels that each stage knows at each place of its grid."""
+    return [len(known_offsets(stages[:number], spec.stride)) for number, spec in enumerate(stages)]
+
+
+class SpatialVAE(VAEBase):
+    """Convolutional VAE with a standard normal prior. Pixels are (N, C, H, W) uint8, H and W multiples of DOWNSCALE."""
+
+    decoder: Decoder
+
+    def __init__(self, config: SpatialConfig):
+        super().__init__()
+        self.config = config
+        self.largest_value = 255
+        width = config.width
+        self.encoder = nn.Sequential(
+            Convolution(config.channels, width // 2, 4, 2),
+            Convolution(width // 2, width, 4, 2),
+            *(Residual(width) for _ in range(config.blocks)),
+            Convolution(width, 2 * config.latent_channels, 1, relu=False),
+        )
+        self.decoder = Decoder(config)
+
+    def posterior(self, pixels: Tensor) -> Posterior:
+        """q(z|x), each (N, latent_channels, H / 4, W / 4)."""
+        mean, log_scale = self.encoder(pixels.float() * 2.0**-PIXEL_BITS).chunk(2, 1)
+        return Posterior(mean, log_scale.clamp(*LOG_SCALE_RANGE))
+
+    def prior_sample(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Latents of the prior, for images as many and as large as `pixels`."""
+        count, _, height, width = pixels.shape
+        shape = (count, self.config.latent_channels, height // DOWNSCALE, width // DOWNSCALE)
+        return torch.randn(shape, generator=generator)
+
+    def log_likelihood_nats(self, pixels: Tensor, latent: Tensor) -> Tensor:
+        """log p(x|z), (N,)."""
+        features = self._features(latent)
+        values = pixels.float()
+        total = torch.zeros(len(pixels))
+        for number, spec in enumerate(self.decoder.specs):
+            mixtures = Mixtures(self._stage(number, features, values), self.config)
+            coded = values[:, :, spec.row :: spec.stride, spec.column :: spec.stride]
+            for channel in range(self.config.channels):
+                mass = mixture_log_mass(mixtures.parts(channel, coded), coded[:, channel])
+                total = total + mass.sum((1, 2))
+        return total
+
+    def sample_pixels(self, latent: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        features = self._features(latent)
+        count, _, rows, columns = latent.shape
+        pixels = torch.zeros((count, self.config.channels, rows * DOWNSCALE, columns * DOWNSCALE))
+        for number, spec in enumerate(self.decoder.specs):
+            coded = pixels[:, :, spec.row :: spec.stride, spec.column :: spec.stride]
+            mixtures = Mixtures(self._stage(number, features, pixels), self.config)
+            for channel in range(self.config.channels):
+                coded[:, channel] = sample_mixture(mixtures.parts(channel, coded), generator)
+        return pixels.to(torch.uint8)
+
+    def _features(self, latent: Tensor) -> list[Tensor]:
+        features = []
+        for network in self.decoder.features:
+            latent = network(latent)
+            features.append(latent)
+        return features
+
+    def _stage(self, number: int, features: list[Tensor], values: Tensor) -> "Tensor":
+        spec = self.decoder.specs[number]
+        known = known_offsets(self.decoder.specs[:number], spec.stride)
+        context = [values[:, :, row :: spec.stride, column :: spec.stride] * 2.0**-PIXEL_BITS for row, column in known]
+        output: Tensor = self.decoder.stages[number](torch.cat([features[spec.features], *context], 1))
+        return output
+
+
+class Mixtures:
+    """A stage's output (N, numbers * components, H, W), as `bbcompress.codec.spatial` reads it."""
+
+    CENTRE = 128.0
+
+    def __init__(self, output: Tensor, config: SpatialConfig):
+        count, _, rows, columns = output.shape
+        self._numbers = output.view(count, -1, config.components, rows, columns)
+        self._channels, self._kinds = config.channels, 2 if config.components == 1 else 3
+
+    def parts(self, channel: int, values: Tensor) -> list[Tensor]:
+        """What `mixture_log_mass` takes, for a channel given those before it in values (N, C, H, W)."""
+        kinds = [self._numbers[:, kind * self._channels + channel] for kind in range(self._kinds)]
+        for before in range(channel):
+            place = self._kinds * self._channels + channel * (channel - 1) // 2 + before
+            moved = (values[:, before, None] - self.CENTRE) * 2.0**-PIXEL_BITS
+            kinds[0] = kinds[0] + self._numbers[:, place] * moved
+        return kinds

@@ -1,0 +1,109 @@
+"""Exact models that no training made: small, and the same everywhere and forever."""
+
+from itertools import count
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcompress.codec.dense import DenseInfo
+from bbcompress.codec.layer_specs import DenseSpec, DepthToSpaceSpec, PatchesSpec, ResidualSpec, Spec
+from bbcompress.codec.spatial import SpatialInfo, StageSpec, known_offsets, outputs_per_place
+from bbcompress.codec.spatial_file import SpatialContents, StageContents
+from bbcompress.exact.network import Range
+
+
+class Parts(NamedTuple):
+    """What a model file is made of."""
+
+    info: DenseInfo
+    encoder: list[DenseSpec]
+    decoder: list[DenseSpec]
+
+
+def scattered_integers(shape: tuple[int, ...], limit: int, seed: int) -> NDArray[np.int64]:
+    """Integers in [-limit, limit] that look random, the same everywhere and forever."""
+    n = np.arange(np.prod(shape, dtype=int), dtype=np.uint64) + np.uint64(1_000_003 * seed + 1)
+    mixed = n * np.uint64(0x9E3779B97F4A7C15)  # modulo 2^64
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    top = (mixed >> np.uint64(33)).astype(np.int64)
+    return top.reshape(shape) % (2 * limit + 1) - limit
+
+
+def make_tiny(levels: int = 2, components: int = 1, width: int = 6) -> Parts:
+    """A model of images of 5 rows with 3 latents and 8 hidden units, in sums of up to 2^40."""
+    height, latent, hidden = 5, 3, 8
+    subpixels = height * width
+    outputs = 1 if levels == 2 else (2 if components == 1 else 3 * components)
+    pixel = Range(0, 1) if levels == 2 else Range(8, 255)
+    middle, posterior = Range(12, 1 << 16), Range(10, 8 << 10)
+    latents, output = Range(10, 8 << 10), Range(12, 16 << 12)
+
+    def dense(inputs: int, outs: int, limit: int, source: Range, target: Range, relu: bool, seed: int) -> DenseSpec:
+        weight_bits = 13
+        bias = scattered_integers((outs,), 1 << (weight_bits + source.fraction_bits - 1), seed + 50)
+        return DenseSpec(scattered_integers((inputs, outs), limit, seed), bias, weight_bits, source, target, relu)
+
+    info = DenseInfo(
+        name=f"tiny-{levels}-{components}",
+        height=height,
+        width=width,
+        channels=1,
+        levels=levels,
+        components=components,
+        latent=latent,
+        latent_bits=8,
+        grid_log2_steps=(0, -1, 1),
+        learning_rate=0.02,
+    )
+    encoder = [
+        dense(subpixels, hidden, 4800, pixel, middle, True, 1),
+        dense(hidden, 2 * latent, 4000, middle, posterior, False, 2),
+    ]
+    decoder = [
+        dense(latent, hidden, 12000, latents, middle, True, 3),
+        dense(hidden, outputs * subpixels, 5600, middle, output, False, 4),
+    ]
+    return Parts(info, encoder, decoder)
+
+
+def make_spatial(phases: bool, channels: int = 3, components: int = 2) -> SpatialContents:
+    """A convolutional model with 2 latents at each place, in sums of up to 2^40, decoded at once or in phases."""
+    pixel, middle, posterior = Range(8, 255), Range(12, 1 << 16), Range(10, 8 << 10)
+    latents, output = Range(10, 8 << 10), Range(12, 16 << 12)
+    seeds = count(1)
+
+    def dense(inputs: int, outs: int, source: Range, target: Range, relu: bool) -> DenseSpec:
+        # weights of a size that keeps activations about as large as they were
+        limit = int(2**12 * 1.5 / inputs**0.5)
+        seed = next(seeds)
+        bias = scattered_integers((outs,), 1 << (11 + source.fraction_bits), seed + 50)
+        return DenseSpec(scattered_integers((inputs, outs), limit, seed), bias, 12, source, target, relu)
+
+    def convolution(inputs: int, outs: int, source: Range, target: Range, kernel: int, stride: int) -> list[Spec]:
+        return [PatchesSpec(kernel, stride), dense(inputs * kernel**2, outs, source, target, True)]
+
+    branch = (*convolution(6, 6, middle, middle, 3, 1), dense(6, 6, middle, middle, False))
+    residual = ResidualSpec(branch, middle, True)
+    encoder = [*convolution(channels, 6, pixel, middle, 4, 4), residual, dense(6, 4, middle, posterior, False)]
+    outputs = outputs_per_place(channels, components)
+    base = [*convolution(2, 6, latents, middle, 3, 1), residual]
+    up = [dense(6, 24, middle, middle, True), DepthToSpaceSpec(2)]
+    if phases:
+        features = [base, up]
+        specs = [StageSpec(4, row, column, 0) for row, column in ((0, 0), (2, 2), (0, 2), (2, 0))]
+        specs += [StageSpec(2, row, column, 1) for row, column in ((1, 1), (0, 1), (1, 0))]
+    else:
+        features = [[*base, *up, dense(6, 24, middle, middle, True), DepthToSpaceSpec(2)]]
+        specs = [StageSpec(1, 0, 0, 0)]
+    known = [len(known_offsets(specs[:number], spec.stride)) for number, spec in enumerate(specs)]
+    stages = [
+        StageContents(
+            spec,
+            [*convolution(6 + channels * before, 8, middle, middle, 3, 1), dense(8, outputs, middle, output, False)],
+        )
+        for spec, before in zip(specs, known, strict=True)
+    ]
+    info = SpatialInfo(f"spatial-{phases}", channels, components, 4, 2, 8, (0, -1), 0.01)
+    return SpatialContents(info, encoder, features, stages)

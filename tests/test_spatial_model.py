@@ -1,0 +1,256 @@
+"""Convolutional models: any size, stages, the chain over several sizes, tiles, files; with tiny models of integers."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from bbcompress.archive.compress import Options, compress_archive, compress_single
+from bbcompress.archive.read import Archive
+from bbcompress.codec import chain, tiles
+from bbcompress.codec.model import pop_pixels
+from bbcompress.codec.model_file import BadModel, identity, load, read, save
+from bbcompress.codec.refine import Method, refine
+from bbcompress.codec.registry import Registry
+from bbcompress.codec.spatial import SizedSpatialModel, SpatialModel, StageSpec, known_offsets
+from bbcompress.codec.spatial_file import SpatialContents, StageContents
+from bbcompress.coding.rans import Stack
+from bbcompress.exact.engine import engine_named
+from bbcompress.images import stored
+from bbcompress.images.picture import Picture
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+SIZES = [(8, 8), (5, 12), (1, 1), (4, 3), (9, 2)]
+
+
+def sample(model: SizedSpatialModel, count: int, seed: int = 0, latents: Floats | None = None) -> Pixels:
+    """Images that the model thinks likely, so that they are cheap and their posteriors sensible."""
+    rng = np.random.default_rng(seed)
+    words = rng.integers(1 << 31, 1 << 32, 64 + 400 * count * model.subpixels // 32, np.uint64).astype(np.uint32)
+    pixels = np.zeros((count, model.subpixels), np.uint8)
+    if latents is None:
+        latents = rng.normal(0, 1, (count, model.latent))
+    pop_pixels(model, Stack.unflatten(words, 32), pixels, latents)
+    return pixels
+
+
+def groups_of(model: SpatialModel, sizes: list[tuple[int, int]], each: int) -> list[chain.Group]:
+    sized = [model.sized(*size) for size in sizes]
+    return [chain.Group(one, sample(one, each, number)) for number, one in enumerate(sized)]
+
+
+def decoded(groups: list[chain.Group], encoded: chain.EncodedChain) -> list[Pixels]:
+    return chain.decode([(group.model, len(group.pixels)) for group in groups], encoded.plan, encoded.data)
+
+
+# --- the chain --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", Method)
+@pytest.mark.parametrize("steps", [0, 2])
+def test_chains_of_several_sizes_come_back(spatial: SpatialModel, steps: int, method: Method) -> None:
+    groups = groups_of(spatial, SIZES, 5)
+    encoded = chain.encode(groups, chain.Layout(width=4, lanes=8, density=2), steps, method)
+    for group, pixels in zip(groups, decoded(groups, encoded), strict=True):
+        np.testing.assert_array_equal(pixels, group.pixels)
+    assert encoded.net_bits.sum() <= 8 * len(encoded.data)
+    assert encoded.plan.first < encoded.plan.images
+
+
+@settings(max_examples=20)
+@given(height=st.integers(1, 20), width=st.integers(1, 20), seed=st.integers(0, 9), noise=st.booleans())
+def test_images_of_any_size(spatial: SpatialModel, height: int, width: int, seed: int, noise: bool) -> None:
+    model = spatial.sized(height, width)
+    pixels = sample(model, 3, seed)
+    if noise:
+        pixels = np.random.default_rng(seed).integers(0, 256, pixels.shape).astype(np.uint8)
+    group = [chain.Group(model, pixels)]
+    encoded = chain.encode(group, chain.Layout(2, 4), 1)
+    np.testing.assert_array_equal(decoded(group, encoded)[0], pixels)
+
+
+@pytest.mark.parametrize(("engine", "batch"), [("numpy", 1), ("numpy", 3), ("torch", 256)])
+def test_same_bytes_for_every_batch_and_engine(
+    spatial: SpatialModel, spatial_path: Path, engine: str, batch: int
+) -> None:
+    if engine == "torch":
+        pytest.importorskip("torch")
+    other = load(spatial_path, engine_named(engine), batch)
+    assert isinstance(other, SpatialModel)
+    large = [(40, 40), (33, 7)]  # of several network calls in the smaller batches
+    expected = chain.encode(groups_of(spatial, large, 3), chain.Layout(4, 8), 1)
+    found = chain.encode(groups_of(other, large, 3), chain.Layout(4, 8), 1)
+    assert found.data == expected.data
+    np.testing.assert_array_equal(found.net_bits, expected.net_bits)
+
+
+# --- likelihood and gradient ------------------------------------------------------------------------------------
+
+
+def log_likelihood_nats(model: SizedSpatialModel, pixels: Pixels, latents: Floats) -> Floats:
+    total = np.zeros(len(pixels))
+    for stage in model.likelihood(latents):
+        distribution = stage.distribution(pixels)
+        freqs = distribution.intervals(stage.symbols(pixels))[1].astype(np.float64)
+        total += (np.log(freqs) - distribution.precision * math.log(2)).reshape(len(pixels), -1).sum(1)
+    return total
+
+
+def test_stages_code_every_subpixel_once(spatial: SpatialModel) -> None:
+    for size in SIZES:
+        model = spatial.sized(*size)
+        pixels = sample(model, 2)
+        rebuilt, times = np.zeros_like(pixels), np.zeros_like(pixels)
+        for stage in model.likelihood(np.zeros((2, model.latent))):
+            symbols = stage.symbols(pixels)
+            assert symbols.shape == (stage.distribution(pixels).size,)
+            stage.place(symbols, rebuilt)
+            before = times.copy()
+            stage.place(np.ones_like(symbols), times)
+            assert (before <= times).all() and times.sum() == before.sum() + len(symbols)
+        np.testing.assert_array_equal(rebuilt, pixels)
+        assert (times == 1).all()
+
+
+def test_a_stage_sees_only_what_was_decoded_before_it(spatial: SpatialModel) -> None:
+    model = spatial.sized(7, 6)
+    pixels = sample(model, 2)
+    latents = np.random.default_rng(0).normal(0, 1, (2, model.latent))
+    expected = [stage.distribution(pixels).intervals(stage.symbols(pixels)) for stage in model.likelihood(latents)]
+    growing = np.full_like(pixels, 77)  # what is not decoded yet must not matter
+    for stage, intervals in zip(model.likelihood(latents), expected, strict=True):
+        found = stage.distribution(growing).intervals(stage.symbols(pixels))
+        np.testing.assert_array_equal(found, intervals)
+        stage.place(stage.symbols(pixels), growing)
+
+
+def test_grad_z_is_the_slope_of_the_log_likelihood(spatial: SpatialModel) -> None:
+    model = spatial.sized(6, 5)
+    latents = np.random.default_rng(1).normal(0, 1, (20, model.latent))
+    pixels = sample(model, 20, latents=latents)
+    gradient = model.grad_z(pixels, latents)
+    slopes = np.empty_like(gradient)
+    step = 2.0**-5
+    for place in range(model.latent):
+        move = np.zeros(model.latent)
+        move[place] = step
+        above, below = (log_likelihood_nats(model, pixels, latents + sign * move) for sign in (1, -1))
+        slopes[:, place] = (above - below) / (2 * step)
+    assert np.corrcoef(gradient.ravel(), slopes.ravel())[0, 1] > 0.95
+
+
+def test_refinement_is_independent_of_the_batch(spatial: SpatialModel) -> None:
+    model = spatial.sized(6, 5)
+    pixels = sample(model, 4)
+    together = refine(model, pixels, model.posterior(pixels), 0, 3, Method.NATURAL)
+    for n in range(4):
+        alone = refine(model, pixels[[n]], model.posterior(pixels[[n]]), n, 3, Method.NATURAL)
+        np.testing.assert_array_equal(alone.mean[0], together.mean[n])
+
+
+# --- stages -----------------------------------------------------------------------------------------------------
+
+
+def test_known_offsets() -> None:
+    base = [StageSpec(4, row, column, 0) for row, column in ((0, 0), (2, 2), (0, 2), (2, 0))]
+    assert known_offsets([], 4) == []
+    assert known_offsets(base[:1], 4) == [(0, 0)]
+    assert known_offsets(base[:3], 4) == [(0, 0), (0, 2), (2, 2)]
+    assert known_offsets(base[:3], 2) == []  # some of the pixels are missing
+    assert known_offsets(base, 2) == [(0, 0)]
+    assert known_offsets([*base, StageSpec(2, 1, 1, 0)], 2) == [(0, 0), (1, 1)]
+
+
+# --- tiles ------------------------------------------------------------------------------------------------------
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), min_size=1, max_size=5), tile=st.integers(1, 9)
+)
+def test_tiles_cover_every_pixel_and_come_back(sizes: list[tuple[int, int]], tile: int) -> None:
+    random = np.random.default_rng(0)
+    images = [random.integers(0, 256, (*size, 3)).astype(np.uint8) for size in sizes]
+    groups = tiles.tiling(sizes, tile)
+    assert sum(height * width * len(found) for (height, width), found in groups) == sum(h * w for h, w in sizes)
+    assert len({group.size for group in groups}) == len(groups)
+    assert all(max(group.size) <= tile for group in groups)
+    for image, back in zip(images, tiles.join(list(tiles.cut(images, groups)), groups, sizes, 3), strict=True):
+        np.testing.assert_array_equal(back, image)
+
+
+# --- archives ---------------------------------------------------------------------------------------------------
+
+
+def test_pictures_of_any_size_in_files(
+    spatial: SpatialModel, spatial_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mode = "RGB" if spatial.info.channels == 3 else "L"
+    registry = Registry(files=[spatial_path])
+    pictures = {}
+    for number, (height, width) in enumerate([(70, 9), (64, 64), (1, 1), (3, 130), (64, 64)]):
+        pixels = sample(spatial.sized(height, width), 1, number).reshape(height, width, -1)
+        pictures[f"{number}.png"] = Picture(mode, pixels if mode == "RGB" else pixels[..., 0])
+    # an untrained encoder's latents can cost more than they bring
+    monkeypatch.setattr(stored, "encode", lambda picture: bytes(2 * picture.pixels.size))
+    for steps in (0, 1):
+        options = Options(refine_steps=steps, model=spatial_path)
+        data, summary = compress_archive(pictures.items(), registry, options)
+        items = sorted(Archive(data).decode(registry), key=lambda item: item.number)
+        assert all(item.picture.same_as(pictures[item.name or ""]) for item in items)
+        assert summary.methods == {spatial.info.name: 5}
+        single, summary = compress_single(pictures["1.png"], registry, options)
+        assert summary.methods == {spatial.info.name: 1}
+        (item,) = Archive(single).decode(registry)
+        assert item.picture.same_as(pictures["1.png"])
+
+
+# --- files ------------------------------------------------------------------------------------------------------
+
+
+def test_model_files_come_back(spatial_contents: SpatialContents, spatial_path: Path, tmp_path: Path) -> None:
+    contents = read(spatial_path)
+    assert isinstance(contents, SpatialContents)
+    assert contents.info == spatial_contents.info
+    assert identity(contents) == identity(spatial_contents)
+    save(tmp_path / "again", contents)
+    assert load(tmp_path / "again").identity == identity(contents)
+
+
+def test_identity_tells_stages_apart(spatial_contents: SpatialContents) -> None:
+    info = replace(spatial_contents.info, name="other")
+    assert identity(replace(spatial_contents, info=info)) != identity(spatial_contents)
+    spec, layers = spatial_contents.stages[0]
+    other = [StageContents(replace(spec, row=spec.row + 1), layers), *spatial_contents.stages[1:]]
+    assert identity(replace(spatial_contents, stages=other)) != identity(spatial_contents)
+
+
+BROKEN: dict[str, Callable[[SpatialContents], dict[str, Any]]] = {
+    "a stage twice": lambda contents: {"stages": [*contents.stages, contents.stages[-1]]},
+    "no features": lambda contents: {"features": []},
+    "other latents": lambda contents: {
+        "info": replace(contents.info, latent_channels=3, grid_log2_steps=(0, 0, 0)),
+    },
+    "other components": lambda contents: {"info": replace(contents.info, components=contents.info.components + 2)},
+    "another downscale": lambda contents: {"info": replace(contents.info, downscale=8)},
+    "another stride": lambda contents: {
+        "stages": [StageContents(replace(contents.stages[0].spec, stride=8), contents.stages[0].layers)]
+    },
+    "encoder without output": lambda contents: {"encoder": contents.encoder[:-1]},
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_models_that_do_not_fit_together_are_refused(
+    spatial_contents: SpatialContents, tmp_path: Path, case: str
+) -> None:
+    with pytest.raises(BadModel):
+        save(tmp_path / "m", replace(spatial_contents, **BROKEN[case](spatial_contents)))
+    assert not (tmp_path / "m").exists()

@@ -1,0 +1,122 @@
+"""Convolutional VAEs in torch, and that their exact form is the same model."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from bbcompress.cli import main
+from bbcompress.codec.elbo import negative_elbo_bits_per_dim
+from bbcompress.codec.model_file import load, read
+
+torch = pytest.importorskip("torch")
+
+from bbcompress.train.architectures import export, new_model, restore, to_tensor  # noqa: E402
+from bbcompress.train.loop import TrainingOptions, evaluate, train  # noqa: E402
+from bbcompress.train.spatial_vae import Mixtures, SpatialConfig, SpatialVAE  # noqa: E402
+from bbcompress.train.vae import mixture_log_mass, sample_mixture  # noqa: E402
+
+ARCHITECTURES = ("convolutional", "staged")
+
+
+def blobs(count=300, channels=3):
+    """Coloured gradients with a bright spot, (count, 12, 8, channels) uint8."""
+    random = np.random.default_rng(1)
+    y, x = np.mgrid[:12, :8]
+    centres = random.uniform([1, 1], [11, 7], (count, 2))
+    distance = np.hypot(y - centres[:, 0, None, None], x - centres[:, 1, None, None])
+    colours = random.uniform(0.3, 1, (count, 1, 1, channels))
+    spots = np.clip(255 - 60 * distance, 20, 255)[..., None] * colours
+    return np.clip(spots + random.normal(0, 2, spots.shape), 0, 255).astype(np.uint8)
+
+
+def trained(architecture, folder, channels=3, components=2):
+    """A few seconds' model, and the images that it was trained on."""
+    torch.manual_seed(0)
+    images = blobs(channels=channels)
+    model = new_model(architecture, images.shape[1:], 256, components, latent=2, hidden=16, blocks=1)
+    pixels = to_tensor(model, images)
+    options = TrainingOptions(epochs=12, batch=25, learning_rate=3e-3)
+    rows = []
+    state = train(model, pixels[:250], pixels[250:], options, folder / "run", rows.append)
+    assert rows[-1]["held_out_bits_per_dim"] < rows[0]["held_out_bits_per_dim"]
+    return state.best, pixels, images
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(("channels", "components"), [(3, 2), (1, 1)])
+def test_the_exact_model_is_the_float_model(tmp_path, architecture, channels, components):
+    model, pixels, images = trained(architecture, tmp_path, channels, components)
+    path = tmp_path / "model.safetensors"
+    export(model, pixels, "blobs", path)
+    exact = load(path).sized(12, 8)
+    rows = images.reshape(len(images), -1)
+    assert negative_elbo_bits_per_dim(exact, rows, 5) == pytest.approx(evaluate(model, pixels, 5), rel=0.005)
+    with torch.no_grad():
+        mean = model.posterior(pixels).mean.movedim(1, -1).flatten(1).numpy()
+    assert np.abs(exact.posterior(rows).mean - mean).max() < 0.1
+    latents = torch.randn((20, 2, 3, 2), generator=torch.Generator().manual_seed(0), requires_grad=True)
+    (slope,) = torch.autograd.grad(model.log_likelihood_nats(pixels[:20], latents).sum(), latents)
+    z = latents.detach().movedim(1, -1).flatten(1).numpy().astype(np.float64)
+    expected = slope.movedim(1, -1).flatten(1).numpy()
+    assert np.corrcoef(exact.grad_z(rows[:20], z).ravel(), expected.ravel())[0, 1] > 0.98
+    back = restore(read(path))
+    assert back.config == model.config
+    assert evaluate(back, pixels, 5) == pytest.approx(evaluate(model, pixels, 5), rel=0.005)
+
+
+@pytest.mark.parametrize("phases", [False, True])
+def test_sampled_images_are_as_likely_as_the_model_says(phases):
+    """E[-log p(x|z)] of samples is the model's entropy, here by sampling each mixture a second time."""
+    torch.manual_seed(1)
+    model = SpatialVAE(SpatialConfig(components=2, width=8, blocks=1, phases=phases))
+    generator = torch.Generator().manual_seed(0)
+    latent = torch.randn((1, 2, 2, 2), generator=generator).expand(400, -1, -1, -1)
+    with torch.no_grad():
+        first, second = (model.sample_pixels(latent, generator) for _ in range(2))
+        rates = [model.log_likelihood_nats(pixels, latent) for pixels in (first, second)]
+    error = (rates[0].std() + rates[1].std()) / 400**0.5
+    assert abs(float(rates[0].mean() - rates[1].mean())) < 4 * float(error)
+    assert first.shape == (400, 3, 8, 8) and (first != second).any()
+
+
+def test_a_channels_mean_follows_the_channels_before_it():
+    config = SpatialConfig(components=1)
+    output = torch.zeros(1, 9, 1, 1)
+    output[0, 3:6] = -5  # narrow
+    output[0, 6:] = torch.tensor([1.0, 0.5, 0.25])[:, None, None]  # of 1 on 0, 2 on 0, 2 on 1
+    output[0, :3] = 0.5
+    values = torch.tensor([200.0, 180.0, 0.0]).view(1, 3, 1, 1)
+    means = [float(Mixtures(output, config).parts(channel, values)[0]) * 256 for channel in range(3)]
+    assert means == [128, 128 + 72, 128 + 36 + 13]
+    parts = Mixtures(output, config).parts(1, values)
+    sampled = sample_mixture([part.expand(1000, -1, -1, -1) for part in parts], torch.Generator().manual_seed(0))
+    assert float(sampled.float().mean()) == pytest.approx(200, abs=1)
+    masses = mixture_log_mass([part.expand(256, -1, -1, -1) for part in parts], torch.arange(256.0).view(256, 1, 1))
+    assert float(masses.exp().sum()) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_commands_train_fit_and_diagnose_colour(tmp_path):
+    np.save(tmp_path / "train.npy", blobs())
+    np.save(tmp_path / "test.npy", blobs()[:50])
+
+    def bbc(*arguments):
+        done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        assert done.exit_code == 0, done.output
+        return done
+
+    model, better = tmp_path / "blobs.safetensors", tmp_path / "better.safetensors"
+    options = ["--batch", 50, "--epochs", 2, "--validation", 50, "--test", tmp_path / "test.npy"]
+    bbc(
+        "train", tmp_path / "train.npy", "-o", model, "--architecture", "staged", "--hidden", 8, "--latent", 1, *options
+    )
+    done = bbc("fit-encoder", model, tmp_path / "train.npy", "-o", better, "--latents", "aggregate", *options)
+    assert "test -ELBO, exact: old " in done.output
+    before, after = read(model), read(better)
+    assert before.stages[0].layers[1].weight.tolist() == after.stages[0].layers[1].weight.tolist()
+    assert before.encoder[1].weight.tolist() != after.encoder[1].weight.tolist()
+    data = ["--train", tmp_path / "train.npy", "--test", tmp_path / "test.npy"]
+    found = json.loads(bbc("diagnose", better, *data, "--epochs", 1, "--images", 50, "--json").stdout)
+    assert found["test_optimal_per_image"] < found["test"]
+    assert "any size" in bbc("models", better).stdout
