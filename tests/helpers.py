@@ -17,6 +17,7 @@ from bbcompress.codec.model import Pixels, SizedModel
 from bbcompress.codec.refine import Method
 from bbcompress.codec.registry import Registry
 from bbcompress.images import Palette, Picture
+from bbcompress.images.metadata import NO_METADATA
 from bbcompress.varint import write_varint
 
 FILES = Path(__file__).parent / "files"
@@ -115,9 +116,10 @@ def numbered(pictures: Sequence[Picture], suffix: str = ".png") -> dict[str, Pic
 
 
 def facts(picture: Picture) -> dict[str, Any]:
-    """What must come back of a picture: mode, size, SHA-256 of its pixels row by row, palette, transparency."""
+    """What must come back of a picture: mode, size, SHA-256 of its pixels row by row, palette and so on."""
     transparency = picture.transparency
-    return {
+    metadata = {"metadata": picture.metadata.pack().hex()} if picture.metadata != NO_METADATA else {}
+    return metadata | {
         "mode": picture.mode,
         "size": [picture.width, picture.height],
         "pixels": hashlib.sha256(picture.pixel_bytes()).hexdigest(),
@@ -133,7 +135,7 @@ def hand_made(segments: Sequence[bytes], images: Sequence[int], names: bytes, ve
     index = write_varint(len(segments))
     for block, count in zip(segment_blocks, images, strict=True):
         index += write_varint(len(block)) + write_varint(count)
-    index_block = blocks.pack_block(blocks.BlockType.INDEX, index + write_varint(len(names_block)))
+    index_block = blocks.pack_block(blocks.BlockType.INDEX, index + write_varint(len(names_block)) + write_varint(0))
     header = blocks.MAGIC + bytes([blocks.Form.ARCHIVE << 4 | version])
     return (
         blocks.checked(header) + b"".join(segment_blocks) + names_block + index_block + blocks.pack_trailer(index_block)

@@ -47,7 +47,7 @@ from bbcompress.archive.names import pack_names
 from bbcompress.archive.payload import BitsBack, Stored, pictures_digest
 from bbcompress.archive.read import Archive
 from bbcompress.archive.segment import MAX_IMAGES, Segment, pack_segment, unpack_segment
-from bbcompress.archive.single import pack_single
+from bbcompress.archive.single import METADATA_FLAG, pack_single
 from bbcompress.codec import chain
 from bbcompress.codec.chain import Plan
 from bbcompress.codec.registry import Registry
@@ -200,6 +200,7 @@ def test_the_index_says_what_is_there() -> None:
         assert reader.varint(1 << 20) == segment.size
         assert reader.varint(MAX_IMAGES) == len(unpack_segment(segment.body).numbers)
     assert reader.varint(1 << 20) == names.size
+    assert reader.varint(1 << 20) == 0  # no metadata
     assert reader.remaining == 0
     assert len(data) - blocks.TRAILER_BYTES - index.size == index.offset == blocks.read_trailer(data)
 
@@ -573,8 +574,9 @@ def test_other_forms(form: int) -> None:
 
 @pytest.mark.parametrize("method", range(3, 16))
 def test_unknown_methods(method: int) -> None:
-    single = blocks.checked(blocks.header(Form.SINGLE) + bytes([method]) + bytes(20))
-    assert f"method {method}" in refusal(single, UnsupportedArchive)
+    if method < METADATA_FLAG:
+        single = blocks.checked(blocks.header(Form.SINGLE) + bytes([method]) + bytes(20))
+        assert f"method {method}" in refusal(single, UnsupportedArchive)
     data = hand_made([chain_body(method=method)], [1], counted_names(1))
     assert f"method {method}" in refusal(data, UnsupportedArchive)
 

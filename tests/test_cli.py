@@ -427,11 +427,11 @@ def test_an_interruption_of_an_archive_leaves_nothing(digits_folder, here, monke
     ):
         real, calls = getattr(files, name), []
 
-        def stopped(*arguments, real=real, calls=calls):
+        def stopped(*arguments, real=real, calls=calls, **options):
             calls.append(arguments)
             if len(calls) > after:
                 raise stop
-            return real(*arguments)
+            return real(*arguments, **options)
 
         monkeypatch.setattr(files, name, stopped)
         if name == "read":

@@ -29,6 +29,7 @@ class BlockType(IntEnum):
     SEGMENT = 1
     NAMES = 2
     INDEX = 3
+    METADATA = 4
 
 
 class Block(NamedTuple):

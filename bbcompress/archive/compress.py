@@ -12,6 +12,7 @@ from bbcompress.archive import blocks
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit
 from bbcompress.archive.fields import MAX_IMAGES
 from bbcompress.archive.forms import PixelForm, form_for, to_pixels
+from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
 from bbcompress.archive.payload import BitsBack, Payload, Stored, Tiles, pictures_digest
 from bbcompress.archive.segment import Segment, pack_segment
@@ -22,6 +23,7 @@ from bbcompress.codec.model_file import Model
 from bbcompress.codec.refine import Method as RefineMethod
 from bbcompress.codec.registry import Registry
 from bbcompress.images import stored
+from bbcompress.images.metadata import NO_METADATA, Metadata
 from bbcompress.images.picture import Picture
 from bbcompress.varint import write_varint
 
@@ -102,7 +104,7 @@ def compress_single(picture: Picture, registry: Registry, options: Options) -> t
     summary = Summary()
     name, payload, net_bits = _best_single(picture, registry, options)
     _check(payload, [picture], registry, options)
-    data = pack_single(payload, pictures_digest([picture]))
+    data = pack_single(payload, pictures_digest([picture]), picture.metadata)
     summary.count(name, [picture], net_bits)
     summary.total_bytes = len(data)
     return data, summary
@@ -130,9 +132,12 @@ class _Writer:
         self._groups: dict[tuple[Candidate, ...], list[tuple[int, Picture]]] = {}
         self._out = bytearray(blocks.checked(blocks.header(blocks.Form.ARCHIVE)))
         self._index: list[tuple[int, int]] = []
+        self._metadata: dict[int, Metadata] = {}
         self._summary = Summary()
 
     def add(self, number: int, picture: Picture) -> None:
+        if picture.metadata != NO_METADATA:
+            self._metadata[number] = picture.metadata
         candidates = _candidates(picture, self._registry, self._options)
         if not candidates:
             self._store(number, picture, stored.encode(picture))
@@ -149,8 +154,12 @@ class _Writer:
         index = write_varint(len(self._index))
         for size, images in self._index:
             index += write_varint(size) + write_varint(images)
-        index_block = blocks.pack_block(blocks.BlockType.INDEX, index + write_varint(len(names_block)))
-        self._out += names_block + index_block + blocks.pack_trailer(index_block)
+        metadata_block = b""
+        if self._metadata:
+            metadata_block = blocks.pack_block(blocks.BlockType.METADATA, pack_metadata(self._metadata))
+        index += write_varint(len(names_block)) + write_varint(len(metadata_block))
+        index_block = blocks.pack_block(blocks.BlockType.INDEX, index)
+        self._out += names_block + metadata_block + index_block + blocks.pack_trailer(index_block)
         self._summary.total_bytes = len(self._out)
         return bytes(self._out), self._summary
 

@@ -1,6 +1,7 @@
 """Reading files: what they hold, and their pictures, segment by segment."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -8,11 +9,13 @@ import numpy as np
 from bbcompress.archive import blocks
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
 from bbcompress.archive.fields import MAX_IMAGES
+from bbcompress.archive.metadata import unpack_metadata
 from bbcompress.archive.names import unpack_names
 from bbcompress.archive.payload import Payload, decode_checked
 from bbcompress.archive.segment import Numbers, Segment, unpack_segment
 from bbcompress.archive.single import unpack_single
 from bbcompress.codec.registry import Registry
+from bbcompress.images.metadata import NO_METADATA, Metadata
 from bbcompress.images.picture import Picture
 from bbcompress.varint import Malformed, Reader
 
@@ -50,12 +53,15 @@ class Archive:
         self.size = len(data)
         self.damage: list[str] = []
         self.names: list[str] | None = None
+        self.metadata: dict[int, Metadata] = {}
+        """Of the pictures that have any, by number."""
         self.parts: list[Part] = []
         self._indexed = 0
         self._recover = recover
         if self.form == blocks.Form.SINGLE:
-            payload, digest = unpack_single(data)
+            payload, digest, metadata = unpack_single(data)
             self.parts.append(Part(np.array([0]), payload, digest, len(data)))
+            self.metadata = {0: metadata} if metadata != NO_METADATA else {}
         else:
             self._read_archive(data)
 
@@ -74,7 +80,8 @@ class Archive:
                 self.damage.append(f"{self._describe(part.numbers)}: {error}")
                 continue
             for number, picture in zip(part.numbers.tolist(), pictures, strict=True):
-                yield Decoded(number, self.names[number] if self.names else None, picture)
+                whole = replace(picture, metadata=self.metadata.get(number, NO_METADATA))
+                yield Decoded(number, self.names[number] if self.names else None, whole)
 
     def _describe(self, numbers: Numbers) -> str:
         if len(numbers) == 1:
@@ -84,11 +91,14 @@ class Archive:
     def _read_archive(self, data: bytes) -> None:
         found = self._by_index(data)
         names_body: bytes | None = None
+        metadata_body: bytes | None = None
         images = 0
         for block in found:
             if block.type == blocks.BlockType.NAMES:
                 # a damaged index may look like names
                 names_body = block.body or names_body
+            if block.type == blocks.BlockType.METADATA:
+                metadata_body = block.body or metadata_body
             if block.body is None:
                 self._note(DamagedArchive(f"damaged: the checksum of the block at byte {block.offset} is wrong"))
             elif block.type == blocks.BlockType.SEGMENT:
@@ -117,9 +127,14 @@ class Archive:
                 self.names = names
             except Malformed as error:
                 self._note(DamagedArchive(f"damaged: the names cannot be read ({error})"))
+        if metadata_body is not None:
+            try:
+                self.metadata = unpack_metadata(metadata_body, MAX_IMAGES if self.damage else images)
+            except Malformed as error:
+                self._note(DamagedArchive(f"damaged: the metadata cannot be read ({error})"))
 
     def _by_index(self, data: bytes) -> list[blocks.Block]:
-        """Segment and names blocks, found by the index; by walking where that is damaged and we recover."""
+        """Segment, names and metadata blocks, found by the index; by walking where that is damaged and we recover."""
         try:
             start = blocks.read_trailer(data)
             index = blocks.read_block(data, start)
@@ -137,17 +152,19 @@ class Archive:
         segments = reader.varint(MAX_IMAGES)
         sizes = []
         for _ in range(segments):
-            sizes.append(reader.varint(len(data)))
+            sizes.append((reader.varint(len(data)), blocks.BlockType.SEGMENT))
             self._indexed += reader.varint(MAX_IMAGES)
-        sizes.append(reader.varint(len(data)))
+        sizes.append((reader.varint(len(data)), blocks.BlockType.NAMES))
+        metadata_size = reader.varint(len(data))
+        if metadata_size:
+            sizes.append((metadata_size, blocks.BlockType.METADATA))
         if self._indexed > MAX_IMAGES:
             raise ArchiveLimit(f"more than {MAX_IMAGES} pictures")
         offset = 3 + blocks.CRC_BYTES
-        if reader.remaining or offset + sum(sizes) != end:
+        if reader.remaining or offset + sum(size for size, _ in sizes) != end:
             raise DamagedArchive("damaged: the index does not fit the file")
         found = []
-        for position, size in enumerate(sizes):
-            wanted = blocks.BlockType.NAMES if position == segments else blocks.BlockType.SEGMENT
+        for size, wanted in sizes:
             try:
                 block = blocks.read_block(data, offset)
             except DamagedArchive:
@@ -177,7 +194,7 @@ def _walk(data: bytes) -> list[blocks.Block]:
             block = blocks.read_block(data, offset)
         except ArchiveError:
             break
-        if block.type not in (blocks.BlockType.SEGMENT, blocks.BlockType.NAMES):
+        if block.type not in (blocks.BlockType.SEGMENT, blocks.BlockType.NAMES, blocks.BlockType.METADATA):
             break
         found.append(block)
         offset += block.size

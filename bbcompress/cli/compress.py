@@ -29,6 +29,7 @@ from bbcompress.cli.common import (
     help="Optimise each image's posterior by K steps: smaller, slower both ways (archives only).",
 )
 @refine_method_option
+@click.option("--strip", is_flag=True, help="Leave out metadata: ICC profile, EXIF, XMP, text, resolution, gamma.")
 @click.option("--check/--no-check", default=True, help="Decode what was written and compare (default: check).")
 @click.option("-f", "--force", is_flag=True, help="Overwrite the output.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
@@ -39,6 +40,7 @@ def command(
     model: str,
     refine_steps: int,
     refine_method: str,
+    strip: bool,
     check: bool,
     force: bool,
     quiet: bool,
@@ -69,7 +71,7 @@ def command(
         listed = listed_images(images)
         if any(path and os.path.exists(output) and os.path.samefile(path, output) for _, path in listed):
             raise click.UsageError(f"{output} is one of the images; name another file to write with -o")
-        pictures = read_images(listed)
+        pictures = read_images(listed, strip)
         if one_file:
             data, summary = compress_single(next(pictures)[1], registry, options)
         else:

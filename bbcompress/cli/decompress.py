@@ -81,7 +81,7 @@ def _is_image_file(output: str) -> bool:
 
 
 def _write_one(archive: "Archive", registry: "Registry", output: str, force: bool) -> None:
-    from bbcompress.images.files import file_bytes, lossless_suffix, write
+    from bbcompress.images.files import file_bytes, lossless_suffix, lost_metadata, write
 
     if archive.images != 1:
         fail("standard output takes one image; name a folder with -o", ExitCode.USAGE)
@@ -93,12 +93,18 @@ def _write_one(archive: "Archive", registry: "Registry", output: str, force: boo
             # the default output's suffix is the picture's
             path = Path(output[:-2] + suffix if output.endswith(".*") else output)
             write(decoded.picture, path, overwrite=force)
+            _note_lost(lost_metadata(decoded.picture, path), path)
+
+
+def _note_lost(kinds: list[str], path: Path) -> None:
+    if kinds:
+        click.echo(f"{path}: without its {', '.join(kinds)}, which {path.suffix} files do not hold", err=True)
 
 
 def _write_folder(archive: "Archive", registry: "Registry", folder: Path, force: bool, quiet: bool) -> int:
     """Decode into a hidden folder beside `folder`, and move the files only when all are there."""
     from bbcompress.images.errors import ImageError
-    from bbcompress.images.files import file_bytes
+    from bbcompress.images.files import file_bytes, lost_metadata
     from bbcompress.images.place import refuse_existing
 
     if folder.exists() and not folder.is_dir():
@@ -119,6 +125,7 @@ def _write_folder(archive: "Archive", registry: "Registry", folder: Path, force:
                 raise ImageError(f"{folder / name}: another image has this name, or that of its folder")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(file_bytes(decoded.picture, path.suffix, str(folder / name)))
+            _note_lost(lost_metadata(decoded.picture, path), folder / name)
             names.append(name)
         for name in names:
             _refuse_blocked(folder, name)

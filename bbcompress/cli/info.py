@@ -35,7 +35,7 @@ def command(file: str, as_json: bool, models: tuple[Path, ...]) -> None:
 
 
 def _describe(file: str, archive: "Archive", registry: "Registry") -> dict[str, Any]:
-    from bbcompress.archive.payload import BitsBack
+    from bbcompress.archive.payload import Stored
 
     names = {header.identity: header.info.name for _, header in registry.headers()}
     segments: list[dict[str, Any]] = []
@@ -45,11 +45,11 @@ def _describe(file: str, archive: "Archive", registry: "Registry") -> dict[str, 
             "bytes": part.size,
             "payload_bytes": len(part.payload.data),
         }
-        if isinstance(part.payload, BitsBack):
+        if not isinstance(part.payload, Stored):
             identity = part.payload.model_id
             installed = [name for known, name in names.items() if known.startswith(identity)]
             segment |= {
-                "method": "bits-back",
+                "method": part.payload.method.name.lower().replace("_", "-"),
                 "model": installed[0] if installed else "not installed",
                 "model_id": identity.hex(),
                 "pictures": part.payload.form.name.lower(),
@@ -66,5 +66,6 @@ def _describe(file: str, archive: "Archive", registry: "Registry") -> dict[str, 
         "form": archive.form.name.lower(),
         "images": archive.images,
         "bytes": archive.size,
+        "images_with_metadata": len(archive.metadata),
         "segments": segments,
     }

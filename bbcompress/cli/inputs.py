@@ -50,13 +50,13 @@ def listed_images(arguments: tuple[str, ...]) -> list[tuple[str, Path | None]]:
     return found
 
 
-def read_images(listed: list[tuple[str, Path | None]]) -> Iterator[tuple[str, Picture]]:
-    """The pictures, one at a time."""
+def read_images(listed: list[tuple[str, Path | None]], strip: bool = False) -> Iterator[tuple[str, Picture]]:
+    """The pictures, one at a time; `strip` leaves their metadata out."""
     for name, path in listed:
         if path is None:
-            yield name, read(io.BytesIO(sys.stdin.buffer.read()), "standard input")
+            yield name, read(io.BytesIO(sys.stdin.buffer.read()), "standard input", strip=strip)
         else:
-            yield name, read(path)
+            yield name, read(path, strip=strip)
 
 
 def _images_below(folder: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """Pictures from image files and back, through Pillow.
 
-Pixels are kept as stored: no EXIF rotation is applied, no colour profile. Metadata (ICC, EXIF,
-text) is not kept. Pillow reads some files with loss (16 bits a channel as 8, premultiplied
+Pixels are kept as stored: no EXIF rotation is applied, no colour profile; both are kept beside
+them (`metadata`). Pillow reads some files with loss (16 bits a channel as 8, premultiplied
 alpha, extra channels); they are refused where Pillow lets us see it, which it does not for
 JPEG 2000 and AVIF files of more than 8 bits a channel.
 """
@@ -24,8 +24,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageMode, UnidentifiedImageError
 
+from bbcompress.images import metadata
 from bbcompress.images.errors import ImageError, ImageTooLarge
 from bbcompress.images.header import MAX_ENTRIES, MODES, Layout, Palette
+from bbcompress.images.metadata import NO_METADATA, Metadata
 from bbcompress.images.picture import Picture
 from bbcompress.images.place import place, refuse_existing
 
@@ -64,8 +66,8 @@ _FORMATS = {
 _DEFAULTS = (".png", ".tif", ".bmp")
 
 
-def read(source: str | os.PathLike[str] | BinaryIO, name: str | None = None) -> Picture:
-    """The one picture in the file ``source``; ``name`` is what messages call it.
+def read(source: str | os.PathLike[str] | BinaryIO, name: str | None = None, *, strip: bool = False) -> Picture:
+    """The one picture in the file ``source``; ``name`` is what messages call it. ``strip`` leaves its metadata out.
 
     Raises :class:`ImageTooLarge` above Pillow's limit on decompression bombs and :class:`ImageError`
     where the file is not an image, is damaged, holds several frames, or would be read with loss.
@@ -84,6 +86,8 @@ def read(source: str | os.PathLike[str] | BinaryIO, name: str | None = None) -> 
                 with _silent_libtiff(image):
                     image.load()
                 picture = from_pillow(image, name)
+                if not strip:
+                    picture = replace(picture, metadata=_metadata(image, name))
     except (ImageError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
@@ -111,6 +115,17 @@ def from_pillow(image: Image.Image, name: str = "image") -> Picture:
         return Picture(image.mode, _pixels(image, layout), palette, image.info.get("transparency"))
     except ValueError as error:
         raise ImageError(f"{name}: {error}; convert it to PNG or TIFF") from error
+
+
+def _metadata(image: Image.Image, name: str) -> Metadata:
+    try:
+        found = metadata.of_image(image)
+        size = len(found.pack())
+    except Exception as error:  # Pillow raises almost any type on damaged metadata
+        raise ImageError(f"{name}: damaged metadata ({error}); leave it out with --strip") from error
+    if size > metadata.MAX_BYTES:
+        raise ImageError(f"{name}: more than {metadata.MAX_BYTES} bytes of metadata; leave it out with --strip")
+    return found
 
 
 def _pixels(image: Image.Image, layout: Layout) -> npt.NDArray[Any]:
@@ -141,6 +156,11 @@ def to_pillow(picture: Picture) -> Image.Image:
     return image
 
 
+def lost_metadata(picture: Picture, source: str | os.PathLike[str] | BinaryIO) -> list[str]:
+    """Kinds of metadata, for people, of ``picture`` that the file of it ``source`` does not hold."""
+    return metadata.lost(picture.metadata, read(source).metadata) if picture.metadata != NO_METADATA else []
+
+
 def write(picture: Picture, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write ``picture`` in the format of the suffix of ``path``, which must hold it exactly.
 
@@ -154,13 +174,20 @@ def write(picture: Picture, path: str | os.PathLike[str], *, overwrite: bool = F
 
 
 def file_bytes(picture: Picture, suffix: str, name: str) -> bytes:
-    """The bytes of a file of ``picture``, read again and compared; raises as :func:`write` does."""
+    """The bytes of a file of ``picture``, read again and compared; raises as :func:`write` does.
+
+    Metadata that the format does not hold is left out (:func:`lost_metadata`).
+    """
     picture = _usual(picture)
     form = _FORMATS.get(suffix.lower())
-    if form is not None and picture.mode in form.modes:
+    # Pixels come back even where Pillow cannot write their metadata
+    attempts = [picture, replace(picture, metadata=NO_METADATA)] if picture.metadata != NO_METADATA else [picture]
+    for attempt in attempts:
+        if form is None or picture.mode not in form.modes:
+            break
         try:
-            data = _encode(picture, form)
-            if read(io.BytesIO(data), name).same_as(picture):
+            data = _encode(attempt, form)
+            if read(io.BytesIO(data), name, strip=True).same_as(picture):
                 return data
         except (ImageTooLarge, MemoryError):
             raise
@@ -209,13 +236,14 @@ def _holds(form: _Format, picture: Picture) -> bool:
 
 def _encode(picture: Picture, form: _Format) -> bytes:
     out = io.BytesIO()
+    options = metadata.save_options(picture.metadata, form.name)
     if picture.mode == "La":
         # Pillow reads premultiplied grey but does not write it. Its file of mode LA differs only in
         # the tag ExtraSamples (338, one SHORT), which stands before the pixels: 2 becomes 1.
-        to_pillow(replace(picture, mode="LA")).save(out, form.name)
+        to_pillow(replace(picture, mode="LA")).save(out, form.name, **options)
         return out.getvalue().replace(b"\x52\1\3\0\1\0\0\0\2\0", b"\x52\1\3\0\1\0\0\0\1\0", 1)
     # The options are WebP's; other formats ignore them.
-    to_pillow(picture).save(out, form.name, lossless=True, exact=True)
+    to_pillow(picture).save(out, form.name, lossless=True, exact=True, **options)
     return out.getvalue()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from bbcompress.images.header import MAX_ENTRIES, MAX_TRANSPARENT, MODES, PALETTE_MODES, Header, Palette, Transparency
+from bbcompress.images.metadata import NO_METADATA, Metadata
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +22,14 @@ class Picture:
     ``palette``       modes P and PA only, and always there
     ``transparency``  what Pillow keeps in ``info["transparency"]``: the grey value, colour or
                       palette index that is transparent, or an alpha value for each palette entry
+    ``metadata``      what its file says besides; no part of the picture where pictures are compared
     """
 
     mode: str
     pixels: npt.NDArray[Any]
     palette: Palette | None = None
     transparency: Transparency = None
+    metadata: Metadata = NO_METADATA
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

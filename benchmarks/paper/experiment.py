@@ -39,7 +39,7 @@ VAE_EPOCHS = {"binary": 1000, "grey": 150}
 """The paper's are 1,000 for both."""
 SNAPSHOT_EPOCHS = 50
 """Epochs from one snapshot of a VAE to the next."""
-FIT_EPOCHS = {"binary": 25, "grey": 10}
+FIT_EPOCHS = {"binary": 20, "grey": 10}
 """Epochs of a further trained encoder. The paper's are 100, or 300 for grey images in Table 1."""
 FIT_LEARNING_RATE = 5e-4
 """Section 4."""

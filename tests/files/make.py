@@ -39,7 +39,12 @@ from bbcompress.archive.segment import MAX_IMAGES, Segment, pack_segment  # noqa
 from bbcompress.archive.single import pack_single  # noqa: E402
 from bbcompress.codec.refine import Method  # noqa: E402
 from bbcompress.images import Picture, stored  # noqa: E402
+from bbcompress.images.metadata import Metadata  # noqa: E402
 from bbcompress.varint import write_varint  # noqa: E402
+
+METADATA = Metadata(
+    b"profile", b"MM\0*", b"<x/>", (("Title", "Grün"),), (720_000, 720_090), ((b"gAMA", b"\0\0\xb1\x8f"),)
+)
 
 
 def single(picture: Picture) -> bytes:
@@ -82,6 +87,10 @@ def good() -> dict[str, tuple[bytes, dict[str, Picture]]]:
     files["archive-grey-refined"] = archive_of(grey, 2), grey
     files["archive-grey-refined-adam"] = archive_of(grey, 2, Method.ADAM), grey
     files["archive-folders"] = archive_of(folders), folders
+    about = {name: replace(picture, metadata=METADATA) for name, picture in folders.items() if name != "a/8.png"}
+    files["archive-metadata"] = archive_of(folders | about), folders | about
+    files["single-metadata"] = single(about["a/7.png"]), {"": about["a/7.png"]}
+    files["stored-metadata"] = single(about["b/rgb.png"]), {"": about["b/rgb.png"]}
     files["archive-empty"] = archive_of({}), {}
     pair = {"first.png": rgb(1, 2), "second.png": rgb(2, 1)}
     segments = [stored_segment(number, picture) for number, picture in enumerate(pair.values())]
@@ -89,10 +98,14 @@ def good() -> dict[str, tuple[bytes, dict[str, Picture]]]:
     return {f"good-{name}.bb": file for name, file in files.items()}
 
 
-def bad(single: bytes, archive: bytes) -> dict[str, tuple[bytes, list[str | None]]]:
-    """Damaged files by name, with the names of the pictures that are recovered, None where names are lost."""
+def bad(single: bytes, archive: bytes, about: bytes) -> dict[str, tuple[bytes, list[str | None]]]:
+    """Damaged files by name, with the names of the pictures that are recovered, None where names are lost.
+
+    They are a single file and archives with several segments, without and with metadata.
+    """
     first, second, *_, names, index = blocks_of(archive)
     every = Archive(archive).names or []
+    *_, description, _ = blocks_of(about)
     lost = Archive(archive).parts
     outside = [[name for n, name in enumerate(every) if n not in part.numbers.tolist()] for part in lost]
     a, b = stored_segment(0, rgb(1, 2)), stored_segment(1, rgb(2, 1))
@@ -115,6 +128,7 @@ def bad(single: bytes, archive: bytes) -> dict[str, tuple[bytes, list[str | None
         "archive-cut-short": (archive[: names.offset], [None] * len(every)),
         "archive-header": (flipped(archive, 20), []),
         "trailing-byte": (archive + b"\0", [*every]),
+        "archive-metadata": (flipped(about, 8 * description.offset + 100), [*every]),
         "archive-digest": (hand_made([digest, b], [1, 1], ab), ["b.png"]),
         "archive-same-number": (hand_made([a, a], [1, 1], ab), []),
         "archive-same-name": (hand_made([a, b], [1, 1], pack_names(["a.png", "a.png"])), [None, None]),
@@ -177,7 +191,8 @@ def main() -> None:
     sound = good()
     for name, (data, pictures) in sound.items():
         put(name, data, {"exit": 0, "pictures": {kept: facts(picture) for kept, picture in pictures.items()}})
-    for name, (data, recovered) in bad(sound["good-single-grey.bb"][0], sound["good-archive-folders.bb"][0]).items():
+    kinds = ("single-grey", "archive-folders", "archive-metadata")
+    for name, (data, recovered) in bad(*(sound[f"good-{kind}.bb"][0] for kind in kinds)).items():
         put(name, data, {"exit": 3, "recovered": recovered})
     for name, (data, code) in refused(sound["good-single-binary.bb"][0]).items():
         put(name, data, {"exit": code})
