@@ -1,0 +1,233 @@
+"""bbc beside other lossless coders, in one run: bits per dimension and time, for sets of images.
+
+    python benchmarks/peers.py [--sets mnist-binary mnist-grey cifar-10 photographs FOLDER] [--images 1000]
+        [--mnist t10k-images-idx3-ubyte.gz] [--cifar10 FILE] [--refine-steps 0,5]
+
+Sizes are of whole files, decoded and compared. A set is coded as one file an image ("files"), and, where its images
+have one size, as one file of all ("solid"): a sheet of all images. bbc's are archives. Bilevel pixels go to the general
+coders as bits. Times are wall times of one thread in ms an image, decoding included where a coder has one here. JPEG
+XL, zstd and brotli need `pip install bbcompress[peers]`; FLIF and JBIG2 (jbig2enc) are used where their commands `flif`
+and `jbig2` are installed.
+"""
+
+import argparse
+import io
+import lzma
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from common import RESULTS, decoded, digits, write_results
+from numpy.typing import NDArray
+from PIL import Image
+
+from bbcompress.archive.compress import Options, compress_archive
+from bbcompress.codec.registry import Registry
+from bbcompress.datasets import binarize, load
+from bbcompress.datasets.download import download
+from bbcompress.images import Picture, read
+
+Pixels = NDArray[np.uint8]
+SHEET_COLUMNS = 100
+PHOTOGRAPHS = ("astronaut", "cat", "coffee", "immunohistochemistry", "camera", "coins", "brick", "grass", "moon")
+"""Those of scikit-image that its package holds and that were never JPEG files as far as we know."""
+
+
+class Coder(NamedTuple):
+    """Bytes of pixels (H, W) or (H, W, 3) uint8, of 0 and 1 where `bilevel`; and back, if there is a decoder."""
+
+    encode: Callable[[Pixels, bool], bytes]
+    decode: Callable[[bytes], Pixels] | None
+
+
+def pillow(format: str, **options: Any) -> Coder:
+    def encode(pixels: Pixels, bilevel: bool) -> bytes:
+        out = io.BytesIO()
+        image = Image.fromarray(pixels * np.uint8(255) if bilevel else pixels)
+        (image.convert("1") if bilevel and format == "PNG" else image).save(out, format, **options)
+        return out.getvalue()
+
+    return Coder(encode, lambda data: np.asarray(Image.open(io.BytesIO(data))))
+
+
+def jpeg_xl(effort: int) -> Coder:
+    codecs = import_module("imagecodecs")
+
+    def encode(pixels: Pixels, bilevel: bool) -> bytes:
+        scaled = pixels * np.uint8(255) if bilevel else pixels
+        data: bytes = codecs.jpegxl_encode(scaled, lossless=True, effort=effort, numthreads=1, usecontainer=False)
+        return data
+
+    return Coder(encode, partial(codecs.jpegxl_decode, numthreads=1))
+
+
+def command(arguments: Callable[[str, str], list[str]], suffix: str) -> Coder:
+    """A program that writes a file, or else standard output, from a PNM file."""
+
+    def encode(pixels: Pixels, bilevel: bool) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = f"{folder}/image.pnm", f"{folder}/image.{suffix}"
+            image = Image.fromarray(pixels * np.uint8(255) if bilevel else pixels)
+            (image.convert("1") if bilevel else image).save(source, "PPM")
+            done = subprocess.run(arguments(source, target), check=True, capture_output=True)
+            return Path(target).read_bytes() if Path(target).exists() else done.stdout
+
+    return Coder(encode, None)
+
+
+def general(compress: Callable[[bytes], bytes]) -> Coder:
+    """A coder of bytes."""
+
+    def encode(pixels: Pixels, bilevel: bool) -> bytes:
+        return compress(np.packbits(pixels).tobytes() if bilevel else pixels.tobytes())
+
+    return Coder(encode, None)
+
+
+def coders(bilevel: bool) -> Iterator[tuple[str, Coder]]:
+    """Those that are installed."""
+    yield "PNG optimised", pillow("PNG", optimize=True)
+    yield "WebP lossless", pillow("WEBP", lossless=True, quality=100, method=6)
+    for effort in (7, 9):
+        with suppress(ImportError):
+            yield f"JPEG XL -e {effort}", jpeg_xl(effort)
+    if shutil.which("flif"):
+        yield "FLIF", command(lambda source, target: ["flif", "-e", source, target], "flif")
+    if bilevel and shutil.which("jbig2"):
+        yield "JBIG2", command(lambda source, target: ["jbig2", source], "jb2")
+    yield "xz -9e", general(lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))
+    for name, module, options in (("zstd -22", "zstandard", {"level": 22}), ("brotli -q 11", "brotli", {})):
+        with suppress(ImportError):
+            yield name, general(partial(import_module(module).compress, **options))
+
+
+def comparable(pixels: Pixels, like: Pixels, bilevel: bool) -> Pixels:
+    """Decoded pixels in the form of those that were coded: WebP has three channels, PNG's bilevel ones are bool."""
+    plain = pixels[..., 0] if pixels.ndim > like.ndim else pixels
+    return (plain > 0).astype(np.uint8) if bilevel else plain
+
+
+def measured(coder: Coder, images: list[Pixels], bilevel: bool) -> tuple[int, float, float | None]:
+    """Bytes of all images, and ms for all of them to encode and to decode."""
+    started = time.perf_counter()
+    encoded = [coder.encode(image, bilevel) for image in images]
+    encode_ms = 1e3 * (time.perf_counter() - started)
+    decode_ms = None
+    if coder.decode:
+        started = time.perf_counter()
+        back = [coder.decode(data) for data in encoded]
+        decode_ms = 1e3 * (time.perf_counter() - started)
+        for image, one in zip(images, back, strict=True):
+            if not np.array_equal(comparable(one, image, bilevel), image):
+                raise SystemExit("a coder lost pixels")
+    return sum(map(len, encoded)), encode_ms, decode_ms
+
+
+def sheet(images: list[Pixels]) -> Pixels:
+    """Images of one size on a grid, zeros where there are none left."""
+    columns = min(SHEET_COLUMNS, len(images))
+    blank = np.zeros_like(images[0])
+    filled = images + [blank] * (-len(images) % columns)
+    rows = [np.concatenate(filled[first : first + columns], axis=1) for first in range(0, len(filled), columns)]
+    return np.concatenate(rows)
+
+
+def image_sets(options: argparse.Namespace) -> Iterator[tuple[str, list[Pixels], bool]]:
+    """Name, images, and whether they are bilevel."""
+    for name in options.sets:
+        if name in ("mnist-binary", "mnist-grey"):
+            grey = digits(options.mnist, options.images)
+            bilevel = name == "mnist-binary"
+            yield name, list(binarize(grey) if bilevel else grey), bilevel
+        elif name == "cifar-10":
+            yield name, list(load(options.cifar10 or download("cifar-10")["test"])[: options.images]), False
+        elif name == "photographs":
+            from skimage import data
+
+            yield name, [getattr(data, photograph)() for photograph in PHOTOGRAPHS][: options.images], False
+        else:
+            files = sorted(path for path in Path(name).rglob("*") if path.suffix.lower() == ".png")[: options.images]
+            pictures = [picture for picture in map(read, files) if picture.mode in ("L", "RGB")]
+            yield Path(name).name, [picture.pixels for picture in pictures], False
+
+
+def bbc(images: list[Pixels], bilevel: bool, steps: list[int]) -> Iterator[tuple[str, int, float, float]]:
+    """Bits-back archives: (name, bytes, ms to encode, ms to decode)."""
+    mode = "1" if bilevel else "L" if images[0].ndim == 2 else "RGB"
+    named = [
+        (f"{number}.png", Picture("RGB" if image.ndim == 3 else mode, image)) for number, image in enumerate(images)
+    ]
+    registry = Registry()
+    for count in steps:
+        started = time.perf_counter()
+        data, _ = compress_archive(named, registry, Options(refine_steps=count, check=False))
+        encode_ms = 1e3 * (time.perf_counter() - started)
+        started = time.perf_counter()
+        decoded(data, named, registry)
+        yield f"bbc K = {count}", len(data), encode_ms, 1e3 * (time.perf_counter() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", nargs="+", default=["mnist-binary", "mnist-grey", "cifar-10", "photographs"])
+    parser.add_argument("--mnist", help="test images: an IDX, .npy or .npz file; default: downloaded")
+    parser.add_argument("--cifar10", help="test images, likewise")
+    parser.add_argument("--images", type=int, default=1000, help="use the first so many of a set")
+    parser.add_argument("--refine-steps", default="0,5")
+    parser.add_argument("--output", type=Path, help="JSON file to write; default: results/ beside this script")
+    options = parser.parse_args()
+    rows: list[dict[str, object]] = []
+    for name, images, bilevel in image_sets(options):
+        subpixels = sum(image.size for image in images)
+
+        def add(
+            coder: str, form: str, size: int, encode_ms: float, decode_ms: float | None,
+            name: str = name, subpixels: int = subpixels, count: int = len(images),
+        ) -> None:  # fmt: skip
+            rate: dict[str, object] = {"set": name, "images": count, "coder": coder, "form": form}
+            rate |= {"bits_per_dim": 8 * size / subpixels, "encode_ms": encode_ms / count}
+            rows.append(rate | {"decode_ms": "" if decode_ms is None else decode_ms / count})
+            print(*rows[-1].values(), flush=True)
+
+        for coder, *found in bbc(images, bilevel, [int(part) for part in options.refine_steps.split(",")]):
+            add(coder, "solid", *found)
+        for coder_name, coder in coders(bilevel):
+            add(coder_name, "files", *measured(coder, images, bilevel))
+            if len({image.shape for image in images}) == 1:
+                add(coder_name, "solid", *measured(coder, [sheet(images)], bilevel))
+    write_results("peers", options.output, rows, "whole files, decoded and compared where decode_ms is there")
+    plot(rows, (options.output or RESULTS / "peers.json").with_suffix(".png"))
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Rate against time to encode, a panel a set."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    names = list(dict.fromkeys(row["set"] for row in rows))
+    figure, axes = pyplot.subplots(
+        1, len(names), figsize=(1 + 5 * len(names), 4.5), squeeze=False, layout="constrained"
+    )
+    for axis, name in zip(axes[0], names, strict=True):
+        for row in (row for row in rows if row["set"] == name):
+            label = f"{row['coder']}, {row['form']}"
+            point = row["encode_ms"], row["bits_per_dim"]
+            axis.plot(*point, "o" if row["form"] == "solid" else "s", color="C3" if "bbc" in label else "C0")
+            axis.annotate(label, point, textcoords="offset points", xytext=(4, 3), fontsize=6)
+        axis.set(xscale="log", xlabel="time to encode (ms an image, one thread)", ylabel="bits/dim", title=name)
+        axis.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
