@@ -154,6 +154,19 @@ def test_archives_of_any_order(kinds: list[int], steps: int) -> None:
     assert_same(decoded(archive_of(pictures, steps)), pictures)
 
 
+def test_grey_pictures_of_three_channels_are_coded_as_grey() -> None:
+    grey = grey_digits(2)
+    three = [Picture("RGB", np.repeat(picture.pixels[..., None], 3, axis=2)) for picture in grey]
+    for one, three_alike in zip(grey, three, strict=True):
+        assert len(single_of(three_alike)) == len(single_of(one))
+        (item,) = Archive(single_of(three_alike)).decode(registry())
+        assert item.picture.same_as(three_alike)
+    almost = three[0].pixels.copy()
+    almost[3, 3, 1] += 1
+    _, summary = compress_single(Picture("RGB", almost), registry(), Options())
+    assert summary.methods == {"stored": 1}
+
+
 def test_long_chains_use_several_lanes() -> None:
     pictures = numbered(binary_digits(90))
     data = archive_of(pictures)
@@ -582,7 +595,7 @@ def test_unknown_methods(method: int) -> None:
 
 
 def test_unknown_pixel_forms_and_refinements() -> None:
-    for form in (4, 15):
+    for form in (7, 15):
         single = blocks.checked(blocks.header(Form.SINGLE) + bytes([form << 4 | 1]) + bytes(20))
         refusal(single, UnsupportedArchive)
         refusal(hand_made([chain_body(form=form)], [1], counted_names(1)), UnsupportedArchive)

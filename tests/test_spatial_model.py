@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bbcompress.archive.compress import Options, compress_archive, compress_single
+from bbcompress.archive.errors import DamagedArchive
+from bbcompress.archive.payload import Tiles
 from bbcompress.archive.read import Archive
 from bbcompress.codec import chain, tiles
 from bbcompress.codec.model import pop_pixels
@@ -210,6 +212,33 @@ def test_pictures_of_any_size_in_files(
         assert summary.methods == {spatial.info.name: 1}
         (item,) = Archive(single).decode(registry)
         assert item.picture.same_as(pictures["1.png"])
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_modes_that_a_model_codes_in_part(spatial: SpatialModel, spatial_path: Path, steps: int) -> None:
+    random = np.random.default_rng(0)
+    colour = spatial.info.channels == 3
+    pictures: dict[str, Picture] = {}
+    for number, (height, width) in enumerate([(70, 9), (3, 130), (70, 9)]):
+        pixels = sample(spatial.sized(height, width), 1, number).reshape(height, width, -1)
+        alpha = random.integers(0, 3, (height, width, 1)).astype(np.uint8) * 100
+        with_alpha = np.concatenate([pixels, alpha], axis=2)
+        pictures[f"alpha-{number}.png"] = Picture("RGBA" if colour else "LA", with_alpha)
+        if not colour:
+            pictures[f"grey-{number}.png"] = Picture("RGB", np.repeat(pixels, 3, axis=2))
+    options = Options(refine_steps=steps, model=spatial_path)
+    registry = Registry(files=[spatial_path])
+    data, summary = compress_archive(pictures.items(), registry, options)
+    assert summary.methods == {spatial.info.name: len(pictures)}
+    items = list(Archive(data).decode(registry))
+    assert len(items) == len(pictures)
+    assert all(item.picture.same_as(pictures[item.name or ""]) for item in items)
+    (first, *_) = (part.payload for part in Archive(data).parts)
+    assert isinstance(first, Tiles)
+    broken = replace(first, alphas=[stored.encode(Picture("L", np.zeros((1, 1), np.uint8)))] * len(first.sizes))
+    if first.form.has_alpha:
+        with pytest.raises(DamagedArchive, match="alpha"):
+            broken.decode(registry, 1 << 20)
 
 
 # --- files ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bbcompress.archive import blocks
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit
 from bbcompress.archive.fields import MAX_IMAGES
-from bbcompress.archive.forms import PixelForm, form_for, to_pixels
+from bbcompress.archive.forms import PixelForm, alpha_of, form_for, to_pixels
 from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
 from bbcompress.archive.payload import BitsBack, Payload, Stored, Tiles, pictures_digest
@@ -226,7 +226,11 @@ def _encode(model: Model, pictures: Sequence[Picture], form: PixelForm, options:
     encoded = chain.encode(cut, chain.Layout(MAX_TILES, lanes, density), steps, method)
     net_bits = np.zeros(len(pictures))
     np.add.at(net_bits, [tile.image for group in tiling for tile in group.tiles], encoded.net_bits)
-    return _Coded(name, Tiles(model.identity, form, encoded.plan, TILE, sizes, encoded.data), net_bits)
+    planes = [plane for picture in pictures if (plane := alpha_of(picture, form)) is not None]
+    alphas = [stored.encode(plane) for plane in planes]
+    if alphas:
+        net_bits += 8.0 * np.array([len(alpha) for alpha in alphas])
+    return _Coded(name, Tiles(model.identity, form, encoded.plan, TILE, sizes, alphas, encoded.data), net_bits)
 
 
 def _best_single(picture: Picture, registry: Registry, options: Options) -> tuple[str, Payload, float]:
@@ -234,7 +238,7 @@ def _best_single(picture: Picture, registry: Registry, options: Options) -> tupl
     best: tuple[str, Payload, float] = ("stored", Stored(data), 8.0 * len(data))
     for path, form in _candidates(picture, registry, options):
         coded = _encode(registry.load(path), [picture], form, options)
-        if len(coded.payload.data) < len(best[1].data):
+        if len(pack_single(coded.payload, b"")) < len(pack_single(best[1], b"")):
             best = (coded.model, coded.payload, float(coded.net_bits.sum()))
     return best
 

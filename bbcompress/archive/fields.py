@@ -14,6 +14,7 @@ from bbcompress.varint import Reader, write_varint
 MAX_IMAGES = 1 << 22
 MAX_TILE = 1 << 12
 MAX_SIDE = 1 << 24
+MAX_ALPHA_BYTES = 1 << 31
 DIGITS_DENSITY = 4
 """A plan's density where a segment has none (method 1)."""
 
@@ -57,10 +58,11 @@ def _known_refinement(number: int) -> Method:
 
 
 def pack_tiles(payload: Tiles) -> bytes:
-    """Tile size, picture sizes and plan."""
+    """Tile size, picture sizes, plan and alpha values."""
     plan = payload.plan
     values = plan.first, plan.width, plan.growth, plan.lanes, plan.density
-    return write_varint(payload.tile) + _pack_sizes(payload.sizes) + pack_plan(values, plan)
+    alphas = b"".join(write_varint(len(alpha)) + alpha for alpha in payload.alphas)
+    return write_varint(payload.tile) + _pack_sizes(payload.sizes) + pack_plan(values, plan) + alphas
 
 
 def unpack_tiles(reader: Reader, identity: bytes, form: PixelForm, pictures: int) -> Tiles:
@@ -71,4 +73,5 @@ def unpack_tiles(reader: Reader, identity: bytes, form: PixelForm, pictures: int
         raise DamagedArchive("damaged: tiles without pixels")
     count = sum(-(-height // tile) * -(-width // tile) for height, width in sizes)
     plan = unpack_plan(reader, count, *(reader.varint(MAX_IMAGES) for _ in range(5)))
-    return Tiles(identity, form, plan, tile, sizes, reader.rest())
+    alphas = [reader.take(reader.varint(MAX_ALPHA_BYTES)) for _ in sizes] if form.has_alpha else []
+    return Tiles(identity, form, plan, tile, sizes, alphas, reader.rest())

@@ -21,10 +21,21 @@ class PixelForm(IntEnum):
     """Mode L with values 0 and 255 only; two levels."""
     RGB = 3
     """Mode RGB; three channels of 256 levels."""
+    GREY_AS_RGB = 4
+    """Mode RGB with three equal channels; 256 levels."""
+    GREY_ALPHA = 5
+    """Mode LA; 256 levels, alpha beside it."""
+    RGB_ALPHA = 6
+    """Mode RGBA; three channels of 256 levels, alpha beside them."""
 
     @property
     def channels(self) -> int:
-        return 3 if self == PixelForm.RGB else 1
+        """The model's."""
+        return 3 if self in (PixelForm.RGB, PixelForm.RGB_ALPHA) else 1
+
+    @property
+    def has_alpha(self) -> bool:
+        return self in (PixelForm.GREY_ALPHA, PixelForm.RGB_ALPHA)
 
     @property
     def levels(self) -> int:
@@ -46,17 +57,28 @@ def form_for(picture: Picture, info: DenseInfo | SpatialInfo) -> PixelForm | Non
             return PixelForm.BLACK_AND_WHITE
         case "RGB", 3, 256:
             return PixelForm.RGB
+        case "RGB", 1, 256 if (picture.pixels == picture.pixels[..., :1]).all():
+            return PixelForm.GREY_AS_RGB
+        case "LA", 1, 256 if isinstance(info, SpatialInfo):
+            return PixelForm.GREY_ALPHA
+        case "RGBA", 3, 256 if isinstance(info, SpatialInfo):
+            return PixelForm.RGB_ALPHA
     return None
 
 
 def to_pixels(picture: Picture, form: PixelForm) -> Pixels:
     """The model's pixels (H, W, C) uint8 of a picture that has this form."""
-    pixels = picture.pixels.reshape(picture.height, picture.width, form.channels)
+    pixels: Pixels = picture.pixels.reshape(picture.height, picture.width, -1)[..., : form.channels]
     return pixels // np.uint8(255) if form == PixelForm.BLACK_AND_WHITE else pixels
 
 
-def to_picture(pixels: Pixels, form: PixelForm) -> Picture:
-    """The inverse of `to_pixels`."""
+def alpha_of(picture: Picture, form: PixelForm) -> Picture | None:
+    """The alpha values of a picture that has this form, as a grey picture, if it has any."""
+    return Picture("L", np.ascontiguousarray(picture.pixels[..., -1])) if form.has_alpha else None
+
+
+def to_picture(pixels: Pixels, form: PixelForm, alpha: Picture | None = None) -> Picture:
+    """The inverse of `to_pixels` and `alpha_of`."""
     match form:
         case PixelForm.BILEVEL:
             return Picture("1", pixels[..., 0])
@@ -66,3 +88,9 @@ def to_picture(pixels: Pixels, form: PixelForm) -> Picture:
             return Picture("L", pixels[..., 0] * np.uint8(255))
         case PixelForm.RGB:
             return Picture("RGB", pixels)
+        case PixelForm.GREY_AS_RGB:
+            return Picture("RGB", np.repeat(pixels, 3, axis=2))
+        case PixelForm.GREY_ALPHA | PixelForm.RGB_ALPHA:
+            assert alpha is not None
+            mode = "LA" if form == PixelForm.GREY_ALPHA else "RGBA"
+            return Picture(mode, np.concatenate([pixels, alpha.pixels[..., None]], axis=2))

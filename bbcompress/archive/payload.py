@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import repeat
 
 from bbcompress.archive.errors import ArchiveLimit, DamagedArchive, MissingModel, UnsupportedArchive
 from bbcompress.archive.forms import PixelForm, to_picture
@@ -86,6 +87,8 @@ class Tiles:
     """Largest height and width of a tile."""
     sizes: Sequence[tiles.Size]
     """Of each picture."""
+    alphas: Sequence[bytes]
+    """Each picture's alpha values as a stored grey picture, where the form has alpha."""
     data: bytes
 
     method = Method.TILES
@@ -104,9 +107,17 @@ class Tiles:
         models = [(model.sized(*group.size), len(group.tiles)) for group in groups]
         if sum(count for _, count in models) != self.plan.images:
             raise DamagedArchive("damaged: a segment has other tiles than its plan")
+        alphas = [self._alpha(number) for number in range(len(self.alphas))] or repeat(None)
         parts = _decode_chain(models, self.plan, self.data)
         images = tiles.join(parts, groups, self.sizes, self.form.channels)
-        return [to_picture(image, self.form) for image in images]
+        return [to_picture(image, self.form, alpha) for image, alpha in zip(images, alphas, strict=False)]
+
+    def _alpha(self, number: int) -> Picture:
+        height, width = self.sizes[number]
+        (picture,) = Stored(self.alphas[number]).decode(Registry(), height * width)
+        if (picture.mode, picture.height, picture.width, picture.transparency) != ("L", height, width, None):
+            raise DamagedArchive("damaged: alpha values of another size than their picture")
+        return picture
 
 
 Payload = Stored | BitsBack | Tiles
