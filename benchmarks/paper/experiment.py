@@ -132,10 +132,15 @@ class Experiment:
         training = TrainingOptions(epochs=self.epochs(epochs), keep_best=False, gradient_clip=0, **options)
         return self.run(name or f"{digits.kind}-{latent}-0", start, digits.train, digits.test, training)
 
-    def fitted(self, digits: Digits, vae: Run, epoch: int, objective: str, seed: int = 0) -> Run:
+    def fitted(
+        self, digits: Digits, vae: Run, epoch: int, objective: str, seed: int = 0, epochs: int | None = None
+    ) -> Run:
         """The encoder of a VAE as it was at `epoch`, trained further by one of OBJECTIVES."""
         name = f"{vae.path.name}-at-{epoch}-{objective}-{seed}".replace(" ", "-")
-        return self.encoder(name, digits, vae.at_epoch(epoch), OBJECTIVES[objective], seed=seed)
+        if epochs is None:
+            return self.encoder(name, digits, vae.at_epoch(epoch), OBJECTIVES[objective], seed=seed)
+        name = f"{name}-for-{epochs}"
+        return self.encoder(name, digits, vae.at_epoch(epoch), OBJECTIVES[objective], seed=seed, epochs=epochs)
 
     def optimal(self, digits: Digits, vae: Run, epoch: int) -> Run:
         """The same on the ELBO of the test set, for as many steps (Eq. 9): a diagnosis."""
