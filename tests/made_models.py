@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec.dense import DenseInfo
-from bbcompress.codec.layer_specs import DenseSpec, DepthToSpaceSpec, PatchesSpec, ResidualSpec, Spec
+from bbcompress.codec.layer_specs import ConvolutionSpec, DenseSpec, DepthToSpaceSpec, ResidualSpec, Spec
 from bbcompress.codec.spatial import SpatialInfo, StageSpec, known_offsets, outputs_per_place
 from bbcompress.codec.spatial_file import SpatialContents, StageContents
 from bbcompress.exact.network import Range
@@ -82,7 +82,7 @@ def make_spatial(phases: bool, channels: int = 3, components: int = 2) -> Spatia
         return DenseSpec(scattered_integers((inputs, outs), limit, seed), bias, 12, source, target, relu)
 
     def convolution(inputs: int, outs: int, source: Range, target: Range, kernel: int, stride: int) -> list[Spec]:
-        return [PatchesSpec(kernel, stride), dense(inputs * kernel**2, outs, source, target, True)]
+        return [ConvolutionSpec(kernel, stride, dense(inputs * kernel**2, outs, source, target, True))]
 
     branch = (*convolution(6, 6, middle, middle, 3, 1), dense(6, 6, middle, middle, False))
     residual = ResidualSpec(branch, middle, True)

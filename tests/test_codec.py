@@ -19,7 +19,7 @@ from bbcompress.codec.model import LOG_SCALE_RANGE, Posterior, pop_pixels
 from bbcompress.codec.model_file import load
 from bbcompress.codec.refine import Method, refine
 from bbcompress.coding.rans import Stack, Underflow
-from bbcompress.exact.engine import engine_named
+from bbcompress.exact.engine import NumpyEngine, engine_named
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -209,6 +209,7 @@ def references(
 @pytest.mark.parametrize(
     ("name", "engine", "batch"),
     [("mnist-binary", "numpy", batch) for batch in (1, 7, 64, 256)]
+    + [("mnist-binary", "threads", 7), ("mnist-grey", "threads", 3)]
     + [("mnist-binary", "torch", batch) for batch in (7, 256)]
     + [("mnist-grey", "numpy", 1)]
     + [("mnist-grey", "torch", 3)],
@@ -222,7 +223,7 @@ def test_same_bytes_for_every_batch_and_engine(
 ) -> None:
     if engine == "torch":
         pytest.importorskip("torch")
-    model = load(model_path(name), engine_named(engine), batch)
+    model = load(model_path(name), NumpyEngine(3) if engine == "threads" else engine_named(engine), batch)
     pixels, expected = references[name]
     encoded = encode_chain(model, pixels, 2, 64)
     assert encoded.data == expected.data

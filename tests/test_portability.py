@@ -37,9 +37,9 @@ GOLDEN = {
     "model grey": "73ecbcec7d9d7fd5d511570df3fe72a564505f024279a01a9254999ce9ca9456",
     "grey 0": "2c7d6743cb8c8e7bcfe5c55c83bc10fcf5dfc39d77a3f4387f95bc3a7d3dd1eb",
     "grey 3": "9c5d0005b2c33da12f660130338a9853de50e7605af8be40b45d3c8455d6ee45",
-    "model colour": "1141c76b5ce5961dac327f2e8543b556c153cf00a772440546bf988fcdff1d0f",
+    "model colour": "587eda352e483cd9c8d9d33cdd3de6aa3a73b071f2c8d0f1730f4cd288a6f0a3",
     "colour 0": "9269a14d04a087f0c2111c33c5cb951fadf3a8c79467552f8ac38033cb9588dc",
-    "colour 3": "e4351266e8066d95eba4db99414588c7064160bf91e23d0586a71a434e6e3737",
+    "colour 3": "280cf8c34409dc18cbdf646d70b88007e5ff2a1f189b2dfc3cacb1e397cf6806",
 }
 """SHA-256 of chains of `images` under `fixed_model`. They change only where the encoder's choices do, or the format."""
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bbcompress.exact.engine import NumpyEngine, engine_named
 from bbcompress.exact.network import GRADIENT_LIMIT, Dense, InexactNetwork, Network, Range, Tape
-from bbcompress.exact.spatial import DepthToSpace, Patches, Residual
+from bbcompress.exact.spatial import Convolution, DepthToSpace, Residual
 
 Floats = NDArray[np.float64]
 NUMPY = NumpyEngine()
@@ -27,14 +27,24 @@ def dense(seed: int, inputs: int, outputs: int, input: Range, output: Range, rel
     return Dense(weight, rng.integers(-500, 500, outputs), 6, input, output, relu)
 
 
+def convolution(
+    kernel: int, stride: int, weight: NDArray[np.float64], weight_bits: int = 1, input: Range = PIXELS
+) -> Convolution:
+    """Without bias, of a weight (kernel^2 C, outputs)."""
+    zeros = np.zeros(weight.shape[1], np.int64)
+    layer = Dense(weight.astype(np.int64), zeros, weight_bits, input, Range(0, 1 << 30), False)
+    return Convolution(kernel, stride, layer)
+
+
 @pytest.mark.parametrize(("kernel", "stride"), KERNELS)
 @settings(max_examples=15)
 @given(rows=st.integers(1, 4), columns=st.integers(1, 4), channels=st.integers(1, 3), seed=st.integers(0, 1000))
-def test_patches_are_what_lies_around_each_place(
+def test_convolutions_see_what_lies_around_each_place(
     kernel: int, stride: int, rows: int, columns: int, channels: int, seed: int
 ) -> None:
     x = integers(seed, (2, rows * stride, columns * stride, channels), 255)
-    y = Patches(kernel, stride, PIXELS).forward(x, NUMPY)
+    # each output is one of the values seen
+    y = convolution(kernel, stride, 2 * np.eye(kernel * kernel * channels)).forward(x, NUMPY)
     assert y.shape == (2, rows, columns, kernel * kernel * channels)
     margin = (kernel - stride) // 2
     for row, column, i, j in np.ndindex(rows, columns, kernel, kernel):
@@ -46,21 +56,40 @@ def test_patches_are_what_lies_around_each_place(
 
 
 @pytest.mark.parametrize(("kernel", "stride"), KERNELS)
-def test_backward_of_patches_is_the_transpose(kernel: int, stride: int) -> None:
-    """<g, P x> = <P' g, x>, in integers."""
-    layer = Patches(kernel, stride, PIXELS)
+def test_backward_is_the_transpose(kernel: int, stride: int) -> None:
+    """<g, W x> = <W' g, x>, in integers."""
+    layer = convolution(kernel, stride, 2 * integers(0, (kernel * kernel * 2, 3), 50))
     x = integers(1, (3, 4 * stride, 3 * stride, 2), 255)
-    y = layer.forward(x, NUMPY)
+    tape: Tape = []
+    y = layer.forward(x, NUMPY, tape)
     gradient = integers(2, y.shape, 1000)
-    back = layer.backward(gradient, [], NUMPY)
+    back = layer.backward(gradient, tape, NUMPY)
     assert back.shape == x.shape
     assert (gradient * y).sum() == (back * x).sum()
 
 
-def test_gradients_of_patches_are_clamped() -> None:
-    layer = Patches(3, 1, PIXELS)
-    gradient = np.full((1, 3, 3, 9), float(LIMIT))
-    assert layer.backward(gradient, [], NUMPY).max() == LIMIT
+def test_gradients_are_summed_then_rounded_once_and_clamped() -> None:
+    ones = convolution(3, 1, np.ones((9, 1)), weight_bits=2)
+    x = np.zeros((1, 5, 5, 1))
+
+    def back(gradient: float) -> float:
+        tape: Tape = []
+        ones.forward(x, NUMPY, tape)
+        middle: float = ones.backward(np.full(x.shape, gradient), tape, NUMPY)[0, 2, 2, 0]
+        return middle
+
+    assert back(1.0) == 2  # floor(9 / 4 + 1 / 2)
+    assert back(float(LIMIT)) == LIMIT
+
+
+def test_the_proof_counts_all_places_that_see_a_value() -> None:
+    """Each product of a gradient stays below 2^53, their sum over nine places does not."""
+    weight = np.full((9, 1), 1 << 21)
+    zero = np.zeros(1, np.int64)
+    dense = Dense(weight, zero, 10, PIXELS, Range(0, 1 << 30), False)
+    assert dense.backward_bound < 2**53 < 9 * dense.backward_bound
+    with pytest.raises(InexactNetwork, match="2\\^53"):
+        Convolution(3, 1, dense)
 
 
 @given(factor=st.integers(1, 3), rows=st.integers(1, 3), columns=st.integers(1, 3), channels=st.integers(1, 3))
@@ -99,8 +128,8 @@ def test_residual_adds_and_clamps(relu: bool) -> None:
 
 def test_impossible_layers_are_refused() -> None:
     for kernel, stride in ((2, 1), (1, 2), (3, 2), (3, 0)):
-        with pytest.raises(InexactNetwork, match="patches"):
-            Patches(kernel, stride, PIXELS)
+        with pytest.raises(InexactNetwork, match="stride"):
+            convolution(kernel, stride, np.ones((kernel * kernel, 1)))
     branch = Network([dense(1, 4, 4, Range(3, 10), Range(4, 10))])
     with pytest.raises(InexactNetwork, match="fractional bits"):
         Residual(branch, Range(3, 10), True)
@@ -110,11 +139,10 @@ def residual_network() -> Network:
     """Stride 2 down, a residual block, and up again."""
     wide, hidden, output = Range(4, 2000), Range(5, 3000), Range(6, 1 << 20)
     first, second = dense(2, 72, 8, wide, hidden, relu=True), dense(3, 72, 8, hidden, wide)
-    block = Network([Patches(3, 1, wide), first, Patches(3, 1, hidden), second])
+    block = Network([Convolution(3, 1, first), Convolution(3, 1, second)])
     return Network(
         [
-            Patches(4, 2, PIXELS),
-            dense(1, 48, 8, PIXELS, wide, relu=True),
+            Convolution(4, 2, dense(1, 48, 8, PIXELS, wide, relu=True)),
             Residual(block, wide, relu=True),
             dense(4, 8, 20, wide, output),
             DepthToSpace(2, output),
@@ -157,7 +185,7 @@ def test_convolutions_are_those_of_torch() -> None:
 
     for kernel, stride in KERNELS:
         weight = integers(8, (5, 3, kernel, kernel), 40)
-        ours = Network([Patches(kernel, stride, PIXELS), layer(weight.transpose(2, 3, 1, 0).reshape(-1, 5))])
+        ours = convolution(kernel, stride, 2 * weight.transpose(2, 3, 1, 0).reshape(-1, 5))
         theirs = functional.conv2d(images, torch.from_numpy(weight), stride=stride, padding=(kernel - stride) // 2)
         np.testing.assert_array_equal(ours.forward(x, NUMPY), theirs.permute(0, 2, 3, 1).numpy())
     weight = integers(9, (3, 5, 2, 2), 40)

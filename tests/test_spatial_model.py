@@ -24,7 +24,7 @@ from bbcompress.codec.registry import Registry
 from bbcompress.codec.spatial import SizedSpatialModel, SpatialModel, StageSpec, known_offsets
 from bbcompress.codec.spatial_file import SpatialContents, StageContents
 from bbcompress.coding.rans import Stack
-from bbcompress.exact.engine import engine_named
+from bbcompress.exact.engine import NumpyEngine, engine_named
 from bbcompress.images import stored
 from bbcompress.images.picture import Picture
 
@@ -79,13 +79,13 @@ def test_images_of_any_size(spatial: SpatialModel, height: int, width: int, seed
     np.testing.assert_array_equal(decoded(group, encoded)[0], pixels)
 
 
-@pytest.mark.parametrize(("engine", "batch"), [("numpy", 1), ("numpy", 3), ("torch", 256)])
+@pytest.mark.parametrize(("engine", "batch"), [("numpy", 1), ("numpy", 3), ("threads", 2), ("torch", 256)])
 def test_same_bytes_for_every_batch_and_engine(
     spatial: SpatialModel, spatial_path: Path, engine: str, batch: int
 ) -> None:
     if engine == "torch":
         pytest.importorskip("torch")
-    other = load(spatial_path, engine_named(engine), batch)
+    other = load(spatial_path, NumpyEngine(3) if engine == "threads" else engine_named(engine), batch)
     assert isinstance(other, SpatialModel)
     large = [(40, 40), (33, 7)]  # of several network calls in the smaller batches
     expected = chain.encode(groups_of(spatial, large, 3), chain.Layout(4, 8), 1)

@@ -21,7 +21,9 @@ from bbcompress.cli.common import (
 @refine_method_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @threads_option
-def command(images: tuple[str, ...], model: str, refine_steps: str, refine_method: str, as_json: bool) -> None:
+def command(
+    images: tuple[str, ...], model: str, refine_steps: str, refine_method: str, as_json: bool, threads: int
+) -> None:
     """Measure bits per dimension and time of IMAGES as one archive, for each number of refinement steps.
 
     Times are of coding alone, without reading image files. `net` is what the symbols cost, `total` the whole file.
@@ -40,7 +42,7 @@ def command(images: tuple[str, ...], model: str, refine_steps: str, refine_metho
     method = Method[refine_method.upper()]
     rows = []
     with errors_as_exit_codes():
-        registry, chosen = registry_and_model(model)
+        registry, chosen = registry_and_model(model, threads)
         pictures = list(read_images(listed_images(images)))
         for steps in all_steps:
             started = time.perf_counter()

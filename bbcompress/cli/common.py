@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -83,33 +83,43 @@ refine_method_option = click.option(
 
 
 def threads_option(function: Function) -> Function:
-    """`-T`: threads of matrix products. Set before numpy is imported, as BLAS libraries read it once."""
+    """`-T`: network calls that run side by side, as `threads`.
 
-    def set_threads(ctx: click.Context, param: click.Parameter, value: int | None) -> None:
-        if value is not None:
-            for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
-                os.environ[name] = str(value)
+    BLAS libraries get one thread each, and are told before numpy is imported, as they read it once.
+    """
+
+    def one_for_blas(ctx: click.Context, param: click.Parameter, value: int) -> int:
+        for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+            os.environ[name] = "1"
+        return value
 
     return click.option(
         "-T",
         "--threads",
         type=click.IntRange(1),
-        callback=set_threads,
-        expose_value=False,
+        default=lambda: os.cpu_count() or 1,
+        show_default="all cores",
+        callback=one_for_blas,
         is_eager=True,
-        help="Threads of matrix products (no effect on the result).",
+        help="Threads (no effect on the result).",
     )(function)
 
 
-def registry_and_model(model: str) -> tuple["Registry", Path | None]:
-    """The installed models, and which to use: None for `auto`, else a name, or a file's path."""
+def installed_models(threads: int, files: Sequence[Path] = ()) -> "Registry":
+    """The installed models, and `files` besides."""
     from bbcompress.codec.registry import Registry
+    from bbcompress.exact.engine import NumpyEngine
 
+    return Registry(NumpyEngine(threads), files)
+
+
+def registry_and_model(model: str, threads: int) -> tuple["Registry", Path | None]:
+    """The installed models, and which to use: None for `auto`, else a name, or a file's path."""
     if model == "auto":
-        return Registry(), None
+        return installed_models(threads), None
     if Path(model).suffix == ".safetensors" or Path(model).is_file():
-        return Registry(files=[Path(model)]), Path(model)
-    registry = Registry()
+        return installed_models(threads, [Path(model)]), Path(model)
+    registry = installed_models(threads)
     return registry, registry.path_named(model)
 
 

@@ -44,6 +44,7 @@ def command(
     check: bool,
     force: bool,
     quiet: bool,
+    threads: int,
 ) -> None:
     """Compress images, or folders of them, into one file. The sources are kept.
 
@@ -66,7 +67,7 @@ def command(
     with errors_as_exit_codes(output):
         if output != "-" and not force:
             refuse_existing(Path(output))
-        registry, chosen = registry_and_model(model)
+        registry, chosen = registry_and_model(model, threads)
         options = Options(refine_steps, chosen, check, Method[refine_method.upper()])
         listed = listed_images(images)
         if any(path and os.path.exists(output) and os.path.samefile(path, output) for _, path in listed):

@@ -13,6 +13,7 @@ from bbcompress.cli.common import (
     ExitCode,
     errors_as_exit_codes,
     fail,
+    installed_models,
     model_file_option,
     progress,
     read_input,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @threads_option
 def command(
-    file: str, output: str | None, keep_going: bool, models: tuple[Path, ...], force: bool, quiet: bool
+    file: str, output: str | None, keep_going: bool, models: tuple[Path, ...], force: bool, quiet: bool, threads: int
 ) -> None:
     """Bring back the images of FILE (- for standard input), checked against their hashes.
 
@@ -47,10 +48,9 @@ def command(
     bbc decompress scans.bb -o scans
     """
     from bbcompress.archive.read import Archive
-    from bbcompress.codec.registry import Registry
 
     with errors_as_exit_codes(file):
-        registry = Registry(files=models)
+        registry = installed_models(threads, models)
         archive = Archive(read_input(file), recover=keep_going)
         if output is None:
             output = "-" if file == "-" else str(_default_output(Path(file), archive))

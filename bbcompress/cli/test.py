@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bbcompress.cli.common import errors_as_exit_codes, model_file_option, read_input, threads_option
+from bbcompress.cli.common import errors_as_exit_codes, installed_models, model_file_option, read_input, threads_option
 
 
 @click.command()
@@ -12,13 +12,12 @@ from bbcompress.cli.common import errors_as_exit_codes, model_file_option, read_
 @model_file_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @threads_option
-def command(files: tuple[str, ...], models: tuple[Path, ...], quiet: bool) -> None:
+def command(files: tuple[str, ...], models: tuple[Path, ...], quiet: bool, threads: int) -> None:
     """Decode each FILE and check every checksum and pixel hash, writing nothing."""
     from bbcompress.archive.read import Archive
-    from bbcompress.codec.registry import Registry
 
     for file in files:
         with errors_as_exit_codes(file):
-            images = sum(1 for _ in Archive(read_input(file)).decode(Registry(files=models)))
+            images = sum(1 for _ in Archive(read_input(file)).decode(installed_models(threads, models)))
         if not quiet:
             click.echo(f"{file}: ok, {images} images")

@@ -98,22 +98,21 @@ class DenseModel:
         return [_Values(self._mixture(output).distribution())]
 
     def grad_z(self, pixels: Pixels, latent: Floats) -> Floats:
-        gradients = []
-        for first in range(0, len(pixels), self._batch):
-            rows = slice(first, first + self._batch)
+        def gradient(rows: slice) -> Floats:
             tape: Tape = []
             output = self._decoder.forward(self._on_grid(latent[rows]), self._engine, tape)
-            gradient = self._output_gradient(output, pixels[rows])
-            gradient = to_grid(gradient, GRADIENT_BITS, GRADIENT_LIMIT)
-            gradients.append(self._decoder.backward(gradient, tape, self._engine))
-        return np.concatenate(gradients) * 2.0**-GRADIENT_BITS
+            on_grid = to_grid(self._output_gradient(output, pixels[rows]), GRADIENT_BITS, GRADIENT_LIMIT)
+            return self._decoder.backward(on_grid, tape, self._engine)
+
+        return np.concatenate(self._engine.map(gradient, self._batches(len(pixels)))) * 2.0**-GRADIENT_BITS
 
     def _batched(self, network: Network, inputs: Floats) -> Floats:
-        parts = [
-            network.forward(inputs[first : first + self._batch], self._engine)
-            for first in range(0, len(inputs), self._batch)
-        ]
+        batches = self._batches(len(inputs))
+        parts = self._engine.map(lambda rows: network.forward(inputs[rows], self._engine), batches)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _batches(self, count: int) -> list[slice]:
+        return [slice(first, first + self._batch) for first in range(0, count, self._batch)]
 
     def _on_grid(self, latent: Floats) -> Floats:
         return to_grid(latent, self._decoder.input.fraction_bits, self._decoder.input.limit)

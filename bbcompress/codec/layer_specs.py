@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.exact.network import Dense, Layer, Network, Range
-from bbcompress.exact.spatial import DepthToSpace, Patches, Residual
+from bbcompress.exact.spatial import Convolution, DepthToSpace, Residual
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -18,6 +18,7 @@ Tensors = dict[str, Integers]
 MAX_LAYERS = 64
 MAX_KERNEL = 16
 MAX_FACTOR = 16
+DENSE_FIELDS = {"weight_bits", "input", "output", "relu"}
 
 
 class BadLayer(ValueError):
@@ -37,11 +38,12 @@ class DenseSpec:
 
 
 @dataclass(frozen=True)
-class PatchesSpec:
-    """`bbcompress.exact.spatial.Patches`."""
+class ConvolutionSpec:
+    """`bbcompress.exact.spatial.Convolution`."""
 
     kernel: int
     stride: int
+    dense: DenseSpec
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class ResidualSpec:
     relu: bool
 
 
-Spec = DenseSpec | PatchesSpec | DepthToSpaceSpec | ResidualSpec
+Spec = DenseSpec | ConvolutionSpec | DepthToSpaceSpec | ResidualSpec
 
 
 def build(specs: Sequence[Spec], input: Range) -> Network:
@@ -68,10 +70,10 @@ def build(specs: Sequence[Spec], input: Range) -> Network:
     layers: list[Layer] = []
     for spec in specs:
         match spec:
-            case DenseSpec(weight, bias, weight_bits, source, target, relu):
-                layers.append(Dense(weight, bias, weight_bits, source, target, relu))
-            case PatchesSpec(kernel, stride):
-                layers.append(Patches(kernel, stride, input))
+            case DenseSpec():
+                layers.append(_build_dense(spec))
+            case ConvolutionSpec(kernel, stride, dense):
+                layers.append(Convolution(kernel, stride, _build_dense(dense)))
             case DepthToSpaceSpec(factor):
                 layers.append(DepthToSpace(factor, input))
             case ResidualSpec(branch, output, relu):
@@ -80,11 +82,17 @@ def build(specs: Sequence[Spec], input: Range) -> Network:
     return Network(layers)
 
 
+def _build_dense(spec: DenseSpec) -> Dense:
+    return Dense(spec.weight, spec.bias, spec.weight_bits, spec.input, spec.output, spec.relu)
+
+
 def input_range(specs: Sequence[Spec]) -> Range:
     """The range of a network's input: that of its first dense layer, as the layers before it keep theirs."""
     for spec in specs:
         if isinstance(spec, DenseSpec):
             return spec.input
+        if isinstance(spec, ConvolutionSpec):
+            return spec.dense.input
         if isinstance(spec, ResidualSpec):
             return input_range(spec.branch)
     raise BadLayer("a network without a dense layer")
@@ -101,8 +109,10 @@ def widths(specs: Sequence[Spec], inputs: int, stride: int = 1) -> tuple[int, in
                 if weight.shape[0] != inputs:
                     raise BadLayer(f"layer {number} does not fit what comes before it")
                 inputs = weight.shape[1]
-            case PatchesSpec(kernel, step):
-                inputs, stride = inputs * kernel * kernel, stride * step
+            case ConvolutionSpec(kernel, step, dense):
+                if dense.weight.shape[0] != inputs * kernel * kernel:
+                    raise BadLayer(f"layer {number} does not fit what comes before it")
+                inputs, stride = dense.weight.shape[1], stride * step
             case DepthToSpaceSpec(factor):
                 if inputs % factor**2 or stride % factor:
                     raise BadLayer(f"layer {number} does not fit what comes before it")
@@ -126,8 +136,8 @@ def describe(specs: Sequence[Spec]) -> list[dict[str, Any]]:
                     "output": [spec.output.fraction_bits, spec.output.limit],
                     "relu": spec.relu,
                 }
-            case PatchesSpec(kernel, stride):
-                return {"op": "patches", "kernel": kernel, "stride": stride}
+            case ConvolutionSpec(kernel, stride, dense):
+                return one(dense) | {"op": "convolution", "kernel": kernel, "stride": stride}
             case DepthToSpaceSpec(factor):
                 return {"op": "depth_to_space", "factor": factor}
             case ResidualSpec(branch, output, relu):
@@ -140,9 +150,10 @@ def describe(specs: Sequence[Spec]) -> list[dict[str, Any]]:
 def tensors(prefix: str, specs: Sequence[Spec]) -> Iterator[tuple[str, Integers]]:
     """Weights and biases by name."""
     for number, spec in enumerate(specs):
-        if isinstance(spec, DenseSpec):
-            yield f"{prefix}.{number}.bias", spec.bias
-            yield f"{prefix}.{number}.weight", spec.weight
+        if isinstance(spec, (DenseSpec, ConvolutionSpec)):
+            dense = spec.dense if isinstance(spec, ConvolutionSpec) else spec
+            yield f"{prefix}.{number}.bias", dense.bias
+            yield f"{prefix}.{number}.weight", dense.weight
         if isinstance(spec, ResidualSpec):
             yield from tensors(f"{prefix}.{number}", spec.branch)
 
@@ -155,11 +166,12 @@ def parse(prefix: str, layers: list[dict[str, Any]], tensors: Tensors, nested: b
     for number, layer in enumerate(layers):
         where = f"{prefix}.{number}"
         match layer["op"], set(layer) - {"op"}:
-            case "dense", fields if fields == {"weight_bits", "input", "output", "relu"}:
+            case "dense", fields if fields == DENSE_FIELDS:
                 specs.append(_dense(where, layer, tensors))
-            case "patches", fields if fields == {"kernel", "stride"}:
+            case "convolution", fields if fields == DENSE_FIELDS | {"kernel", "stride"}:
                 kernel = _integer(layer["kernel"], 1, MAX_KERNEL, where)
-                specs.append(PatchesSpec(kernel, _integer(layer["stride"], 1, kernel, where)))
+                stride = _integer(layer["stride"], 1, kernel, where)
+                specs.append(ConvolutionSpec(kernel, stride, _dense(where, layer, tensors)))
             case "depth_to_space", fields if fields == {"factor"}:
                 specs.append(DepthToSpaceSpec(_integer(layer["factor"], 1, MAX_FACTOR, where)))
             case "residual", fields if fields == {"branch", "output", "relu"} and not nested:

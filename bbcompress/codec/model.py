@@ -13,7 +13,7 @@ from bbcompress.exact.functions import Floats
 Pixels = NDArray[np.uint8]
 LOG_SCALE_RANGE = (-7.0, 3.0)
 """Posterior log scales are clamped to this range."""
-NETWORK_BATCH = 256
+NETWORK_BATCH = 64
 """Images in one network call; bounds memory, changes no bit."""
 
 

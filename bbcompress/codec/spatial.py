@@ -19,6 +19,8 @@ from bbcompress.exact.functions import Floats
 from bbcompress.exact.network import GRADIENT_BITS, GRADIENT_LIMIT, Network, Tape, to_grid
 from bbcompress.exact.selfcheck import require_exact_arithmetic
 
+BATCH_PIXELS = 128
+"""Pixels of a network call for each image that a dense model has in one; bounds memory, changes no bit."""
 PIXEL_BITS = 8
 """Pixel values are network inputs as they are, with this many fractional bits: the image's range is 1."""
 
@@ -80,7 +82,7 @@ class Networks:
 
 
 class SpatialModel:
-    """An exact VAE with a standard normal prior. `batch` bounds the pixels, in units of 32 x 32, of a network call."""
+    """An exact VAE with a standard normal prior. `batch` times BATCH_PIXELS bounds the pixels of a network call."""
 
     def __init__(
         self, info: SpatialInfo, networks: Networks, identity: bytes, engine: Engine, batch: int = NETWORK_BATCH
@@ -117,21 +119,23 @@ class SizedSpatialModel:
         self.latent_bits, self.learning_rate = info.latent_bits, info.learning_rate
         steps = np.ldexp(1.0, np.array(info.grid_log2_steps))
         self.grid_steps = np.tile(steps, self._rows * self._columns)
-        self._batch = max(1, model.batch * 1024 // (height * width))
+        self._batch = max(1, model.batch * BATCH_PIXELS // (height * width))
 
     def posterior(self, pixels: Pixels) -> Posterior:
         encoder = self._model.networks.encoder
-        parts = []
-        for rows in self._batches(len(pixels)):
-            output = encoder.forward(self._padded(pixels[rows], "edge"), self._model.engine)
-            output *= 2.0**-encoder.output.fraction_bits
-            parts.append(output)
-        mean, log_scale = np.split(np.concatenate(parts), 2, axis=3)
+
+        def output(rows: slice) -> Floats:
+            return encoder.forward(self._padded(pixels[rows], "edge"), self._model.engine)
+
+        parts = self._model.engine.map(output, self._batches(len(pixels)))
+        outputs = np.concatenate(parts) * 2.0**-encoder.output.fraction_bits
+        mean, log_scale = np.split(outputs, 2, axis=3)
         count = len(pixels)
         return Posterior(mean.reshape(count, -1), np.clip(log_scale, *LOG_SCALE_RANGE).reshape(count, -1))
 
     def likelihood(self, latent: Floats) -> list[Stage]:
-        features = [self._features(latent[rows], None) for rows in self._batches(len(latent))]
+        batches = self._batches(len(latent))
+        features = self._model.engine.map(lambda rows: self._features(latent[rows], None), batches)
         stages: list[Stage] = []
         for number, (spec, _) in enumerate(self._model.networks.stages):
             if spec.row >= self._height or spec.column >= self._width:
@@ -144,10 +148,14 @@ class SizedSpatialModel:
         """What a stage's network says, from the features of each batch and the pixels of earlier stages."""
         network = self._model.networks.stages[number][1]
         coded = self.view(number, pixels)
-        parts = []
-        for part, rows in zip(features, self._batches(len(pixels)), strict=True):
+
+        def output(batch: tuple[Floats, slice]) -> Floats:
+            part, rows = batch
             input = self._stage_input(number, part, self._padded(pixels[rows], "constant"))
-            parts.append(network.forward(input, self._model.engine)[:, : coded.shape[1], : coded.shape[2]])
+            return network.forward(input, self._model.engine)[:, : coded.shape[1], : coded.shape[2]]
+
+        batches = list(zip(features, self._batches(len(pixels)), strict=True))
+        parts = self._model.engine.map(output, batches)
         return _Outputs(np.concatenate(parts), self._info, network.output.fraction_bits)
 
     def view(self, number: int, pixels: Pixels) -> Pixels:
@@ -157,7 +165,8 @@ class SizedSpatialModel:
         return images[:, spec.row :: spec.stride, spec.column :: spec.stride]
 
     def grad_z(self, pixels: Pixels, latent: Floats) -> Floats:
-        return np.concatenate([self._grad_z(pixels[rows], latent[rows]) for rows in self._batches(len(pixels))])
+        batches = self._batches(len(pixels))
+        return np.concatenate(self._model.engine.map(lambda rows: self._grad_z(pixels[rows], latent[rows]), batches))
 
     def _grad_z(self, pixels: Pixels, latent: Floats) -> Floats:
         networks, engine = self._model.networks, self._model.engine

@@ -88,10 +88,8 @@ class Dense:
         rounded_bias = bias + 2.0 ** (shift - 1)
         magnitude = np.abs(self._weight_back)
         forward = float((input.limit * magnitude.sum(1) + np.abs(rounded_bias)).max())
-        backward = GRADIENT_LIMIT * float(magnitude.sum(0).max())
-        self.bound = max(forward, backward)
-        if not self.bound < EXACT_LIMIT:
-            raise InexactNetwork(f"a sum can reach {self.bound:.3g}, and integers are exact below 2^53 only")
+        self.backward_bound = GRADIENT_LIMIT * float(magnitude.sum(0).max())
+        self.bound = exact_bound(forward, self.backward_bound)
         small = max(forward, output.limit) < FLOAT32_LIMIT
         self._dtype = np.dtype(np.float32 if small else np.float64)
         self._weight = np.ascontiguousarray(weight, self._dtype)
@@ -107,12 +105,27 @@ class Dense:
         return clamp(y, self.output, self.relu, tape)
 
     def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
+        return self.rounded(self.pull_back(gradient, tape, engine))
+
+    def pull_back(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
+        """The gradient at the input before it is `rounded`, in units of the gradient grid and the weights together."""
         gradient = through_clamp(gradient, self.output, self.relu, tape)
-        back = _rows_product(gradient, self._weight_back, engine)
+        return _rows_product(gradient, self._weight_back, engine)
+
+    def rounded(self, back: Floats) -> Floats:
+        """What `pull_back` gives, or sums of it, on the gradient grid; in place."""
         back *= self._scale_back
         back += 0.5
         np.floor(back, out=back)
         return np.clip(back, -GRADIENT_LIMIT, GRADIENT_LIMIT, out=back)
+
+
+def exact_bound(*bounds: float) -> float:
+    """The largest of some bounds of sums. Raises InexactNetwork from 2^53 on."""
+    bound = max(bounds)
+    if not bound < EXACT_LIMIT:
+        raise InexactNetwork(f"a sum can reach {bound:.3g}, and integers are exact below 2^53 only")
+    return bound
 
 
 def clamp(y: Floats, range: Range, relu: bool, tape: Tape | None) -> Floats:

@@ -1,33 +1,51 @@
 """Layers of exact convolutional networks, on arrays (N, H, W, C) of integers.
 
-A convolution is `Patches` followed by `Dense` (im2col), strided if the patches are; a transposed convolution, whose
-kernel is as large as its stride, is `Dense` followed by `DepthToSpace`. So `Dense` is the only layer that multiplies,
-and its proof of exactness the only one that counts.
+`Convolution` gathers what it sees at each place and multiplies by a `Dense` layer (im2col); a transposed convolution,
+whose kernel is as large as its stride, is `Dense` followed by `DepthToSpace`. So `Dense` is the only layer that
+multiplies, and its proof of exactness the one that counts.
 """
 
 import numpy as np
 
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.functions import Floats
-from bbcompress.exact.network import GRADIENT_LIMIT, InexactNetwork, Network, Range, Tape, clamp, through_clamp
+from bbcompress.exact.network import (
+    GRADIENT_LIMIT,
+    Dense,
+    InexactNetwork,
+    Network,
+    Range,
+    Tape,
+    clamp,
+    exact_bound,
+    through_clamp,
+)
 
 
-class Patches:
-    """(N, H, W, C) to (N, H / stride, W / stride, kernel^2 C): what a convolution sees at each place.
+class Convolution:
+    """(N, H, W, C) to (N, H / stride, W / stride, outputs): `dense` of the kernel^2 C values around each place.
 
     Places are `stride` apart; around the image are (kernel - stride) / 2 zeros on each side. H and W must be multiples
     of the stride.
     """
 
-    def __init__(self, kernel: int, stride: int, range: Range):
+    def __init__(self, kernel: int, stride: int, dense: Dense):
         if not 1 <= stride <= kernel or (kernel - stride) % 2:
-            raise InexactNetwork(f"patches of {kernel} cannot be {stride} apart")
-        self.kernel, self.stride = kernel, stride
-        self.input = self.output = range
-        self.bound = kernel * kernel * GRADIENT_LIMIT  # gradients of one place are summed over its patches
+            raise InexactNetwork(f"a convolution with a kernel of {kernel} cannot have stride {stride}")
+        self.kernel, self.stride, self._dense = kernel, stride, dense
+        self.input, self.output = dense.input, dense.output
+        # gradients are summed over the places that saw a value, and rounded once
+        self.bound = exact_bound(dense.bound, kernel * kernel * dense.backward_bound)
         self._margin = (kernel - stride) // 2
 
     def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
+        return self._dense.forward(self._gathered(x), engine, tape)
+
+    def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
+        return self._dense.rounded(self._scattered(self._dense.pull_back(gradient, tape, engine)))
+
+    def _gathered(self, x: Floats) -> Floats:
+        """(N, H / stride, W / stride, kernel^2 C)."""
         count, height, width, channels = x.shape
         margin = (self._margin, self._margin)
         padded = np.pad(x, ((0, 0), margin, margin, (0, 0)))
@@ -37,19 +55,20 @@ class Patches:
                 y[:, :, :, row, column] = padded[:, *self._places(row, column, height, width)]
         return y.reshape(*y.shape[:3], -1)
 
-    def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
-        count, rows, columns, _ = gradient.shape
+    def _scattered(self, parts: Floats) -> Floats:
+        """The transpose of `_gathered`."""
+        count, rows, columns, _ = parts.shape
         height, width = rows * self.stride, columns * self.stride
-        parts = gradient.reshape(count, rows, columns, self.kernel, self.kernel, -1)
+        parts = parts.reshape(count, rows, columns, self.kernel, self.kernel, -1)
         back = np.zeros((count, height + 2 * self._margin, width + 2 * self._margin, parts.shape[5]))
         for row in range(self.kernel):
             for column in range(self.kernel):
                 back[:, *self._places(row, column, height, width)] += parts[:, :, :, row, column]
         inside = slice(self._margin, self._margin + height), slice(self._margin, self._margin + width)
-        return np.clip(back[:, *inside], -GRADIENT_LIMIT, GRADIENT_LIMIT)
+        return np.ascontiguousarray(back[:, *inside])
 
     def _places(self, row: int, column: int, height: int, width: int) -> tuple[slice, slice]:
-        """Where the padded image has what is at `row` and `column` of each patch."""
+        """Where the padded image has what is at `row` and `column` of each place's surroundings."""
         return slice(row, row + height, self.stride), slice(column, column + width, self.stride)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bbcompress.codec.dense_file import DenseContents
-from bbcompress.codec.layer_specs import DenseSpec, ResidualSpec, Spec
+from bbcompress.codec.layer_specs import ConvolutionSpec, DenseSpec, ResidualSpec, Spec
 from bbcompress.codec.spatial_file import SpatialContents
 from bbcompress.train.spatial_vae import Convolution, SpatialConfig, SpatialVAE, Up
 from bbcompress.train.vae import VAE, VAEConfig
@@ -66,6 +66,8 @@ def _dense(specs: Sequence[Spec]) -> Iterator[DenseSpec]:
     for spec in specs:
         if isinstance(spec, DenseSpec):
             yield spec
+        elif isinstance(spec, ConvolutionSpec):
+            yield spec.dense
         elif isinstance(spec, ResidualSpec):
             yield from _dense(spec.branch)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle
 
-from bbcompress.codec.layer_specs import DenseSpec, DepthToSpaceSpec, PatchesSpec, ResidualSpec, Spec
+from bbcompress.codec.layer_specs import ConvolutionSpec, DenseSpec, DepthToSpaceSpec, ResidualSpec, Spec
 from bbcompress.codec.model_file import save
 from bbcompress.codec.spatial import PIXEL_BITS, SpatialInfo, known_offsets
 from bbcompress.codec.spatial_file import SpatialContents, StageContents
@@ -116,7 +116,7 @@ class _Exporter:
         weight = convolution.weight.permute(2, 3, 1, 0).reshape(-1, convolution.out_channels)
         self.x = convolution(self.x)
         dense = self._dense(weight, convolution.bias, relu, bits)
-        return [dense] if kernel == 1 else [PatchesSpec(kernel, stride), dense]
+        return [dense] if kernel == 1 else [ConvolutionSpec(kernel, stride, dense)]
 
     def _up(self, convolution: nn.Conv2d, factor: int) -> list[Spec]:
         inputs, outputs = convolution.in_channels, convolution.out_channels // factor**2

@@ -47,7 +47,7 @@ class SpatialConfig:
 
 
 class Convolution(nn.Module):
-    """Kernel, stride and padding as `bbcompress.exact.spatial.Patches`, then ReLU if `relu`."""
+    """Kernel, stride and padding as `bbcompress.exact.spatial.Convolution`, then ReLU if `relu`."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = True):
         super().__init__()
