@@ -9,7 +9,7 @@ from experiment import Curve, Experiment
 from bbcompress.train.diagnose import evaluate_posterior, optimal_posterior
 from bbcompress.train.loop import evaluate
 
-EPOCHS = {"binary": (100, 300, 600, 1000), "grey": (50, 100, 150)}
+EPOCHS = {"binary": (100, 300, 600, 1000), "grey": (50, 150)}
 IMAGES = 2000
 SAMPLES = 10
 
