@@ -716,7 +716,7 @@ def test_wide_batches_are_refused_before_memory_is_taken() -> None:
 
 
 def test_what_the_encoder_makes_is_within_the_limits() -> None:
-    from bbcompress.archive.compress import MAX_CHAIN_WIDTH, MAX_TILES, TILE
+    from bbcompress.archive.encode import MAX_CHAIN_WIDTH, MAX_TILES, TILE
     from bbcompress.archive.payload import MAX_BATCH_SUBPIXELS
     from bbcompress.codec.dense_file import MAX_SUBPIXELS
 

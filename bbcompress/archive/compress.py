@@ -1,25 +1,30 @@
 """Compressing pictures into a file: choosing how to code each, coding, checking, laying out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bbcompress.archive import blocks
+from bbcompress.archive.choose import (
+    Candidate,
+    candidates,
+    described,
+    estimates,
+    is_large,
+    promising,
+    shorter_stored,
+)
+from bbcompress.archive.encode import encode
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit
 from bbcompress.archive.fields import MAX_IMAGES
-from bbcompress.archive.forms import PixelForm, alpha_of, form_for, to_pixels
 from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
-from bbcompress.archive.payload import BitsBack, Payload, Stored, Tiles, pictures_digest
+from bbcompress.archive.payload import Payload, Stored, pictures_digest
 from bbcompress.archive.segment import Segment, pack_segment
 from bbcompress.archive.single import pack_single
-from bbcompress.codec import chain, tiles
-from bbcompress.codec.dense import DenseModel
-from bbcompress.codec.model_file import Model
 from bbcompress.codec.refine import Method as RefineMethod
 from bbcompress.codec.registry import Registry
 from bbcompress.images import stored
@@ -28,35 +33,10 @@ from bbcompress.images.picture import Picture
 from bbcompress.varint import write_varint
 
 MAX_SEGMENT_SUBPIXELS = 1 << 23
-MAX_CHAIN_WIDTH = 128
-"""Wider chains are faster, and cost about 5 bits a lane once."""
-IMAGES_PER_LANE = 8
-TILE = 64
-"""Largest height and width of a tile."""
-MAX_TILES = 32
-"""Tiles coded together."""
-MAX_TILE_LANES = 512
-SUBPIXELS_PER_LANE = 64
-"""A lane takes 32 bits; this many subpixels leave several times as much."""
-SAMPLE_IMAGES = 4
-"""Images of a group by which models are compared with each other."""
-STORED_SEGMENT_BYTES = 46
-"""What an archive pays for a stored picture beyond its payload."""
-STORED_BYTES_PER_CHANGE = 0.9
-"""Storing a digit takes about 1.25 bytes for each pixel unlike the one before it, and seldom less than this."""
-STORED_GAIN = 0.005
-"""Part of a chain that storing some pictures must save: the others are then coded anew."""
 
 
 class CheckFailed(ArchiveError):
     """What was written did not decode to what was read. Nothing is kept of it."""
-
-
-class Candidate(NamedTuple):
-    """A model's file and the form in which it can code a picture."""
-
-    model: Path
-    form: PixelForm
 
 
 @dataclass(frozen=True)
@@ -69,6 +49,10 @@ class Options:
     check: bool = True
     """Decode everything written, and compare."""
     refine_method: RefineMethod = RefineMethod.NATURAL
+    fast: bool = False
+    """Go by estimates from crops alone; else the promising ways are tried in full, and the smallest kept."""
+    report: Callable[[str], None] = lambda text: None
+    """Told what was chosen, and why."""
 
 
 @dataclass
@@ -130,6 +114,7 @@ class _Writer:
     def __init__(self, registry: Registry, options: Options):
         self._registry, self._options = registry, options
         self._groups: dict[tuple[Candidate, ...], list[tuple[int, Picture]]] = {}
+        self._subpixels: dict[tuple[Candidate, ...], int] = {}
         self._out = bytearray(blocks.checked(blocks.header(blocks.Form.ARCHIVE)))
         self._index: list[tuple[int, int]] = []
         self._metadata: dict[int, Metadata] = {}
@@ -138,18 +123,19 @@ class _Writer:
     def add(self, number: int, picture: Picture) -> None:
         if picture.metadata != NO_METADATA:
             self._metadata[number] = picture.metadata
-        candidates = _candidates(picture, self._registry, self._options)
-        if not candidates:
+        ways = candidates(picture, self._registry, self._options.model)
+        if not ways:
             self._store(number, picture, stored.encode(picture))
             return
-        group = self._groups.setdefault(candidates, [])
-        group.append((number, picture))
-        if (len(group) + 1) * picture.pixels.size > MAX_SEGMENT_SUBPIXELS:
-            self._code(self._groups.pop(candidates), candidates)
+        if self._subpixels.get(ways, 0) + picture.pixels.size > MAX_SEGMENT_SUBPIXELS and ways in self._groups:
+            self._code(self._groups.pop(ways), ways)
+            self._subpixels[ways] = 0
+        self._groups.setdefault(ways, []).append((number, picture))
+        self._subpixels[ways] = self._subpixels.get(ways, 0) + picture.pixels.size
 
     def finish(self, names: list[str]) -> tuple[bytes, Summary]:
-        for candidates, group in self._groups.items():
-            self._code(group, candidates)
+        for ways, group in self._groups.items():
+            self._code(group, ways)
         names_block = blocks.pack_block(blocks.BlockType.NAMES, pack_names(names))
         index = write_varint(len(self._index))
         for size, images in self._index:
@@ -163,17 +149,28 @@ class _Writer:
         self._summary.total_bytes = len(self._out)
         return bytes(self._out), self._summary
 
-    def _code(self, group: list[tuple[int, Picture]], candidates: tuple[Candidate, ...]) -> None:
+    def _code(self, group: list[tuple[int, Picture]], ways: tuple[Candidate, ...]) -> None:
         numbers, pictures = [number for number, _ in group], [picture for _, picture in group]
-        path, form = _choose(pictures, candidates, self._registry)
-        coded = _encode(self._registry.load(path), pictures, form, self._options)
-        unfit = _shorter_stored(coded, pictures)
+        way: Candidate | None = ways[0]
+        if len(ways) > 1 or self._options.fast:
+            found = estimates(pictures, ways, self._registry)
+            self._options.report(f"{len(group)} pictures: about {described(found)}")
+            fit = found if self._options.fast else [estimate for estimate in found if estimate.candidate]
+            way = fit[0].candidate
+        if way is None:
+            for number, picture in group:
+                self._store(number, picture, stored.encode(picture))
+            return
+        model = self._registry.load(way.model)
+        coded = encode(model, pictures, way.form, self._options.refine_steps, self._options.refine_method)
+        unfit = {} if self._options.fast else shorter_stored(coded, pictures)
         if unfit:
+            self._options.report(f"{len(unfit)} of {len(group)} pictures stored: shorter than with {coded.model}")
             for place, data in unfit.items():
                 self._store(*group[place], data)
             fitting = [pair for place, pair in enumerate(group) if place not in unfit]
             if fitting:
-                self._code(fitting, (Candidate(path, form),))
+                self._code(fitting, (way,))
             return
         self._write(coded.model, numbers, pictures, coded.payload, float(coded.net_bits.sum()))
 
@@ -189,93 +186,38 @@ class _Writer:
         self._summary.count(name, pictures, net_bits)
 
 
-def _candidates(picture: Picture, registry: Registry, options: Options) -> tuple[Candidate, ...]:
-    return tuple(
-        Candidate(path, form)
-        for path, header in registry.headers()
-        if options.model in (None, path) and (form := form_for(picture, header.info)) is not None
-    )
+class _Single(NamedTuple):
+    """One way to code a picture."""
+
+    name: str
+    payload: Payload
+    net_bits: float
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file but for what all ways have alike."""
+        return len(pack_single(self.payload, b""))
 
 
-class _Coded(NamedTuple):
-    """Pictures as a chain."""
-
-    model: str
-    payload: BitsBack | Tiles
-    net_bits: NDArray[np.float64]
-    """Of each picture."""
-
-
-def _encode(model: Model, pictures: Sequence[Picture], form: PixelForm, options: Options) -> _Coded:
-    pixels = [to_pixels(picture, form) for picture in pictures]
-    steps, method, name = options.refine_steps, options.refine_method, model.info.name
-    if isinstance(model, DenseModel):
-        width = min(1 << (len(pixels) // IMAGES_PER_LANE).bit_length(), MAX_CHAIN_WIDTH)
-        rows = np.stack(pixels).reshape(len(pixels), -1)
-        encoded = chain.encode([chain.Group(model, rows)], chain.Layout(width, width), steps, method)
-        return _Coded(name, BitsBack(model.identity, form, encoded.plan, encoded.data), encoded.net_bits)
-    sizes = [(picture.height, picture.width) for picture in pictures]
-    tiling = tiles.tiling(sizes, TILE)
-    cut = [
-        chain.Group(model.sized(*group.size), part)
-        for group, part in zip(tiling, tiles.cut(pixels, tiling), strict=True)
-    ]
-    count = sum(len(group.tiles) for group in tiling)
-    density = max(1, sum(part.size for part in pixels) // (count * SUBPIXELS_PER_LANE))
-    lanes = min(MAX_TILE_LANES, count * density)
-    encoded = chain.encode(cut, chain.Layout(MAX_TILES, lanes, density), steps, method)
-    net_bits = np.zeros(len(pictures))
-    np.add.at(net_bits, [tile.image for group in tiling for tile in group.tiles], encoded.net_bits)
-    planes = [plane for picture in pictures if (plane := alpha_of(picture, form)) is not None]
-    alphas = [stored.encode(plane) for plane in planes]
-    if alphas:
-        net_bits += 8.0 * np.array([len(alpha) for alpha in alphas])
-    return _Coded(name, Tiles(model.identity, form, encoded.plan, TILE, sizes, alphas, encoded.data), net_bits)
+def _best_single(picture: Picture, registry: Registry, options: Options) -> _Single:
+    ways = candidates(picture, registry, options.model)
+    tried: list[Candidate | None] = [None, *ways]
+    if ways and is_large(picture):
+        found = estimates([picture], ways, registry)
+        options.report("about " + described(found))
+        tried = [way.candidate for way in (found[:1] if options.fast else promising(found))]
+    coded = [_single(picture, way, registry, options) for way in tried]
+    options.report(", ".join(f"{way.name} {way.size} bytes" for way in coded))
+    return min(coded, key=lambda way: way.size)
 
 
-def _best_single(picture: Picture, registry: Registry, options: Options) -> tuple[str, Payload, float]:
-    data = stored.encode(picture)
-    best: tuple[str, Payload, float] = ("stored", Stored(data), 8.0 * len(data))
-    for path, form in _candidates(picture, registry, options):
-        coded = _encode(registry.load(path), [picture], form, options)
-        if len(pack_single(coded.payload, b"")) < len(pack_single(best[1], b"")):
-            best = (coded.model, coded.payload, float(coded.net_bits.sum()))
-    return best
-
-
-def _choose(pictures: list[Picture], candidates: tuple[Candidate, ...], registry: Registry) -> Candidate:
-    """The candidate with the shortest code of a few of the pictures."""
-    if len(candidates) == 1:
-        return candidates[0]
-    sample = pictures[:: -(-len(pictures) // SAMPLE_IMAGES)]
-    plain = Options(check=False)
-
-    def net_bits(candidate: Candidate) -> float:
-        return float(_encode(registry.load(candidate.model), sample, candidate.form, plain).net_bits.sum())
-
-    return min(candidates, key=net_bits)
-
-
-def _shorter_stored(coded: _Coded, pictures: list[Picture]) -> dict[int, bytes]:
-    """Stored bytes of the pictures, by place, that are shorter so than in their chain; none if that gains too little.
-
-    Storing takes longer than a model, so it is tried only on pictures with few changes for what they cost.
-    """
-    changes = np.array([(picture.pixels.ravel()[1:] != picture.pixels.ravel()[:-1]).sum() for picture in pictures])
-    raw_bytes = np.array([picture.pixels.size for picture in pictures]) * (
-        1 if coded.payload.form.levels == 256 else 1 / 8
-    )
-    likely_bytes = STORED_SEGMENT_BYTES + np.minimum(STORED_BYTES_PER_CHANGE * changes, raw_bytes)
-    tried = np.flatnonzero(8 * likely_bytes < coded.net_bits)
-    shorter = {}
-    gain = 0.0
-    for place in tried.tolist():
-        data = stored.encode(pictures[place])
-        gained = float(coded.net_bits[place]) - 8 * (len(data) + STORED_SEGMENT_BYTES)
-        if gained > 0:
-            shorter[place] = data
-            gain += gained
-    return shorter if gain > STORED_GAIN * coded.net_bits.sum() else {}
+def _single(picture: Picture, way: Candidate | None, registry: Registry, options: Options) -> _Single:
+    if way is None:
+        data = stored.encode(picture)
+        return _Single("stored", Stored(data), 8.0 * len(data))
+    model = registry.load(way.model)
+    coded = encode(model, [picture], way.form, options.refine_steps, options.refine_method)
+    return _Single(coded.model, coded.payload, float(coded.net_bits.sum()))
 
 
 def _check(payload: Payload, pictures: list[Picture], registry: Registry, options: Options) -> None:

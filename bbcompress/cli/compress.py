@@ -1,6 +1,7 @@
 """`bbc compress`."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -31,6 +32,10 @@ from bbcompress.cli.common import (
 @refine_method_option
 @click.option("--strip", is_flag=True, help="Leave out metadata: ICC profile, EXIF, XMP, text, resolution, gamma.")
 @click.option("--check/--no-check", default=True, help="Decode what was written and compare (default: check).")
+@click.option(
+    "--fast", is_flag=True, help="Choose how to code by estimates alone, without trying the best ways in full."
+)
+@click.option("-v", "--verbose", is_flag=True, help="Say what was chosen, and why.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite the output.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @threads_option
@@ -42,6 +47,8 @@ def command(
     refine_method: str,
     strip: bool,
     check: bool,
+    fast: bool,
+    verbose: bool,
     force: bool,
     quiet: bool,
     threads: int,
@@ -68,7 +75,9 @@ def command(
         if output != "-" and not force:
             refuse_existing(Path(output))
         registry, chosen = registry_and_model(model, threads)
-        options = Options(refine_steps, chosen, check, Method[refine_method.upper()])
+        options = Options(refine_steps, chosen, check, Method[refine_method.upper()], fast)
+        if verbose:
+            options = replace(options, report=lambda text: click.echo(text, err=True))
         listed = listed_images(images)
         if any(path and os.path.exists(output) and os.path.samefile(path, output) for _, path in listed):
             raise click.UsageError(f"{output} is one of the images; name another file to write with -o")

@@ -1,0 +1,115 @@
+"""Choosing how to code pictures: by estimates from a few crops, so that most ways need not be tried in full."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bbcompress.archive.encode import TILE, Coded, encode
+from bbcompress.archive.forms import PixelForm, form_for
+from bbcompress.codec.registry import Registry
+from bbcompress.images import stored
+from bbcompress.images.picture import Picture
+
+SAMPLE_IMAGES = 4
+"""Images of a group by which models are compared with each other."""
+CROPS_PER_SIDE = 2
+"""Crops of a large picture, down and across."""
+PROMISING = 1.1
+"""A model is tried in full unless its estimate is this many times what storing takes."""
+STORED_SEGMENT_BYTES = 46
+"""What an archive pays for a stored picture beyond its payload."""
+STORED_BYTES_PER_CHANGE = 0.9
+"""Storing a digit takes about 1.25 bytes for each pixel unlike the one before it, and seldom less than this."""
+STORED_GAIN = 0.005
+"""Part of a chain that storing some pictures must save: the others are then coded anew."""
+
+
+class Candidate(NamedTuple):
+    """A model's file and the form in which it can code a picture."""
+
+    model: Path
+    form: PixelForm
+
+
+class Estimate(NamedTuple):
+    """What a candidate, or storing (None), would take."""
+
+    candidate: Candidate | None
+    name: str
+    bits_per_dim: float
+
+
+def candidates(picture: Picture, registry: Registry, only: Path | None) -> tuple[Candidate, ...]:
+    """All models that can code `picture`, or the one in the file `only` if it can."""
+    return tuple(
+        Candidate(path, form)
+        for path, header in registry.headers()
+        if only in (None, path) and (form := form_for(picture, header.info)) is not None
+    )
+
+
+def is_large(picture: Picture) -> bool:
+    """Whether a few crops are much less than all of it."""
+    return picture.height * picture.width > 2 * (CROPS_PER_SIDE * TILE) ** 2
+
+
+def estimates(pictures: Sequence[Picture], ways: Sequence[Candidate], registry: Registry) -> list[Estimate]:
+    """Every way and storing, the best first."""
+    sample = [crop for picture in pictures[:: -(-len(pictures) // SAMPLE_IMAGES)] for crop in _crops(picture)]
+    subpixels = sum(crop.pixels.size for crop in sample)
+    found = [Estimate(None, "stored", 8 * sum(len(stored.encode(crop)) for crop in sample) / subpixels)]
+    for way in ways:
+        coded = encode(registry.load(way.model), sample, way.form)
+        found.append(Estimate(way, coded.model, float(coded.net_bits.sum()) / subpixels))
+    return sorted(found, key=lambda estimate: estimate.bits_per_dim)
+
+
+def promising(found: Sequence[Estimate]) -> list[Estimate]:
+    """Storing, and the best model unless it is much worse."""
+    storing = next(estimate for estimate in found if estimate.candidate is None)
+    model = next(estimate for estimate in found if estimate.candidate is not None)
+    return [storing, model] if model.bits_per_dim <= PROMISING * storing.bits_per_dim else [storing]
+
+
+def described(found: Sequence[Estimate]) -> str:
+    """For people."""
+    return ", ".join(f"{estimate.name} {estimate.bits_per_dim:.3f} bits/dim" for estimate in found)
+
+
+def _crops(picture: Picture) -> list[Picture]:
+    if not is_large(picture):
+        return [picture]
+    down, across = (
+        [max(0, (2 * number + 1) * (side - TILE) // (2 * CROPS_PER_SIDE)) for number in range(CROPS_PER_SIDE)]
+        for side in (picture.height, picture.width)
+    )
+    return [
+        replace(picture, pixels=np.ascontiguousarray(picture.pixels[top:, left:][:TILE, :TILE]))
+        for top in down
+        for left in across
+    ]
+
+
+def shorter_stored(coded: Coded, pictures: Sequence[Picture]) -> dict[int, bytes]:
+    """Stored bytes of the pictures, by place, that are shorter so than in their chain; none if that gains too little.
+
+    Storing takes longer than a model, so it is tried only on pictures with few changes for what they cost.
+    """
+    changes = np.array([(picture.pixels.ravel()[1:] != picture.pixels.ravel()[:-1]).sum() for picture in pictures])
+    raw_bytes = np.array([picture.pixels.size for picture in pictures]) * (
+        1 if coded.payload.form.levels == 256 else 1 / 8
+    )
+    likely_bytes = STORED_SEGMENT_BYTES + np.minimum(STORED_BYTES_PER_CHANGE * changes, raw_bytes)
+    tried = np.flatnonzero(8 * likely_bytes < coded.net_bits)
+    shorter = {}
+    gain = 0.0
+    for place in tried.tolist():
+        data = stored.encode(pictures[place])
+        gained = float(coded.net_bits[place]) - 8 * (len(data) + STORED_SEGMENT_BYTES)
+        if gained > 0:
+            shorter[place] = data
+            gain += gained
+    return shorter if gain > STORED_GAIN * coded.net_bits.sum() else {}

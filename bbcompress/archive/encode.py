@@ -1,0 +1,66 @@
+"""Coding pictures with one model: how chains, tiles and lanes are laid out for them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcompress.archive.forms import PixelForm, alpha_of, to_pixels
+from bbcompress.archive.payload import BitsBack, Tiles
+from bbcompress.codec import chain, tiles
+from bbcompress.codec.dense import DenseModel
+from bbcompress.codec.model_file import Model
+from bbcompress.codec.refine import Method
+from bbcompress.images import stored
+from bbcompress.images.picture import Picture
+
+MAX_CHAIN_WIDTH = 128
+"""Wider chains are faster, and cost about 5 bits a lane once."""
+IMAGES_PER_LANE = 8
+TILE = 64
+"""Largest height and width of a tile."""
+MAX_TILES = 32
+"""Tiles coded together."""
+MAX_TILE_LANES = 512
+SUBPIXELS_PER_LANE = 64
+"""A lane takes 32 bits; this many subpixels leave several times as much."""
+
+
+class Coded(NamedTuple):
+    """Pictures as a chain."""
+
+    model: str
+    payload: BitsBack | Tiles
+    net_bits: NDArray[np.float64]
+    """Of each picture."""
+
+
+def encode(
+    model: Model, pictures: Sequence[Picture], form: PixelForm, steps: int = 0, method: Method = Method.NATURAL
+) -> Coded:
+    """Pictures that all have this form under `model`, refined by K = `steps`."""
+    pixels = [to_pixels(picture, form) for picture in pictures]
+    name = model.info.name
+    if isinstance(model, DenseModel):
+        width = min(1 << (len(pixels) // IMAGES_PER_LANE).bit_length(), MAX_CHAIN_WIDTH)
+        rows = np.stack(pixels).reshape(len(pixels), -1)
+        encoded = chain.encode([chain.Group(model, rows)], chain.Layout(width, width), steps, method)
+        return Coded(name, BitsBack(model.identity, form, encoded.plan, encoded.data), encoded.net_bits)
+    sizes = [(picture.height, picture.width) for picture in pictures]
+    tiling = tiles.tiling(sizes, TILE)
+    cut = [
+        chain.Group(model.sized(*group.size), part)
+        for group, part in zip(tiling, tiles.cut(pixels, tiling), strict=True)
+    ]
+    count = sum(len(group.tiles) for group in tiling)
+    density = max(1, sum(part.size for part in pixels) // (count * SUBPIXELS_PER_LANE))
+    lanes = min(MAX_TILE_LANES, count * density)
+    encoded = chain.encode(cut, chain.Layout(MAX_TILES, lanes, density), steps, method)
+    net_bits = np.zeros(len(pictures))
+    np.add.at(net_bits, [tile.image for group in tiling for tile in group.tiles], encoded.net_bits)
+    planes = [plane for picture in pictures if (plane := alpha_of(picture, form)) is not None]
+    alphas = [stored.encode(plane) for plane in planes]
+    if alphas:
+        net_bits += 8.0 * np.array([len(alpha) for alpha in alphas])
+    return Coded(name, Tiles(model.identity, form, encoded.plan, TILE, sizes, alphas, encoded.data), net_bits)
