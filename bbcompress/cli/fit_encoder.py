@@ -31,6 +31,7 @@ def command(
     validation: int,
     test: str | None,
     threads: int,
+    device: str | None,
     **options: Any,
 ) -> None:
     """Train MODEL's encoder further on DATA, for its decoder as it is, and write both as a new model.
@@ -50,7 +51,7 @@ def command(
         old = read(model)
         images = images_for_model(data, "train", old.info)
         training = TrainingOptions(encoder_only=True, objective=named(objective, alpha, sigma, latents), **options)
-        state, fitted = train_with(restore(old), data, images, validation, training, output)
+        state, fitted = train_with(restore(old), data, images, validation, training, output, device)
         export_with_new_encoder(state.best, fitted, old, name or output.stem, output)
         if test is not None:
             held = images_for_model(test, "test", old.info)

@@ -73,6 +73,9 @@ def training_options(objective: str, learning_rate: float) -> Callable[[Function
         ),
         click.option("--test", help="Test images, to report the -ELBO of at the end."),
         click.option("--seed", default=0, show_default=True, type=int),
+        click.option("--flip", is_flag=True, help="Turn half of the images left to right (convolutional models)."),
+        click.option("--bf16", is_flag=True, help="Convolutions in bfloat16: faster on processors made for it."),
+        click.option("--device", help="Where torch computes. Default: cuda where there is one, else cpu."),
         torch_threads_option,
     )
 
@@ -124,19 +127,30 @@ def images_for_model(source: str, part: str, info: "DenseInfo | SpatialInfo") ->
 
 
 def train_with(
-    model: "VAEBase", data: str, images: "NDArray[np.uint8]", validation: int, options: "TrainingOptions", output: Path
+    model: "VAEBase",
+    data: str,
+    images: "NDArray[np.uint8]",
+    validation: int,
+    options: "TrainingOptions",
+    output: Path,
+    device: str | None,
 ) -> tuple["TrainingState", "Tensor"]:
     """Train `model` on images (N, H, W, C) of `data`; returns what came of it, and the pixels that were trained on."""
+    import torch
+
     from bbcompress.datasets import DatasetError
     from bbcompress.train.architectures import to_tensor
     from bbcompress.train.loop import OtherRun, train
 
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if len(images) < validation + options.batch:
         raise DatasetError(f"{data}: {len(images)} images are too few for batches and --validation")
     pixels = to_tensor(model, images)
+    if options.flip and pixels.ndim != 4:
+        raise click.UsageError("--flip is for convolutional models")
     fitted, held_out = pixels[:-validation], pixels[-validation:]
     try:
-        state = train(model, fitted, held_out, options, output, report_epoch)
+        state = train(model, fitted, held_out, options, output, report_epoch, device)
     except OtherRun as error:
         fail(str(error), ExitCode.ERROR)
     click.echo(f"{output}: epoch {state.best_epoch}, {state.best_bits_per_dim:.4f} held-out bits/dim", err=True)

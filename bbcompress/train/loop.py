@@ -43,6 +43,10 @@ class TrainingOptions:
     """Choose the weights of the epoch with the best held-out bits/dim, not the last ones."""
     gradient_clip: float = 1.0
     """Largest norm of a step's gradient, in bits/dim; 0 does not clip."""
+    flip: bool = False
+    """Turn a random half of the images (N, C, H, W) of a batch left to right."""
+    bf16: bool = False
+    """Compute convolutions in bfloat16, weights and sums in float32: faster where the processor has units for it."""
     snapshots: int = 0
     """Every so many epochs the weights are kept as a file of their own; 0 keeps none."""
     seed: int = 0
@@ -76,7 +80,8 @@ class TrainingState:
         options = self._options
         self.optimizer.param_groups[0]["lr"] = rate
         self.optimizer.zero_grad()
-        loss = gradients(self.model, options.objective, pixels, generator, options.encoder_only)
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=options.bf16):
+            loss = gradients(self.model, options.objective, pixels, generator, options.encoder_only)
         if options.gradient_clip:
             clip_grad_norm_(self._trained.parameters(), options.gradient_clip)
         self.optimizer.step()
@@ -118,11 +123,17 @@ class TrainingState:
         for prefix, module in self._modules():
             module.load_state_dict({name: tensors[f"{prefix}.{name}"] for name in module.state_dict()})
         for name, parameter in self._trained.named_parameters():
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            self.optimizer.state[parameter] = {key: tensors[f"adam.{name}.{key}"] for key in keys}
+            moments = {key: tensors[f"adam.{name}.{key}"] for key in ("exp_avg", "exp_avg_sq")}
+            # on the parameter's device, and in its order in memory
+            moments = {key: torch.empty_like(parameter).copy_(value) for key, value in moments.items()}
+            self.optimizer.state[parameter] = {"step": tensors[f"adam.{name}.step"].to(parameter.device), **moments}
         self.epoch, self.step = int(metadata["epoch"]), int(metadata["step"])
         self.best_epoch = int(metadata["best_epoch"])
         self.best_bits_per_dim = float(metadata["best_bits_per_dim"])
+
+    def to_cpu(self) -> None:
+        for _, module in self._modules():
+            module.cpu()
 
     def _modules(self) -> list[tuple[str, VAEBase]]:
         modules = {id(module): (name, module) for name, module in reversed(self._named())}
@@ -147,25 +158,26 @@ def load_weights(path: Path) -> VAE:
 
 def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
     temporary = path.with_name(path.name + ".tmp")
-    save_file(tensors, temporary, metadata)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
     temporary.replace(path)
 
 
 def _checksum(model: VAEBase) -> str:
     digest = hashlib.sha256()
     for tensor in model.state_dict().values():
-        digest.update(tensor.numpy().tobytes())
+        digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
 def evaluate(model: VAEBase, pixels: Tensor, samples: int = 1, seed: int = EVALUATION_SEED) -> float:
     """Mean -ELBO in bits/dim over pixels (N, P), `samples` posterior samples an image, the same noise at each call."""
-    generator = torch.Generator().manual_seed(seed)
+    device = next(model.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
     total = 0.0
     with torch.no_grad():
         for _ in range(samples):
             for batch in torch.split(pixels, EVALUATION_BATCH):
-                total += float(model.negative_elbo_bits_per_dim(batch, generator).double().sum())
+                total += float(model.negative_elbo_bits_per_dim(batch.to(device), generator).double().sum())
     return total / (samples * len(pixels))
 
 
@@ -184,13 +196,16 @@ def train(
     options: TrainingOptions,
     output: Path,
     report: Callable[[dict[str, float]], None],
+    device: str = "cpu",
 ) -> TrainingState:
     """Train `model` on pixels (N, P) uint8 and return the finished state; its `best` holds the chosen weights.
 
     After each epoch the -ELBO of `held_out` pixels (M, P) is measured. Writes `output`.checkpoint and `output`.csv
     after each epoch, and goes on from them where they exist. A run that was interrupted and resumed gives the same
-    weights as one that was not. Raises OtherRun where they are another run's.
+    weights as one that was not. Networks run on `device`, and come back to the CPU. Raises OtherRun where the files are
+    another run's.
     """
+    model.to(device)
     checkpoint, log = output.with_name(output.name + ".checkpoint"), output.with_name(output.name + ".csv")
     state = TrainingState(model, options)
     if checkpoint.exists():
@@ -201,12 +216,16 @@ def train(
     steps_per_epoch = len(training) // options.batch
     while state.epoch < options.epochs:
         started = time.perf_counter()
-        generator = torch.Generator().manual_seed(options.seed * 1_000_003 + state.epoch)
-        order = torch.randperm(len(training), generator=generator)
-        total = torch.zeros(())
+        generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + state.epoch)
+        order = torch.randperm(len(training), generator=generator, device=device).cpu()
+        total = torch.zeros((), device=device)
         for batch in torch.split(order[: steps_per_epoch * options.batch], options.batch):
+            pixels = training[batch].to(device)
+            if options.flip:
+                turned = torch.rand(len(pixels), 1, 1, 1, generator=generator, device=device) < 0.5
+                pixels = torch.where(turned, pixels.flip(3), pixels)
             rate = learning_rate(options, state.step, steps_per_epoch * options.epochs)
-            total += state.take_step(training[batch], rate, generator)
+            total += state.take_step(pixels, rate, generator)
         bits_per_dim = evaluate(state.average, held_out)
         state.end_epoch(bits_per_dim)
         state.save(checkpoint)
@@ -218,6 +237,7 @@ def train(
                 [row[0], f"{row[1]:.1f}", f"{row[2]:.3g}", *(f"{value:.5f}" for value in row[3:])]
             )
         report(dict(zip(LOG_FIELDS, row, strict=True)))
+    state.to_cpu()
     return state
 
 

@@ -59,6 +59,17 @@ class Convolution(nn.Module):
         return y.relu() if self.relu else y
 
 
+class Output(Convolution):
+    """A network's last layer: 1 x 1, without ReLU, and in float32 also where the others are in bfloat16."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs, 1, relu=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
 class Up(nn.Module):
     """To a grid `factor` times finer, then ReLU."""
 
@@ -111,9 +122,9 @@ class Decoder(nn.Module):
         self.specs = stages
 
 
-def mixture_output(inputs: int, config: SpatialConfig) -> Convolution:
+def mixture_output(inputs: int, config: SpatialConfig) -> Output:
     """A stage's last layer; it begins with middle grey, and scales of some tens of grey levels."""
-    output = Convolution(inputs, outputs_per_place(config.channels, config.components), 1, relu=False)
+    output = Output(inputs, outputs_per_place(config.channels, config.components))
     subpixels = config.channels * config.components
     bias = output.convolution.bias
     assert bias is not None
@@ -142,9 +153,10 @@ class SpatialVAE(VAEBase):
             Convolution(config.channels, width // 2, 4, 2),
             Convolution(width // 2, width, 4, 2),
             *(Residual(width) for _ in range(config.blocks)),
-            Convolution(width, 2 * config.latent_channels, 1, relu=False),
+            Output(width, 2 * config.latent_channels),
         )
         self.decoder = Decoder(config)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def posterior(self, pixels: Tensor) -> Posterior:
         """q(z|x), each (N, latent_channels, H / 4, W / 4)."""
@@ -155,13 +167,13 @@ class SpatialVAE(VAEBase):
         """Latents of the prior, for images as many and as large as `pixels`."""
         count, _, height, width = pixels.shape
         shape = (count, self.config.latent_channels, height // DOWNSCALE, width // DOWNSCALE)
-        return torch.randn(shape, generator=generator)
+        return torch.randn(shape, generator=generator, device=pixels.device)
 
     def log_likelihood_nats(self, pixels: Tensor, latent: Tensor) -> Tensor:
         """log p(x|z), (N,)."""
         features = self._features(latent)
         values = pixels.float()
-        total = torch.zeros(len(pixels))
+        total = torch.zeros(len(pixels), device=pixels.device)
         for number, spec in enumerate(self.decoder.specs):
             mixtures = Mixtures(self._stage(number, features, values), self.config)
             coded = values[:, :, spec.row :: spec.stride, spec.column :: spec.stride]
@@ -173,7 +185,8 @@ class SpatialVAE(VAEBase):
     def sample_pixels(self, latent: Tensor, generator: torch.Generator | None = None) -> Tensor:
         features = self._features(latent)
         count, _, rows, columns = latent.shape
-        pixels = torch.zeros((count, self.config.channels, rows * DOWNSCALE, columns * DOWNSCALE))
+        shape = count, self.config.channels, rows * DOWNSCALE, columns * DOWNSCALE
+        pixels = torch.zeros(shape, device=latent.device)
         for number, spec in enumerate(self.decoder.specs):
             coded = pixels[:, :, spec.row :: spec.stride, spec.column :: spec.stride]
             mixtures = Mixtures(self._stage(number, features, pixels), self.config)

@@ -143,7 +143,7 @@ class VAE(VAEBase):
         return logistic_log_mass(output, pixels.float(), self.config.components).sum(1)
 
     def prior_sample(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return torch.randn((len(pixels), self.config.latent), generator=generator)
+        return torch.randn((len(pixels), self.config.latent), generator=generator, device=pixels.device)
 
     def sample_pixels(self, latent: Tensor, generator: torch.Generator | None = None) -> Tensor:
         output = self.decoder(latent)
