@@ -26,6 +26,7 @@ from bbcompress.train.vae import VAE, VAEConfig
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
+from matplotlib.ticker import MaxNLocator
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import machine, table
@@ -192,7 +193,10 @@ class Experiment:
                 if curve.deviation is not None:
                     low, high = curve.mean - curve.deviation, curve.mean + curve.deviation
                     axis.fill_between(curve.x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-            axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+            axis.set(xlabel=xlabel, ylabel=ylabel)
+            axis.set_title(title, fontsize="medium")
+            whole = all(float(x).is_integer() for curve in curves.values() for x in curve.x)
+            axis.xaxis.set_major_locator(MaxNLocator("auto", integer=whole))
             axis.grid(alpha=0.3)
             axis.legend(fontsize="small")
         figure.savefig(self.result("png"), dpi=110)

@@ -24,7 +24,7 @@ def main() -> None:
             rates = {label: evaluate(model, digits.test, SAMPLES) for label, model in models.items()}
             rows.append({"kind": kind, "epoch": epoch} | rates)
         found = rows[first:]
-        panels[f"{kind} MNIST, encoders {FIT_EPOCHS[kind]} epochs further (paper: 100)"] = {
+        panels[f"{kind} MNIST\nencoders {FIT_EPOCHS[kind]} epochs further (paper: 100)"] = {
             label: Curve([row["epoch"] for row in found], [row[label] for row in found]) for label in rates
         }
     experiment.plot(panels, "epoch of the VAE")
