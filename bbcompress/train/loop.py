@@ -7,8 +7,9 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -71,9 +72,7 @@ class TrainingState:
         self.best_epoch = 0
         self.best_bits_per_dim = math.inf
         self._options = options
-        # A run at a constant rate may be continued for longer
-        identity = replace(options, epochs=0) if options.schedule == "constant" else options
-        self._identity = f"{start.config!r}, {identity!r}, start {_checksum(start)}"
+        self._identity = f"{start.config!r}, {_chosen(options)!r}, start {_checksum(start)}"
 
     def take_step(self, pixels: Tensor, rate: float, generator: torch.Generator) -> Tensor:
         """One step of Adam on a batch (N, P); returns the encoder's loss in bits/dim."""
@@ -160,6 +159,15 @@ def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> N
     temporary = path.with_name(path.name + ".tmp")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
     temporary.replace(path)
+
+
+def _chosen(options: TrainingOptions) -> dict[str, Any]:
+    """Options that are not as they are by default: those that come later do not make checkpoints foreign."""
+    default = TrainingOptions()
+    if options.schedule == "constant":
+        options = replace(options, epochs=default.epochs)  # such a run may be continued for longer
+    values = {option.name: getattr(options, option.name) for option in fields(options)}
+    return {name: value for name, value in values.items() if value != getattr(default, name)}
 
 
 def _checksum(model: VAEBase) -> str:
