@@ -6,7 +6,7 @@ from bbcompress.train.loop import evaluate
 
 
 def main() -> None:
-    experiment = Experiment("figure1", __doc__)
+    experiment = Experiment("figure1", __doc__, ["binary"])
     rows, panels = [], {}
     for kind in experiment.kinds:
         digits = experiment.digits(kind)

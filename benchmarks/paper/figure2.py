@@ -9,20 +9,20 @@ from experiment import Curve, Experiment
 from bbcompress.train.diagnose import evaluate_posterior, optimal_posterior
 from bbcompress.train.loop import evaluate
 
-EPOCHS = {"binary": (100, 300, 600, 1000), "grey": (50, 150)}
+EPOCHS = (100, 400, 1000)
 IMAGES = 2000
 SAMPLES = 10
 
 
 def main() -> None:
-    experiment = Experiment("figure2", __doc__)
+    experiment = Experiment("figure2", __doc__, ["binary"])
     rows, panels = [], {}
     for kind in experiment.kinds:
         digits = experiment.digits(kind)
         run = experiment.section4_vae(digits)
         test = digits.test[:IMAGES]
         first = len(rows)
-        for epoch in experiment.snapshots(kind, EPOCHS[kind]):
+        for epoch in experiment.snapshots(kind, EPOCHS):
             model = run.at_epoch(epoch)
             fitted = experiment.optimal(digits, run, epoch).model
             per_image = evaluate_posterior(model, test, optimal_posterior(model, test), SAMPLES)

@@ -4,7 +4,7 @@ from experiment import FIT_EPOCHS, Curve, Experiment
 
 from bbcompress.train.loop import evaluate
 
-EPOCHS = {"binary": (100, 300, 600, 1000), "grey": (50, 150)}
+EPOCHS = {"binary": (100, 400, 1000), "grey": (50, 150)}
 SAMPLES = 10
 
 
