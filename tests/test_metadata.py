@@ -52,7 +52,7 @@ metadata = st.builds(
     st.binary(max_size=9),
     st.lists(st.tuples(st.text(max_size=4), st.text(max_size=9))).map(tuple),
     st.none() | st.tuples(st.integers(1, 2**32), st.integers(1, 2**32)),
-    st.lists(st.tuples(st.binary(min_size=4, max_size=4), st.binary(max_size=9))).map(tuple),
+    st.lists(st.tuples(st.sampled_from([b"gAMA", b"cHRM", b"sRGB"]), st.binary(max_size=9))).map(tuple),
 )
 
 
@@ -88,8 +88,9 @@ def test_those_of_many_pictures_come_back(some: dict[int, Metadata]) -> None:
         b"\5\3\1\1\1",
         b"\5\2\1\1\5\2\1\1",
         b"\6\3gAM",
+        b"\6\4IEND",
     ],
-    ids=["kind", "short", "twice", "order", "utf8", "key", "resolution", "resolutions", "chunk"],
+    ids=["kind", "short", "twice", "order", "utf8", "key", "resolution", "resolutions", "chunk", "another chunk"],
 )
 def test_malformed_metadata_are_refused(data: bytes) -> None:
     with pytest.raises(Malformed):

@@ -107,14 +107,14 @@ class Tiles:
         models = [(model.sized(*group.size), len(group.tiles)) for group in groups]
         if sum(count for _, count in models) != self.plan.images:
             raise DamagedArchive("damaged: a segment has other tiles than its plan")
-        alphas = [self._alpha(number) for number in range(len(self.alphas))] or repeat(None)
+        alphas = [self._alpha(number, registry) for number in range(len(self.alphas))] or repeat(None)
         parts = _decode_chain(models, self.plan, self.data)
         images = tiles.join(parts, groups, self.sizes, self.form.channels)
         return [to_picture(image, self.form, alpha) for image, alpha in zip(images, alphas, strict=False)]
 
-    def _alpha(self, number: int) -> Picture:
+    def _alpha(self, number: int, registry: Registry) -> Picture:
         height, width = self.sizes[number]
-        (picture,) = Stored(self.alphas[number]).decode(Registry(), height * width)
+        (picture,) = Stored(self.alphas[number]).decode(registry, height * width)
         if (picture.mode, picture.height, picture.width, picture.transparency) != ("L", height, width, None):
             raise DamagedArchive("damaged: alpha values of another size than their picture")
         return picture

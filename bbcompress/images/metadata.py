@@ -26,6 +26,8 @@ _TIFF_TAGS = (270, 271, 272, 305, 306, 315, 33432)
 _ORIENTATION = 274
 #: Directories within EXIF: photography and place.
 _EXIF_DIRECTORIES = (0x8769, 0x8825)
+#: PNG chunks that say how to take pixel values. No other gets into a file that we write.
+_CHUNKS = (b"gAMA", b"cHRM", b"sRGB")
 _ICC, _EXIF, _XMP, _TEXT, _RESOLUTION, _CHUNK = range(1, 7)
 
 
@@ -66,7 +68,7 @@ class Metadata(NamedTuple):
         while reader.remaining:
             kind = reader.byte()
             body = reader.take(reader.varint(MAX_BYTES))
-            if kind < last or (kind in single or kind == last == _RESOLUTION):
+            if kind < last or kind in single or kind == last == _RESOLUTION:
                 raise Malformed("metadata out of order")
             last = kind
             if kind in (_ICC, _EXIF, _XMP):
@@ -78,7 +80,7 @@ class Metadata(NamedTuple):
                 resolution = inner.varint(2**32), inner.varint(2**32)
                 if inner.remaining:
                     raise Malformed("bytes after a resolution")
-            elif kind == _CHUNK and len(body) >= 4:
+            elif kind == _CHUNK and body[:4] in _CHUNKS:
                 chunks.append((body[:4], body[4:]))
             else:
                 raise Malformed("unknown metadata")

@@ -20,7 +20,7 @@ def main() -> None:
             {"kind": kind, "epoch": epoch, "train_bits_per_dim": train, "test_bits_per_dim": test}
             for epoch, train, test in zip(epochs, points["train"], points["test"], strict=True)
         ]
-        panels[f"{kind} MNIST, {len(run.curve())} epochs (paper: 1000)"] = {
+        panels[f"{kind} MNIST, {len(run.curve())} epochs"] = {
             part: Curve(epochs, values) for part, values in points.items()
         }
     experiment.plot(panels, "epoch", "-ELBO (bits/dim)")
