@@ -9,7 +9,14 @@ torch = pytest.importorskip("torch")
 
 from bbcompress.train.diagnose import evaluate_posterior, optimal_posterior  # noqa: E402
 from bbcompress.train.objectives import ELBO, Denoising, HalfAsleep, Sleep, dream, gradients, named  # noqa: E402
-from bbcompress.train.vae import VAE, Posterior, VAEConfig, logistic_log_mass, sample_logistic  # noqa: E402
+from bbcompress.train.vae import (  # noqa: E402
+    VAE,
+    Posterior,
+    VAEConfig,
+    logistic_log_mass,
+    nats_per_bits_per_dim,
+    sample_logistic,
+)
 
 
 def seeded(seed=0):
@@ -98,6 +105,14 @@ def test_sleep_is_the_cross_entropy_of_latents_given_images(model):
         expected = float(-(log_joint.exp() * log_q).sum()) / (4 * math.log(2))
         losses = Sleep()(model, torch.zeros((50_000, 4), dtype=torch.uint8), seeded())
     assert float(losses.mean()) == pytest.approx(expected, abs=5 * float(losses.std()) / math.sqrt(50_000))
+
+
+def test_warmth_weighs_the_kl_term(model):
+    with torch.no_grad():
+        posterior = model.posterior(EVERY_IMAGE)
+        kl = posterior.kl_nats() / nats_per_bits_per_dim(EVERY_IMAGE)
+        rates = [ELBO(warmth)(model, EVERY_IMAGE, seeded()) for warmth in (0.25, 1.0)]
+    torch.testing.assert_close(rates[0] + 0.75 * kl, rates[1])
 
 
 def test_half_asleep_is_a_mixture_of_data_and_samples(model):

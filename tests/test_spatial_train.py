@@ -55,9 +55,10 @@ def test_the_exact_model_is_the_float_model(tmp_path, architecture, channels, co
     rows = images.reshape(len(images), -1)
     assert negative_elbo_bits_per_dim(exact, rows, 5) == pytest.approx(evaluate(model, pixels, 5), rel=0.005)
     with torch.no_grad():
-        mean = model.posterior(pixels).mean.movedim(1, -1).flatten(1).numpy()
+        posterior = model.posterior(pixels)
+        mean = posterior.mean.movedim(1, -1).flatten(1).numpy()
     assert np.abs(exact.posterior(rows).mean - mean).max() < 0.1
-    latents = torch.randn((20, 2, 3, 2), generator=torch.Generator().manual_seed(0), requires_grad=True)
+    latents = posterior.sample(torch.Generator().manual_seed(0))[:20].requires_grad_()
     (slope,) = torch.autograd.grad(model.log_likelihood_nats(pixels[:20], latents).sum(), latents)
     z = latents.detach().movedim(1, -1).flatten(1).numpy().astype(np.float64)
     expected = slope.movedim(1, -1).flatten(1).numpy()
@@ -124,6 +125,7 @@ def test_a_channels_mean_follows_the_channels_before_it():
     means = [float(Mixtures(output, config).parts(channel, values)[0]) * 256 for channel in range(3)]
     assert means == [128, 128 + 72, 128 + 36 + 13]
     parts = Mixtures(output, config).parts(1, values)
+    assert [float(Mixtures(output, config).parts(2, values, warmth)[0]) * 256 for warmth in (0, 0.5)] == [128, 152.5]
     sampled = sample_mixture([part.expand(1000, -1, -1, -1) for part in parts], torch.Generator().manual_seed(0))
     assert float(sampled.float().mean()) == pytest.approx(200, abs=1)
     masses = mixture_log_mass([part.expand(256, -1, -1, -1) for part in parts], torch.arange(256.0).view(256, 1, 1))

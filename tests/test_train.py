@@ -23,11 +23,12 @@ from bbcompress.train.loop import (  # noqa: E402
     TrainingState,
     evaluate,
     learning_rate,
-    load_weights,
     snapshot,
     train,
+    with_weights,
 )
-from bbcompress.train.objectives import HalfAsleep  # noqa: E402
+from bbcompress.train.objectives import ELBO, HalfAsleep, gradients  # noqa: E402
+from bbcompress.train.parallel import DataParallel  # noqa: E402
 from bbcompress.train.vae import VAE, VAEConfig, logistic_log_mass  # noqa: E402
 
 OPTIONS = TrainingOptions(epochs=3, batch=50, learning_rate=3e-3, schedule="cosine", ema=0.9, seed=5)
@@ -99,18 +100,19 @@ def test_training_learns_and_the_exact_model_agrees(tmp_path, levels):
     )
 
 
-def test_a_resumed_run_gives_the_same_weights(tmp_path):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_resumed_run_gives_the_same_weights(tmp_path, threads):
     class Stop(Exception):
         pass
 
     def stop_after_first(row):
         raise Stop
 
-    whole = train(fresh(2), *split(2), OPTIONS, tmp_path / "whole", quiet)
+    whole = train(fresh(2), *split(2), OPTIONS, tmp_path / "whole", quiet, threads=threads)
     with pytest.raises(Stop):
-        train(fresh(2), *split(2), OPTIONS, tmp_path / "parts", stop_after_first)
+        train(fresh(2), *split(2), OPTIONS, tmp_path / "parts", stop_after_first, threads=threads)
     resumed_rows = []
-    parts = train(fresh(2), *split(2), OPTIONS, tmp_path / "parts", resumed_rows.append)
+    parts = train(fresh(2), *split(2), OPTIONS, tmp_path / "parts", resumed_rows.append, threads=threads)
     assert [row["epoch"] for row in resumed_rows] == [2, 3]
     for name, tensor in whole.best.state_dict().items():
         assert torch.equal(tensor, parts.best.state_dict()[name]), name
@@ -137,10 +139,21 @@ def test_the_last_weights_are_kept_and_snapshots_are_what_they_were(tmp_path):
     assert rows[-1]["held_out_bits_per_dim"] == evaluate(state.best, split(2)[1])
     halfway = train(fresh(2), *split(2), replace(options, epochs=2), tmp_path / "half", quiet)
     for epoch, model in ((4, state.best), (2, halfway.best)):
-        kept = load_weights(snapshot(tmp_path / "run", epoch))
+        kept = with_weights(fresh(2), snapshot(tmp_path / "run", epoch))
         for name, tensor in model.state_dict().items():
             assert torch.equal(tensor, kept.state_dict()[name]), name
     assert not snapshot(tmp_path / "run", 1).exists()
+
+
+def test_a_run_warms_up(tmp_path):
+    """While it does, latents hardly cost anything."""
+    kl = []
+    for warm_up in (0, 10**9):
+        options = TrainingOptions(epochs=5, batch=50, learning_rate=3e-3, warm_up=warm_up)
+        state = train(fresh(2), *split(2), options, tmp_path / str(warm_up), quiet)
+        with torch.no_grad():
+            kl.append(float(state.best.posterior(split(2)[1]).kl_nats().mean()))
+    assert kl[1] > 2 * kl[0]
 
 
 def test_an_encoder_alone_leaves_the_decoder_as_it_was(tmp_path):
@@ -150,6 +163,33 @@ def test_an_encoder_alone_leaves_the_decoder_as_it_was(tmp_path):
     state = train(start, *split(2), options, tmp_path / "run", quiet)
     for name, tensor in state.best.state_dict().items():
         assert torch.equal(tensor, before[name]) == name.startswith("decoder"), name
+
+
+@pytest.mark.parametrize(("objective", "encoder_only"), [(ELBO(), False), (ELBO(), True), (HalfAsleep(), False)])
+def test_threads_together_find_the_gradient_of_the_batch(objective, encoder_only):
+    together, alone = fresh(2), fresh(2)
+    pixels = split(2)[0][:50]
+    parts = pixels[:17], pixels[17:34], pixels[34:]
+
+    def generators():
+        return [torch.Generator().manual_seed(seed) for seed in range(3)]
+
+    loss = DataParallel(together, 3).gradients(objective, pixels, generators(), encoder_only)
+    expected, expected_loss = {}, 0.0
+    for part, generator in zip(parts, generators(), strict=True):
+        alone.zero_grad()
+        share = len(part) / len(pixels)
+        expected_loss += share * float(gradients(alone, objective, part, generator, encoder_only))
+        for name, parameter in alone.named_parameters():
+            if parameter.grad is not None:
+                expected[name] = expected.get(name, 0) + share * parameter.grad
+    assert float(loss) == pytest.approx(expected_loss, rel=1e-5)
+    assert len(expected) == (6 if encoder_only else 12)
+    for name, parameter in together.named_parameters():
+        if name in expected:
+            assert torch.allclose(parameter.grad, expected[name], rtol=1e-4, atol=1e-7), name
+        else:
+            assert parameter.grad is None, name
 
 
 def test_schedules():

@@ -51,7 +51,7 @@ def command(
         old = read(model)
         images = images_for_model(data, "train", old.info)
         training = TrainingOptions(encoder_only=True, objective=named(objective, alpha, sigma, latents), **options)
-        state, fitted = train_with(restore(old), data, images, validation, training, output, device)
+        state, fitted = train_with(restore(old), data, images, validation, training, output, device, threads)
         export_with_new_encoder(state.best, fitted, old, name or output.stem, output)
         if test is not None:
             held = images_for_model(test, "test", old.info)

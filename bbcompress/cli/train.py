@@ -89,7 +89,7 @@ def command(
             model = new_model(architecture, images.shape[1:], levels, components, latent, hidden, blocks)
         except ValueError as error:
             raise DatasetError(f"{data}: {error}") from error
-        state, fitted = train_with(model, data, images, validation, training, output, device)
+        state, fitted = train_with(model, data, images, validation, training, output, device, threads)
         export(state.best, fitted, name or output.stem, output)
         if test is not None:
             held = images_for_training(test, "test", levels)

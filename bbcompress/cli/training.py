@@ -56,6 +56,13 @@ def training_options(objective: str, learning_rate: float) -> Callable[[Function
         click.option("--epochs", default=100, show_default=True, type=click.IntRange(1)),
         click.option("--batch", default=100, show_default=True, type=click.IntRange(1), help="Images a step."),
         click.option("--learning-rate", default=learning_rate, show_default=True, type=float, help="Adam's step size."),
+        click.option(
+            "--warm-up",
+            default=0,
+            show_default=True,
+            type=click.IntRange(0),
+            help="Steps over which the ELBO's KL term, and colour channels' dependence, come in.",
+        ),
         click.option("--schedule", type=click.Choice(["constant", "cosine"]), default="constant", show_default=True),
         click.option(
             "--ema",
@@ -90,7 +97,12 @@ def training_options(objective: str, learning_rate: float) -> Callable[[Function
 def torch_threads_option(function: Function) -> Function:
     """`-T` of the commands that train."""
     return click.option(
-        "-T", "--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads of torch."
+        "-T",
+        "--threads",
+        default=1,
+        show_default=True,
+        type=click.IntRange(1),
+        help="Threads of torch; each takes a share of every batch.",
     )(function)
 
 
@@ -134,6 +146,7 @@ def train_with(
     options: "TrainingOptions",
     output: Path,
     device: str | None,
+    threads: int,
 ) -> tuple["TrainingState", "Tensor"]:
     """Train `model` on images (N, H, W, C) of `data`; returns what came of it, and the pixels that were trained on."""
     import torch
@@ -150,7 +163,7 @@ def train_with(
         raise click.UsageError("--flip is for convolutional models")
     fitted, held_out = pixels[:-validation], pixels[-validation:]
     try:
-        state = train(model, fitted, held_out, options, output, report_epoch, device)
+        state = train(model, fitted, held_out, options, output, report_epoch, device, threads)
     except OtherRun as error:
         fail(str(error), ExitCode.ERROR)
     click.echo(f"{output}: epoch {state.best_epoch}, {state.best_bits_per_dim:.4f} held-out bits/dim", err=True)

@@ -3,22 +3,22 @@
 import copy
 import csv
 import hashlib
-import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from bbcompress.train.objectives import ELBO, Objective, gradients
-from bbcompress.train.vae import VAE, VAEBase, VAEConfig
+from bbcompress.train.objectives import ELBO, Objective
+from bbcompress.train.parallel import DataParallel
+from bbcompress.train.vae import VAEBase
 
 EVALUATION_BATCH = 1000
 EVALUATION_SEED = 1
@@ -36,6 +36,8 @@ class TrainingOptions:
     epochs: int = 100
     batch: int = 100
     learning_rate: float = 3e-4
+    warm_up: int = 0
+    """Steps over which the ELBO's warmth rises to 1 (`bbcompress.train.objectives.ELBO`)."""
     schedule: str = "constant"
     """`constant`, or `cosine`: 500 steps of warm-up, then cosine decay to zero."""
     ema: float = 0.0
@@ -49,7 +51,7 @@ class TrainingOptions:
     bf16: bool = False
     """Compute convolutions in bfloat16, weights and sums in float32: faster where the processor has units for it."""
     snapshots: int = 0
-    """Every so many epochs the weights are kept as a file of their own; 0 keeps none."""
+    """Every so many epochs, and after the last, the weights are kept as a file of their own; 0 keeps none."""
     seed: int = 0
 
 
@@ -60,11 +62,12 @@ class OtherRun(ValueError):
 class TrainingState:
     """Everything that a resumed run needs, in one safetensors file."""
 
-    def __init__(self, start: VAEBase, options: TrainingOptions):
+    def __init__(self, start: VAEBase, options: TrainingOptions, threads: int = 1):
         self.model = start
         # Copies only where they can differ from the model, as each costs a pass over all weights
         self.average = copy.deepcopy(start) if options.ema else start
         self.best = copy.deepcopy(start) if options.keep_best else self.average
+        self._parallel = DataParallel(start, threads)
         self._trained = start.encoder if options.encoder_only else start
         self.optimizer = torch.optim.Adam(self._trained.parameters(), options.learning_rate, fused=True)
         self.epoch = 0
@@ -74,13 +77,14 @@ class TrainingState:
         self._options = options
         self._identity = f"{start.config!r}, {_chosen(options)!r}, start {_checksum(start)}"
 
-    def take_step(self, pixels: Tensor, rate: float, generator: torch.Generator) -> Tensor:
-        """One step of Adam on a batch (N, P); returns the encoder's loss in bits/dim."""
+    def take_step(self, pixels: Tensor, rate: float, generators: Sequence[torch.Generator]) -> Tensor:
+        """One step of Adam on a batch (N, P), a generator a thread; returns the encoder's loss in bits/dim."""
         options = self._options
         self.optimizer.param_groups[0]["lr"] = rate
-        self.optimizer.zero_grad()
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=options.bf16):
-            loss = gradients(self.model, options.objective, pixels, generator, options.encoder_only)
+        objective = options.objective
+        if self.step < options.warm_up and isinstance(objective, ELBO):
+            objective = ELBO(self.step / options.warm_up)
+        loss = self._parallel.gradients(objective, pixels, generators, options.encoder_only, options.bf16)
         if options.gradient_clip:
             clip_grad_norm_(self._trained.parameters(), options.gradient_clip)
         self.optimizer.step()
@@ -143,15 +147,14 @@ class TrainingState:
 
 
 def save_weights(model: VAEBase, path: Path) -> None:
-    """Write a float VAE: its configuration and weights, as safetensors."""
-    _save(model.state_dict(), path, {"config": json.dumps(asdict(model.config))})
+    """Write a float VAE's weights, as safetensors."""
+    _save(model.state_dict(), path, {})
 
 
-def load_weights(path: Path) -> VAE:
-    """Read what `save_weights` wrote."""
-    with safe_open(path, "pt") as file:
-        model = VAE(VAEConfig(**json.loads(file.metadata()["config"])))
-        model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+def with_weights(model: VAEBase, path: Path) -> VAEBase:
+    """A copy of `model` with the weights that `save_weights` wrote."""
+    model = copy.deepcopy(model)
+    model.load_state_dict(load_file(path))
     return model
 
 
@@ -205,17 +208,19 @@ def train(
     output: Path,
     report: Callable[[dict[str, float]], None],
     device: str = "cpu",
+    threads: int = 1,
 ) -> TrainingState:
     """Train `model` on pixels (N, P) uint8 and return the finished state; its `best` holds the chosen weights.
 
     After each epoch the -ELBO of `held_out` pixels (M, P) is measured. Writes `output`.checkpoint and `output`.csv
     after each epoch, and goes on from them where they exist. A run that was interrupted and resumed gives the same
-    weights as one that was not. Networks run on `device`, and come back to the CPU. Raises OtherRun where the files are
-    another run's.
+    weights as one that was not, given as many `threads`, each of which takes its share of every batch. Networks run on
+    `device`, and come back to the CPU. Raises OtherRun where the files are another run's.
     """
     model.to(device)
     checkpoint, log = output.with_name(output.name + ".checkpoint"), output.with_name(output.name + ".csv")
-    state = TrainingState(model, options)
+    threads = min(threads, options.batch)
+    state = TrainingState(model, options, threads)
     if checkpoint.exists():
         state.load(checkpoint)
     else:
@@ -224,7 +229,9 @@ def train(
     steps_per_epoch = len(training) // options.batch
     while state.epoch < options.epochs:
         started = time.perf_counter()
-        generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + state.epoch)
+        seed = options.seed * 1_000_003 + state.epoch
+        generators = [torch.Generator(device).manual_seed(seed + (thread << 32)) for thread in range(threads)]
+        generator = generators[0]
         order = torch.randperm(len(training), generator=generator, device=device).cpu()
         total = torch.zeros((), device=device)
         for batch in torch.split(order[: steps_per_epoch * options.batch], options.batch):
@@ -233,11 +240,11 @@ def train(
                 turned = torch.rand(len(pixels), 1, 1, 1, generator=generator, device=device) < 0.5
                 pixels = torch.where(turned, pixels.flip(3), pixels)
             rate = learning_rate(options, state.step, steps_per_epoch * options.epochs)
-            total += state.take_step(pixels, rate, generator)
+            total += state.take_step(pixels, rate, generators)
         bits_per_dim = evaluate(state.average, held_out)
         state.end_epoch(bits_per_dim)
         state.save(checkpoint)
-        if options.snapshots and state.epoch % options.snapshots == 0:
+        if options.snapshots and (state.epoch % options.snapshots == 0 or state.epoch == options.epochs):
             save_weights(state.best, snapshot(output, state.epoch))
         row = (state.epoch, time.perf_counter() - started, rate, float(total) / steps_per_epoch, bits_per_dim)
         with log.open("a", newline="") as file:

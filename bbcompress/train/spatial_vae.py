@@ -46,6 +46,13 @@ class SpatialConfig:
         return PHASES if self.phases else WHOLE
 
 
+def keep_variance(convolution: nn.Conv2d) -> None:
+    """Begin with weights that keep the size of signals through a ReLU (He et al. 2015); torch's own let it vanish."""
+    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+    assert convolution.bias is not None
+    nn.init.zeros_(convolution.bias)
+
+
 class Convolution(nn.Module):
     """Kernel, stride and padding as `bbcompress.exact.spatial.Convolution`, then ReLU if `relu`."""
 
@@ -53,6 +60,8 @@ class Convolution(nn.Module):
         super().__init__()
         self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, (kernel - stride) // 2)
         self.relu = relu
+        if relu:
+            keep_variance(self.convolution)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.convolution(x)
@@ -76,6 +85,7 @@ class Up(nn.Module):
     def __init__(self, inputs: int, outputs: int, factor: int):
         super().__init__()
         self.convolution = nn.Conv2d(inputs, outputs * factor**2, 1)
+        keep_variance(self.convolution)
         self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
@@ -169,8 +179,7 @@ class SpatialVAE(VAEBase):
         shape = (count, self.config.latent_channels, height // DOWNSCALE, width // DOWNSCALE)
         return torch.randn(shape, generator=generator, device=pixels.device)
 
-    def log_likelihood_nats(self, pixels: Tensor, latent: Tensor) -> Tensor:
-        """log p(x|z), (N,)."""
+    def log_likelihood_nats(self, pixels: Tensor, latent: Tensor, warmth: float = 1.0) -> Tensor:
         features = self._features(latent)
         values = pixels.float()
         total = torch.zeros(len(pixels), device=pixels.device)
@@ -178,7 +187,7 @@ class SpatialVAE(VAEBase):
             mixtures = Mixtures(self._stage(number, features, values), self.config)
             coded = values[:, :, spec.row :: spec.stride, spec.column :: spec.stride]
             for channel in range(self.config.channels):
-                mass = mixture_log_mass(mixtures.parts(channel, coded), coded[:, channel])
+                mass = mixture_log_mass(mixtures.parts(channel, coded, warmth), coded[:, channel])
                 total = total + mass.sum((1, 2))
         return total
 
@@ -219,11 +228,11 @@ class Mixtures:
         self._numbers = output.view(count, -1, config.components, rows, columns)
         self._channels, self._kinds = config.channels, 2 if config.components == 1 else 3
 
-    def parts(self, channel: int, values: Tensor) -> list[Tensor]:
+    def parts(self, channel: int, values: Tensor, warmth: float = 1.0) -> list[Tensor]:
         """What `mixture_log_mass` takes, for a channel given those before it in values (N, C, H, W)."""
         kinds = [self._numbers[:, kind * self._channels + channel] for kind in range(self._kinds)]
         for before in range(channel):
             place = self._kinds * self._channels + channel * (channel - 1) // 2 + before
-            moved = (values[:, before, None] - self.CENTRE) * 2.0**-PIXEL_BITS
+            moved = warmth * (values[:, before, None] - self.CENTRE) * 2.0**-PIXEL_BITS
             kinds[0] = kinds[0] + self._numbers[:, place] * moved
         return kinds
