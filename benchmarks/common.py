@@ -1,4 +1,4 @@
-"""What the benchmarks share: digits, the machine's description, tables and JSON results."""
+"""What the benchmarks share: images, the machine's description, tables and JSON results."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ import platform
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,42 +15,69 @@ from bbcompress.archive.compress import CheckFailed, Options, Summary, compress_
 from bbcompress.archive.read import Archive
 from bbcompress.codec.registry import Registry
 from bbcompress.datasets import binarize, load
+from bbcompress.datasets.download import download
 from bbcompress.images.picture import Picture
 
 RESULTS = Path(__file__).parent / "results"
-MODELS = {"binary": "mnist-binary", "grey": "mnist-grey"}
+
+
+class Kind(NamedTuple):
+    """Test images, and the model for them."""
+
+    model: str
+    dataset: str
+    """As `bbcompress.datasets.download` knows it."""
+    mode: str
+    """Of a picture. Those of mode 1 are rounded at one half."""
+
+
+KINDS = {
+    "binary": Kind("mnist-binary", "mnist", "1"),
+    "grey": Kind("mnist-grey", "mnist", "L"),
+    "colour": Kind("cifar10", "cifar-10", "RGB"),
+}
+Named = list[tuple[str, Picture]]
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
     """A parser with the options that every benchmark has."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", help="MNIST test images: an IDX, .npy or .npz file; default: downloaded")
-    parser.add_argument("--images", type=int, help="use the first so many images")
+    add_data_arguments(parser)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--images", type=int, help="use the first so many images of each kind")
     parser.add_argument("--output", type=Path, help="JSON file to write; default: results/ beside this script")
     return parser
 
 
-def digits(source: str | None, count: int | None) -> np.ndarray:
-    """Test digits (N, 28, 28) uint8, grey."""
-    if source is None:
-        from bbcompress.datasets.download import download
-
-        source = str(download("mnist")["test"])
-    return load(source)[:count, :, :, 0]
-
-
-def pictures(images: np.ndarray, kind: str) -> list[tuple[str, Picture]]:
-    """Named pictures of grey digits, as they are or (kind `binary`) rounded at one half."""
-    mode, pixels = ("L", images) if kind == "grey" else ("1", binarize(images))
-    return [(f"{number:05d}.png", Picture(mode, image)) for number, image in enumerate(pixels)]
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where test images are."""
+    for dataset in ("mnist", "cifar-10"):
+        parser.add_argument(
+            f"--{dataset}",
+            metavar="FILE",
+            help=f"{dataset} test images: IDX, .npy, .npz, CIFAR batch; default: downloaded",
+        )
 
 
-def compressed(named: list[tuple[str, Picture]], registry: Registry, steps: int) -> tuple[bytes, Summary]:
+def images_of(kind: str, options: argparse.Namespace) -> np.ndarray:
+    """Test images (N, H, W) or (N, H, W, 3) uint8, of 0 and 1 for mode 1, as the options say."""
+    _, dataset, mode = KINDS[kind]
+    images = load(getattr(options, dataset.replace("-", "_")) or download(dataset)["test"])[: options.images]
+    images = images[..., 0] if images.shape[3] == 1 else images
+    return binarize(images) if mode == "1" else images
+
+
+def pictures(kind: str, images: np.ndarray) -> Named:
+    """Named pictures of images."""
+    return [(f"{number:05d}.png", Picture(KINDS[kind].mode, image)) for number, image in enumerate(images)]
+
+
+def compressed(named: Named, registry: Registry, steps: int) -> tuple[bytes, Summary]:
     """An archive that was decoded and compared."""
     return compress_archive(named, registry, Options(refine_steps=steps, check=True))
 
 
-def decoded(data: bytes, named: list[tuple[str, Picture]], registry: Registry) -> None:
+def decoded(data: bytes, named: Named, registry: Registry) -> None:
     """Decode an archive and compare with what went in."""
     items = sorted(Archive(data).decode(registry), key=lambda item: item.number)
     for (_, picture), item in zip(named, items, strict=True):

@@ -1,7 +1,7 @@
 """bbc beside other lossless coders, in one run: bits per dimension and time, for sets of images.
 
-    python benchmarks/peers.py [--sets mnist-binary mnist-grey cifar-10 photographs FOLDER] [--images 1000]
-        [--mnist t10k-images-idx3-ubyte.gz] [--cifar10 FILE] [--refine-steps 0,5]
+    python benchmarks/peers.py [--sets binary grey colour photographs FOLDER] [--images 1000]
+        [--mnist FILE] [--cifar-10 FILE] [--refine-steps 0,5]
 
 Sizes are of whole files, decoded and compared. A set is coded as one file an image ("files"), and, where its images
 have one size, as one file of all ("solid"): a sheet of all images. bbc's are archives. Bilevel pixels go to the general
@@ -25,14 +25,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import RESULTS, decoded, digits, write_results
+from common import KINDS, RESULTS, add_data_arguments, decoded, images_of, write_results
 from numpy.typing import NDArray
 from PIL import Image
 
 from bbcompress.archive.compress import Options, compress_archive
 from bbcompress.codec.registry import Registry
-from bbcompress.datasets import binarize, load
-from bbcompress.datasets.download import download
 from bbcompress.images import Picture, read
 
 Pixels = NDArray[np.uint8]
@@ -143,12 +141,8 @@ def sheet(images: list[Pixels]) -> Pixels:
 def image_sets(options: argparse.Namespace) -> Iterator[tuple[str, list[Pixels], bool]]:
     """Name, images, and whether they are bilevel."""
     for name in options.sets:
-        if name in ("mnist-binary", "mnist-grey"):
-            grey = digits(options.mnist, options.images)
-            bilevel = name == "mnist-binary"
-            yield name, list(binarize(grey) if bilevel else grey), bilevel
-        elif name == "cifar-10":
-            yield name, list(load(options.cifar10 or download("cifar-10")["test"])[: options.images]), False
+        if name in KINDS:
+            yield name, list(images_of(name, options)), KINDS[name].mode == "1"
         elif name == "photographs":
             from skimage import data
 
@@ -177,9 +171,8 @@ def bbc(images: list[Pixels], bilevel: bool, steps: list[int]) -> Iterator[tuple
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", nargs="+", default=["mnist-binary", "mnist-grey", "cifar-10", "photographs"])
-    parser.add_argument("--mnist", help="test images: an IDX, .npy or .npz file; default: downloaded")
-    parser.add_argument("--cifar10", help="test images, likewise")
+    parser.add_argument("--sets", nargs="+", default=[*KINDS, "photographs"])
+    add_data_arguments(parser)
     parser.add_argument("--images", type=int, default=1000, help="use the first so many of a set")
     parser.add_argument("--refine-steps", default="0,5")
     parser.add_argument("--output", type=Path, help="JSON file to write; default: results/ beside this script")

@@ -1,10 +1,10 @@
 """The same archive bytes, and the same pixels back, over threads, batches, engines, processors and numpy versions.
 
-    python benchmarks/portability.py [--data t10k-images-idx3-ubyte.gz] [--images 200] [--python OTHER_PYTHON ...]
+    python benchmarks/portability.py [--mnist FILE] [--cifar-10 FILE] [--images 200] [--python OTHER_PYTHON ...]
 
-Each setting runs in a process of its own, which compresses digits with K = 0, 1, 10, decodes them and the reference
-archive, and prints hashes. `--python` names further interpreters with bbcompress installed, for instance one with
-numpy 1.26, or one run by an emulator of another architecture ("qemu-aarch64 /path/python").
+Each setting runs in a process of its own, which compresses images of each kind with K = 0, 1, 10, decodes them and the
+reference archive, and prints hashes. `--python` names further interpreters with bbcompress installed, for instance one
+with numpy 1.26, or one run by an emulator of another architecture ("qemu-aarch64 /path/python").
 """
 
 import hashlib
@@ -18,22 +18,22 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import MODELS, arguments, decoded, digits, pictures, write_results
+from common import arguments, decoded, images_of, pictures, write_results
 
 STEPS = (0, 1, 10)
 
 
-def hashes(digits_file: str, engine: str, batch: int, reference: str | None) -> dict[str, str]:
+def hashes(images_file: str, engine: str, batch: int, reference: str | None) -> dict[str, str]:
     """SHA-256 of the archives of each model and K, by name; decodes them, and the reference's, and compares."""
     from bbcompress.archive.compress import Options, compress_archive
     from bbcompress.codec.registry import Registry
     from bbcompress.exact.engine import engine_named
 
-    images = np.load(digits_file)
+    images = np.load(images_file)
     registry = Registry(engine_named(engine), batch=batch)
     result = {}
-    for kind in MODELS:
-        named = pictures(images, kind)
+    for kind in images.files:
+        named = pictures(kind, images[kind])
         for steps in STEPS:
             name = f"{kind}-K{steps}"
             data, _ = compress_archive(named, registry, Options(refine_steps=steps, check=False))
@@ -44,7 +44,7 @@ def hashes(digits_file: str, engine: str, batch: int, reference: str | None) -> 
             for archive in archives:
                 decoded(archive, named, registry)
             if reference is None:
-                Path(digits_file).with_name(name).write_bytes(data)
+                Path(images_file).with_name(name).write_bytes(data)
     return result
 
 
@@ -72,21 +72,21 @@ def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.set_defaults(images=200)
     parser.add_argument("--python", action="append", default=[], help="a further interpreter's command")
-    parser.add_argument("--worker", nargs=4, metavar=("DIGITS", "ENGINE", "BATCH", "REFERENCE"))
+    parser.add_argument("--worker", nargs=4, metavar=("IMAGES", "ENGINE", "BATCH", "REFERENCE"))
     options = parser.parse_args()
     if options.worker:
-        digits_file, engine, batch, reference = options.worker
+        images_file, engine, batch, reference = options.worker
         about = {"numpy": np.__version__, "machine": platform.machine()}
-        print(json.dumps({**about, **hashes(digits_file, engine, int(batch), reference or None)}))
+        print(json.dumps({**about, **hashes(images_file, engine, int(batch), reference or None)}))
         return
     rows: list[dict[str, object]] = []
     expected: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        digits_file = str(Path(folder, "digits.npy"))
-        np.save(digits_file, digits(options.data, options.images))
+        images_file = str(Path(folder, "images.npz"))
+        np.savez(images_file, **{kind: images_of(kind, options) for kind in options.kinds})
         for label, python, environment, engine, batch in settings(options.python):
             reference = folder if rows else ""
-            command = [*python, __file__, "--worker", digits_file, engine, str(batch), reference]
+            command = [*python, __file__, "--worker", images_file, engine, str(batch), reference]
             done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
             if done.returncode:
                 rows.append(
@@ -108,7 +108,12 @@ def main() -> None:
                     "archives": "identical, decoded alike" if found == expected else "DIFFERENT",
                 }
             )
-    write_results("portability", options.output, rows, f"binary and grey digits, K = {STEPS}, {options.images} images")
+    write_results(
+        "portability",
+        options.output,
+        rows,
+        f"K = {STEPS}, {options.images} images of each kind: {', '.join(options.kinds)}",
+    )
     if any(row["archives"] != "identical, decoded alike" for row in rows):
         sys.exit("not portable")
 

@@ -1,6 +1,7 @@
-"""Bits per dimension of the MNIST test images in one archive: -ELBO, net and total, by model and refinement steps.
+"""Bits per dimension of test images, all of a kind in one archive: -ELBO, net and total, by refinement steps.
 
-    python benchmarks/rate.py [--data t10k-images-idx3-ubyte.gz] [--refine-steps 0,10] [--singles 100]
+    python benchmarks/rate.py [--mnist FILE] [--cifar-10 FILE] [--kinds binary grey colour] [--refine-steps 0,10]
+        [--singles 100]
 
 -ELBO is the exact model's, estimated with many posterior samples an image; it is defined for K = 0. `net` is what the
 symbols cost, latents popped subtracted (what the paper reports); `total` is the whole file: names, hashes, index and
@@ -8,7 +9,7 @@ the stack's own overhead included. Single images are files of the small form.
 """
 
 import numpy as np
-from common import MODELS, arguments, compressed, decoded, digits, pictures, write_results
+from common import KINDS, arguments, compressed, decoded, images_of, pictures, write_results
 
 from bbcompress.archive.compress import Options, compress_single
 from bbcompress.codec.elbo import negative_elbo_bits_per_dim
@@ -21,14 +22,14 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10, help="posterior samples an image for -ELBO")
     parser.add_argument("--singles", type=int, default=100, help="images compressed one by one")
     options = parser.parse_args()
-    images = digits(options.data, options.images)
     registry = Registry()
     rows: list[dict[str, object]] = []
-    for kind, name in MODELS.items():
-        named = pictures(images, kind)
-        model = registry.load(registry.path_named(name))
-        pixels = np.stack([picture.pixels.ravel() for _, picture in named])
-        elbo = negative_elbo_bits_per_dim(model, pixels, options.samples)
+    for kind in options.kinds:
+        name = KINDS[kind].model
+        images = images_of(kind, options)
+        named = pictures(kind, images)
+        model = registry.load(registry.path_named(name)).sized(*images.shape[1:3])
+        elbo = negative_elbo_bits_per_dim(model, images.reshape(len(images), -1), options.samples)
         sizes = [len(compress_single(picture, registry, Options())[0]) for _, picture in named[: options.singles]]
         for steps in (int(part) for part in options.refine_steps.split(",")):
             data, summary = compressed(named, registry, steps)

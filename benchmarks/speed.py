@@ -1,6 +1,6 @@
-"""Time an image of coding MNIST digits, both ways, by refinement steps and lanes, and where the time goes.
+"""Time an image of coding test images, both ways, by refinement steps and lanes, and where the time goes.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/speed.py [--data t10k-images-idx3-ubyte.gz] [--images 1000]
+    OPENBLAS_NUM_THREADS=1 python benchmarks/speed.py [--mnist FILE] [--cifar-10 FILE] [--images 1000]
 
 CPU time of the process in milliseconds an image, the best of several runs, for the whole archive without its check
 (`compress`; `decompress` with all its checks; no image files read or written), and for its stages, measured
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from common import MODELS, arguments, decoded, digits, pictures, write_results
+from common import KINDS, arguments, decoded, images_of, pictures, write_results
 
 from bbcompress.archive import compress
 from bbcompress.archive.compress import Options, compress_archive
@@ -109,15 +109,13 @@ def main() -> None:
     parser.set_defaults(images=1000)
     parser.add_argument("--refine-steps", default="0,1,10")
     parser.add_argument("--lanes", default="32,128", help="largest chain widths to compare")
-    parser.add_argument("--kinds", default="binary,grey")
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
-    images = digits(options.data, options.images)
     registry = Registry()
     rows: list[dict[str, object]] = []
-    for kind in options.kinds.split(","):
-        named = pictures(images, kind)
-        registry.load(registry.path_named(MODELS[kind]))
+    for kind in options.kinds:
+        named = pictures(kind, images_of(kind, options))
+        registry.load(registry.path_named(KINDS[kind].model))
         files = file_ms(named)
         for width in (int(part) for part in options.lanes.split(",")):
             compress.MAX_CHAIN_WIDTH = width
@@ -128,7 +126,7 @@ def main() -> None:
                 decode = partial(decompress, data, registry)
                 decompress_ms, _ = cpu_ms(decode, options.runs, len(named))
                 row: dict[str, object] = {
-                    "model": MODELS[kind],
+                    "model": KINDS[kind].model,
                     "K": steps,
                     "lanes": width,
                     "total_bits_per_dim": summary.total_bits_per_dim,

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bbcompress.datasets import binarize, load
+from bbcompress.datasets import load
 from bbcompress.datasets.download import download
-from bbcompress.train.loop import TrainingOptions, TrainingState, load_weights, snapshot, train
-from bbcompress.train.objectives import ELBO, Denoising, HalfAsleep, Objective, Sleep
-from bbcompress.train.vae import VAE, VAEConfig
+from bbcompress.train.architectures import to_tensor
+from bbcompress.train.loop import TrainingOptions, TrainingState, snapshot, train, with_weights
+from bbcompress.train.vae import VAEBase
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -30,34 +30,18 @@ from matplotlib.ticker import MaxNLocator
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import machine, table
+from kinds import KINDS, Kind
 
 RESULTS = Path(__file__).parent / "results"
-KINDS = ("binary", "grey")
 SEEDS = (0, 1, 2)
-LATENT = {"binary": 16, "grey": 32}
-"""Section 4."""
-VAE_EPOCHS = {"binary": 1000, "grey": 150}
-"""The paper's are 1,000 for both."""
-SNAPSHOT_EPOCHS = 50
-"""Epochs from one snapshot of a VAE to the next."""
-FIT_EPOCHS = {"binary": 20, "grey": 10}
-"""Epochs of a further trained encoder. The paper's are 100, or 300 for grey images in Table 1."""
-FIT_LEARNING_RATE = 5e-4
-"""Section 4."""
-OBJECTIVES: dict[str, Objective] = {
-    "VAE": ELBO(),
-    "half-asleep": HalfAsleep(0.5),
-    "reverse sleep": HalfAsleep(1.0),
-    "sleep": Sleep(),
-    **{f"denoising {sigma}": Denoising(sigma) for sigma in (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)},
-}
 
 
 @dataclass(frozen=True)
-class Digits:
-    """Training and test pixels (N, 784) uint8 of one kind."""
+class Images:
+    """Training and test pixels (N, ...) uint8 of one kind, as its VAEs take them."""
 
-    kind: str
+    name: str
+    kind: Kind
     train: Tensor
     test: Tensor
 
@@ -70,11 +54,11 @@ class Run:
     state: TrainingState
 
     @property
-    def model(self) -> VAE:
+    def model(self) -> VAEBase:
         return self.state.best
 
-    def at_epoch(self, epoch: int) -> VAE:
-        return load_weights(snapshot(self.path, epoch))
+    def at_epoch(self, epoch: int) -> VAEBase:
+        return with_weights(self.model, snapshot(self.path, epoch))
 
     def curve(self, column: str = "held_out_bits_per_dim") -> list[float]:
         """A column of the log after each epoch: bits/dim of the test set, one sample an image."""
@@ -86,15 +70,20 @@ class Run:
 class Experiment:
     """One script's options, data and results. `quick` makes everything tiny: it shows that the script runs."""
 
-    def __init__(self, name: str, description: str | None, kinds: Sequence[str] = KINDS):
+    def __init__(self, name: str, description: str | None, kinds: Sequence[str] = tuple(KINDS)):
         parser = argparse.ArgumentParser(description=description)
-        parser.add_argument("--train", help="MNIST training images: an IDX, .npy or .npz file; default: downloaded")
-        parser.add_argument("--test", help="MNIST test images, likewise")
+        for dataset in ("mnist", "cifar-10"):
+            parser.add_argument(
+                f"--{dataset}",
+                nargs=2,
+                metavar=("TRAIN", "TEST"),
+                help=f"{dataset} images: IDX, .npy or .npz files, CIFAR batches; default: downloaded",
+            )
         parser.add_argument("--kinds", nargs="+", choices=kinds, default=list(kinds))
         parser.add_argument("--epochs", type=int, help="train the VAEs for fewer epochs than the script says")
         parser.add_argument("--quick", action="store_true", help="few images and epochs, results into --work")
         parser.add_argument("--work", type=Path, default=Path(__file__).parent / "work", help="folder of models")
-        parser.add_argument("--threads", type=int, default=1, help="threads of torch")
+        parser.add_argument("--threads", type=int, default=1, help="threads that train; runs depend on their number")
         self.options = parser.parse_args()
         self.name = name
         self.kinds: list[str] = self.options.kinds
@@ -105,67 +94,68 @@ class Experiment:
         # Adam's moments decay into denormal numbers, which are ten times slower
         torch.set_flush_denormal(True)
 
-    def digits(self, kind: str) -> Digits:
-        """MNIST; binary pixels are rounded at one half."""
-        parts = []
-        for part, count in (("train", 2000), ("test", 500)):
-            images = load(getattr(self.options, part) or download("mnist")[part])
-            pixels = (binarize(images) if kind == "binary" else images).reshape(len(images), -1)
-            parts.append(torch.from_numpy(np.ascontiguousarray(pixels[:count] if self.quick else pixels)))
-        return Digits(kind, *parts)
+    def images(self, name: str) -> Images:
+        """The images of a kind."""
+        kind = KINDS[name]
+        given = getattr(self.options, kind.dataset.replace("-", "_"))
+        sources = dict(zip(("train", "test"), given, strict=True)) if given else download(kind.dataset)
+        train, test = (kind.prepared(load(sources[part])) for part in ("train", "test"))
+        train = train[: len(train) - kind.validation]
+        if self.quick:
+            train, test = train[: kind.coded_images], test[: kind.coded_images // 2]
+        model = kind.new_vae(kind.latent)
+        return Images(name, kind, to_tensor(model, train), to_tensor(model, test))
 
-    def epochs(self, count: int) -> int:
-        """`count`, or what the options limit it to."""
-        return min(count, 2 if self.quick else self.options.epochs or count)
-
-    def snapshots(self, kind: str, wanted: Sequence[int]) -> list[int]:
-        """Those of the wanted epochs of `section4_vae` that there are."""
-        return [2] if self.quick else [epoch for epoch in wanted if epoch <= self.epochs(VAE_EPOCHS[kind])]
-
-    def section4_vae(self, digits: Digits) -> Run:
+    def section4_vae(self, images: Images) -> Run:
         """The VAE of section 4, with snapshots."""
-        return self.vae(digits, LATENT[digits.kind], VAE_EPOCHS[digits.kind], snapshots=SNAPSHOT_EPOCHS)
+        return self.vae(images, images.kind.latent, images.kind.vae)
 
-    def vae(self, digits: Digits, latent: int, epochs: int, name: str | None = None, **options: Any) -> Run:
-        """A VAE trained with the ELBO: two hidden layers of 500, Adam 3e-4, batches of 100."""
+    def snapshots(self, images: Images) -> list[int]:
+        """Those epochs of `section4_vae` that are looked at, as far as there are such; the last is its end."""
+        last = self.shortened(images.kind.vae).epochs
+        return [epoch for epoch in images.kind.snapshots if epoch < last] + [last]
+
+    def vae(self, images: Images, latent: int, options: TrainingOptions, name: str | None = None) -> Run:
+        """A VAE trained with the ELBO."""
         torch.manual_seed(0)
-        start = VAE(VAEConfig(28, 28, 2 if digits.kind == "binary" else 256, latent))
-        training = TrainingOptions(epochs=self.epochs(epochs), keep_best=False, gradient_clip=0, **options)
-        return self.run(name or f"{digits.kind}-{latent}-0", start, digits.train, digits.test, training)
+        start = images.kind.new_vae(latent)
+        return self.run(name or f"{images.name}-{latent}-0", start, images, options)
 
     def fitted(
-        self, digits: Digits, vae: Run, epoch: int, objective: str, seed: int = 0, epochs: int | None = None
+        self, images: Images, vae: Run, epoch: int, objective: str, seed: int = 0, epochs: int | None = None
     ) -> Run:
         """The encoder of a VAE as it was at `epoch`, trained further by one of OBJECTIVES."""
         name = f"{vae.path.name}-at-{epoch}-{objective}-{seed}".replace(" ", "-")
-        if epochs is None:
-            return self.encoder(name, digits, vae.at_epoch(epoch), OBJECTIVES[objective], seed=seed)
-        name = f"{name}-for-{epochs}"
-        return self.encoder(name, digits, vae.at_epoch(epoch), OBJECTIVES[objective], seed=seed, epochs=epochs)
+        options = replace(images.kind.encoder, objective=images.kind.objective(objective), seed=seed)
+        if epochs is not None:
+            name, options = f"{name}-for-{epochs}", replace(options, epochs=epochs)
+        return self.run(name, vae.at_epoch(epoch), images, options)
 
-    def optimal(self, digits: Digits, vae: Run, epoch: int) -> Run:
+    def optimal(self, images: Images, vae: Run, epoch: int) -> Run:
         """The same on the ELBO of the test set, for as many steps (Eq. 9): a diagnosis."""
-        epochs = FIT_EPOCHS[digits.kind] * len(digits.train) // len(digits.test)
+        options = images.kind.encoder
+        options = replace(options, epochs=options.epochs * len(images.train) // len(images.test))
         name = f"{vae.path.name}-at-{epoch}-optimal"
-        return self.encoder(name, replace(digits, train=digits.test), vae.at_epoch(epoch), ELBO(), epochs=epochs)
+        return self.run(name, vae.at_epoch(epoch), replace(images, train=images.test), options)
 
-    def encoder(self, name: str, digits: Digits, model: VAE, objective: Objective, **options: Any) -> Run:
-        """A further trained encoder for the decoder of `model`."""
-        fit = {"epochs": FIT_EPOCHS[digits.kind], "learning_rate": FIT_LEARNING_RATE} | options
-        fit["epochs"] = 2 if self.quick else fit["epochs"]
-        training = TrainingOptions(objective, encoder_only=True, keep_best=False, gradient_clip=0, **fit)
-        return self.run(name, copy.deepcopy(model), digits.train, digits.test, training)
-
-    def run(self, name: str, start: VAE, pixels: Tensor, test: Tensor, options: TrainingOptions) -> Run:
+    def run(self, name: str, start: VAEBase, images: Images, options: TrainingOptions) -> Run:
         """Train, or go on, or take what is there."""
         path = self.work / name
 
         def report(row: dict[str, float]) -> None:
             print(f"{name} epoch {row['epoch']:.0f}: test {row['held_out_bits_per_dim']:.5f} bits/dim", flush=True)
 
+        options = self.shortened(options)
+        threads = self.options.threads
+        return Run(path, train(copy.deepcopy(start), images.train, images.test, options, path, report, threads=threads))
+
+    def shortened(self, options: TrainingOptions) -> TrainingOptions:
+        """`options` with as many epochs as the command line allows."""
         if self.quick:
-            options = replace(options, snapshots=min(options.snapshots, 2))
-        return Run(path, train(start, pixels, test, options, path, report))
+            return replace(options, epochs=min(options.epochs, 2), snapshots=min(options.snapshots, 1))
+        if self.options.epochs and not options.encoder_only:
+            return replace(options, epochs=min(options.epochs, self.options.epochs))
+        return options
 
     def write(self, rows: list[dict[str, Any]], notes: str) -> None:
         """Print rows as a table, and write them with the machine as JSON."""

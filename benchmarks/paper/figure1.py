@@ -1,6 +1,6 @@
 """Figure 1: bits/dim of training and test images over the epochs of a VAE on binary MNIST."""
 
-from experiment import SNAPSHOT_EPOCHS, VAE_EPOCHS, Curve, Experiment
+from experiment import Curve, Experiment
 
 from bbcompress.train.loop import evaluate
 
@@ -9,18 +9,19 @@ def main() -> None:
     experiment = Experiment("figure1", __doc__, ["binary"])
     rows, panels = [], {}
     for kind in experiment.kinds:
-        digits = experiment.digits(kind)
-        run = experiment.section4_vae(digits)
-        epochs = experiment.snapshots(kind, range(SNAPSHOT_EPOCHS, VAE_EPOCHS[kind] + 1, SNAPSHOT_EPOCHS))
+        images = experiment.images(kind)
+        run = experiment.section4_vae(images)
+        options = experiment.shortened(images.kind.vae)
+        epochs = range(options.snapshots, options.epochs + 1, options.snapshots)
         points = {
             part: [evaluate(run.at_epoch(epoch), pixels) for epoch in epochs]
-            for part, pixels in (("train", digits.train), ("test", digits.test))
+            for part, pixels in (("train", images.train), ("test", images.test))
         }
         rows += [
             {"kind": kind, "epoch": epoch, "train_bits_per_dim": train, "test_bits_per_dim": test}
             for epoch, train, test in zip(epochs, points["train"], points["test"], strict=True)
         ]
-        panels[f"{kind} MNIST, {len(run.curve())} epochs"] = {
+        panels[f"{images.kind.title}, {len(run.curve())} epochs"] = {
             part: Curve(epochs, values) for part, values in points.items()
         }
     experiment.plot(panels, "epoch", "-ELBO (bits/dim)")

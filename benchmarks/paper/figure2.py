@@ -9,7 +9,6 @@ from experiment import Curve, Experiment
 from bbcompress.train.diagnose import evaluate_posterior, optimal_posterior
 from bbcompress.train.loop import evaluate
 
-EPOCHS = (100, 400, 1000)
 IMAGES = 2000
 SAMPLES = 10
 
@@ -18,26 +17,26 @@ def main() -> None:
     experiment = Experiment("figure2", __doc__, ["binary"])
     rows, panels = [], {}
     for kind in experiment.kinds:
-        digits = experiment.digits(kind)
-        run = experiment.section4_vae(digits)
-        test = digits.test[:IMAGES]
+        images = experiment.images(kind)
+        run = experiment.section4_vae(images)
+        test = images.test[:IMAGES]
         first = len(rows)
-        for epoch in experiment.snapshots(kind, EPOCHS):
+        for epoch in experiment.snapshots(images):
             model = run.at_epoch(epoch)
-            fitted = experiment.optimal(digits, run, epoch).model
+            fitted = experiment.optimal(images, run, epoch).model
             per_image = evaluate_posterior(model, test, optimal_posterior(model, test), SAMPLES)
             rows.append(
                 {
                     "kind": kind,
                     "epoch": epoch,
-                    "amortised": evaluate(model, digits.test, SAMPLES),
-                    "optimal encoder": evaluate(fitted, digits.test, SAMPLES),
+                    "amortised": evaluate(model, images.test, SAMPLES),
+                    "optimal encoder": evaluate(fitted, images.test, SAMPLES),
                     f"optimal per image, first {IMAGES}": per_image,
                     f"amortised, first {IMAGES}": evaluate(model, test, SAMPLES),
                 }
             )
         found = rows[first:]
-        panels[f"{kind} MNIST"] = {
+        panels[images.kind.title] = {
             label: Curve([row["epoch"] for row in found], [row[label] for row in found]) for label in list(found[0])[2:]
         }
     experiment.plot(panels, "epoch of the VAE")

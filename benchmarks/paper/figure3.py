@@ -5,30 +5,36 @@ the test set, and its decoder the model. New encoders are trained for 100 epochs
 asleep, with forward or reverse KL, where the model gives them as many samples as they like.
 """
 
+from dataclasses import replace
+
 import torch
-from experiment import OBJECTIVES, SEEDS, Digits, Experiment, over_seeds
+from experiment import SEEDS, Experiment, over_seeds
+from kinds import DIGITS_ENCODER, OBJECTIVES, PAPER
 from torch import Tensor
 
-from bbcompress.train.vae import VAE
+from bbcompress.train.vae import VAE, VAEBase
 
 METHODS = {"wake (ELBO)": "VAE", "sleep, forward KL": "sleep", "sleep, reverse KL": "reverse sleep"}
 
 
 def main() -> None:
     experiment = Experiment("figure3", __doc__, ["binary"])
-    digits = experiment.digits("binary")
-    truth = experiment.vae(digits, 16, 100, name="truth", learning_rate=1e-3).model
+    images = experiment.images("binary")
+    truth = experiment.vae(images, 16, replace(PAPER, learning_rate=1e-3), name="truth").model
     generator = torch.Generator().manual_seed(0)
-    dreams = Digits("binary", *(samples(truth, count, generator) for count in (10_000, 1_000)))
+    dreams = replace(images, train=samples(truth, 10_000, generator), test=samples(truth, 1_000, generator))
+    options = replace(DIGITS_ENCODER, epochs=100, learning_rate=1e-3)
     rows, curves = [], {}
     for label, objective in METHODS.items():
         runs = [
-            experiment.encoder(
-                f"known-model-{objective}-{seed}".replace(" ", "-"), dreams, with_new_encoder(truth, seed),
-                OBJECTIVES[objective], epochs=100, learning_rate=1e-3, seed=seed,
+            experiment.run(
+                f"known-model-{objective}-{seed}".replace(" ", "-"),
+                with_new_encoder(truth, seed),
+                dreams,
+                replace(options, objective=OBJECTIVES[objective], seed=seed),
             )
             for seed in SEEDS
-        ]  # fmt: skip
+        ]
         curves[label] = over_seeds([run.curve() for run in runs])
         rows += [
             {"method": label, "seed": seed, "last": run.curve()[-1], "best epoch": min(run.curve())}
@@ -38,14 +44,14 @@ def main() -> None:
     experiment.write(rows, "test -ELBO in bits/dim, one sample an image, after the last and the best epoch")
 
 
-def samples(model: VAE, count: int, generator: torch.Generator) -> Tensor:
+def samples(model: VAEBase, count: int, generator: torch.Generator) -> Tensor:
     """(count, P) images of the model."""
     with torch.no_grad():
         latent = torch.randn((count, model.config.latent), generator=generator)
         return model.sample_pixels(latent, generator)
 
 
-def with_new_encoder(model: VAE, seed: int) -> VAE:
+def with_new_encoder(model: VAEBase, seed: int) -> VAE:
     torch.manual_seed(seed)
     fresh = VAE(model.config)
     fresh.decoder.load_state_dict(model.decoder.state_dict())

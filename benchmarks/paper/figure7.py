@@ -6,25 +6,23 @@ one thread, best of two, without the encoder's own check; decompressing is timed
 came back.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from experiment import OBJECTIVES, Curve, Digits, Experiment
+from experiment import Curve, Experiment, Images
 
 from bbcompress.archive.compress import Options, compress_archive
 from bbcompress.codec.refine import Method
 from bbcompress.codec.registry import Registry
-from bbcompress.train.export import export
-from bbcompress.train.vae import VAE
+from bbcompress.images.picture import Picture
+from bbcompress.train.architectures import export
+from bbcompress.train.vae import VAEBase
 
-from common import decoded, pictures  # isort: skip
+from common import decoded  # isort: skip
 from speed import cpu_ms  # isort: skip
 
-EPOCHS = 100
-ENCODER_EPOCHS = {"binary": 100, "grey": 50}
-"""The paper's are 100."""
 STEPS = (0, 1, 2, 3, 4, 5, 7, 10)
-IMAGES = 1000
 RUNS = 2
 FIGURE8 = "same rate as half-asleep at K = 0"
 
@@ -34,16 +32,16 @@ def main() -> None:
     rows = []
     by_steps, by_time = {}, {}
     for kind in experiment.kinds:
-        digits = experiment.digits(kind)
+        images = experiment.images(kind)
         first = len(rows)
-        for encoder, model in encoders(experiment, digits).items():
-            path = experiment.work / f"{kind}-10-{encoder}.safetensors"
-            export(model, digits.train, path.stem, path)
-            rows += [row for method in Method for row in archives(experiment, digits, path, encoder, method)]
+        for encoder, model in encoders(experiment, images).items():
+            path = experiment.work / f"{kind}-{images.kind.coding_latent}-{encoder}.safetensors"
+            export(model, images.train, path.stem, path)
+            rows += [row for method in Method for row in archives(images, path, encoder, method, experiment.quick)]
         found = rows[first:]
         names = sorted({(row["encoder"], row["method"]) for row in found}, reverse=True)
         for panels, x in ((by_steps, "K"), (by_time, "compress_ms")):
-            panels[f"{kind} MNIST, {len(digits.test[:IMAGES])} images"] = {
+            panels[f"{images.kind.title}, {found[0]['images']} images"] = {
                 f"{encoder}, {method} steps": Curve(*zip(*points(found, encoder, method, x), strict=True))
                 for encoder, method in names
             }
@@ -54,32 +52,39 @@ def main() -> None:
     experiment.write(same_rate(rows), f"{FIGURE8}: the fewest steps of the baseline's encoder that reach it")
 
 
-def encoders(experiment: Experiment, digits: Digits) -> dict[str, VAE]:
+def encoders(experiment: Experiment, images: Images) -> dict[str, VAEBase]:
     """Both with the same decoder."""
-    baseline = experiment.vae(digits, 10, EPOCHS)
-    half_asleep = experiment.encoder(
-        f"{digits.kind}-10-0-half-asleep", digits, baseline.model, OBJECTIVES["half-asleep"],
-        epochs=ENCODER_EPOCHS[digits.kind], learning_rate=3e-4,
-    )  # fmt: skip
+    kind = images.kind
+    baseline = experiment.vae(images, kind.coding_latent, kind.coding_vae)
+    options = replace(kind.coding_encoder, objective=kind.objective("half-asleep"))
+    half_asleep = experiment.run(f"{baseline.path.name}-half-asleep", baseline.model, images, options)
     return {"baseline": baseline.model, "half-asleep": half_asleep.model}
 
 
-def archives(
-    experiment: Experiment, digits: Digits, path: Path, encoder: str, method: Method
-) -> list[dict[str, object]]:
+def pictures(images: Images, count: int) -> list[tuple[str, Picture]]:
+    """The first test images, named."""
+    height, width, channels = (28, 28, 1) if images.test.ndim == 2 else (*images.test.shape[2:], images.test.shape[1])
+    pixels = images.test[:count].reshape(-1, channels, height, width).permute(0, 2, 3, 1).contiguous().numpy()
+    return [
+        (f"{number:05d}.png", Picture(images.kind.mode, image[:, :, 0] if channels == 1 else image))
+        for number, image in enumerate(pixels)
+    ]
+
+
+def archives(images: Images, path: Path, encoder: str, method: Method, quick: bool) -> list[dict[str, object]]:
     """One row for each K; K = 0 is the same with every method."""
-    images = digits.test[: 50 if experiment.quick else IMAGES].numpy().reshape(-1, 28, 28)
-    named = pictures(images * 255 if digits.kind == "binary" else images, digits.kind)
+    named = pictures(images, 50 if quick else images.kind.coded_images)
     registry = Registry(files=[path])
     registry.load(path)
     rows: list[dict[str, object]] = []
-    for steps in (0, 2) if experiment.quick else STEPS:
+    for steps in (0, 2) if quick else STEPS:
         options = Options(refine_steps=steps, model=path, check=False, refine_method=method)
         compress_ms, (data, summary) = cpu_ms(partial(compress_archive, named, registry, options), RUNS, len(named))
         decompress_ms, _ = cpu_ms(partial(decoded, data, named, registry), RUNS, len(named))
         rows.append(
             {
-                "kind": digits.kind,
+                "kind": images.name,
+                "images": len(named),
                 "encoder": encoder,
                 "method": method.name.lower(),
                 "K": steps,
