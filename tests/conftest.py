@@ -30,6 +30,13 @@ TINY_KINDS = {
     "logistic-3": (256, 3, 5),
 }
 """Levels, components and image width of each kind of tiny model."""
+SPATIAL_KINDS = {
+    "whole": (False, 3, 2, 256),
+    "phases": (True, 3, 2, 256),
+    "grey": (True, 1, 1, 256),
+    "bilevel": (True, 1, 1, 2),
+}
+"""Phases, channels, components and levels of each kind of tiny convolutional model."""
 
 
 @pytest.fixture(scope="session")
@@ -95,10 +102,10 @@ def tiny(request: pytest.FixtureRequest, tiny_models: dict[str, DenseModel]) -> 
     return tiny_models[request.param]
 
 
-@pytest.fixture(scope="session", params=[(False, 3, 2), (True, 3, 2), (True, 1, 1)], ids=["whole", "phases", "grey"])
+@pytest.fixture(scope="session", params=SPATIAL_KINDS)
 def spatial_contents(request: pytest.FixtureRequest) -> SpatialContents:
     """Each kind of tiny convolutional model in turn."""
-    return make_spatial(*request.param)
+    return make_spatial(*SPATIAL_KINDS[request.param])
 
 
 @pytest.fixture(scope="session")

@@ -68,18 +68,20 @@ def make_tiny(levels: int = 2, components: int = 1, width: int = 6) -> Parts:
     return Parts(info, encoder, decoder)
 
 
-def make_spatial(phases: bool, channels: int = 3, components: int = 2) -> SpatialContents:
+def make_spatial(phases: bool, channels: int = 3, components: int = 2, levels: int = 256) -> SpatialContents:
     """A convolutional model with 2 latents at each place, in sums of up to 2^40, decoded at once or in phases."""
-    pixel, middle, posterior = Range(8, 255), Range(12, 1 << 16), Range(10, 8 << 10)
+    pixel = Range(0, 1) if levels == 2 else Range(8, 255)
+    middle, posterior = Range(12, 1 << 16), Range(10, 8 << 10)
     latents, output = Range(10, 8 << 10), Range(12, 16 << 12)
     seeds = count(1)
 
     def dense(inputs: int, outs: int, source: Range, target: Range, relu: bool) -> DenseSpec:
         # weights of a size that keeps activations about as large as they were
-        limit = int(2**12 * 1.5 / inputs**0.5)
+        bits = 12 if source.fraction_bits else 16
+        limit = int(2**bits * 1.5 / inputs**0.5)
         seed = next(seeds)
-        bias = scattered_integers((outs,), 1 << (11 + source.fraction_bits), seed + 50)
-        return DenseSpec(scattered_integers((inputs, outs), limit, seed), bias, 12, source, target, relu)
+        bias = scattered_integers((outs,), 1 << (bits - 1 + source.fraction_bits), seed + 50)
+        return DenseSpec(scattered_integers((inputs, outs), limit, seed), bias, bits, source, target, relu)
 
     def convolution(inputs: int, outs: int, source: Range, target: Range, kernel: int, stride: int) -> list[Spec]:
         return [ConvolutionSpec(kernel, stride, dense(inputs * kernel**2, outs, source, target, True))]
@@ -87,7 +89,7 @@ def make_spatial(phases: bool, channels: int = 3, components: int = 2) -> Spatia
     branch = (*convolution(6, 6, middle, middle, 3, 1), dense(6, 6, middle, middle, False))
     residual = ResidualSpec(branch, middle, True)
     encoder = [*convolution(channels, 6, pixel, middle, 4, 4), residual, dense(6, 4, middle, posterior, False)]
-    outputs = outputs_per_place(channels, components)
+    outputs = outputs_per_place(channels, levels, components)
     base = [*convolution(2, 6, latents, middle, 3, 1), residual]
     up = [dense(6, 24, middle, middle, True), DepthToSpaceSpec(2)]
     if phases:
@@ -105,5 +107,5 @@ def make_spatial(phases: bool, channels: int = 3, components: int = 2) -> Spatia
         )
         for spec, before in zip(specs, known, strict=True)
     ]
-    info = SpatialInfo(f"spatial-{phases}", channels, components, 4, 2, 8, (0, -1), 0.01)
+    info = SpatialInfo(f"spatial-{phases}", channels, levels, components, 4, 2, 8, (0, -1), 0.01)
     return SpatialContents(info, encoder, features, stages)

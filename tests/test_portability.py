@@ -32,14 +32,17 @@ Pixels = NDArray[np.uint8]
 
 GOLDEN = {
     "model binary": "4cbd6851ff9ac66d8e49cd059f1fef3ba21d9df3065ed6cb1bcdb0d48a8999b4",
-    "binary 0": "67ba2bd455654151d62b79294a30e26affb3818459d5b776f73dfb4c9dbc059e",
-    "binary 3": "084deb728909a5aabed1ba5963a8dd862fc51dae16aa9fee993ddedbc520fc2d",
+    "binary 0": "83a6f2270d92f3709e562c78d41298f23d8729359e53c6a7a58f12ca9486eb13",
+    "binary 3": "d5b5639995e86dd9fba396a132e050e19da25ee5c85030271a4615043eb8b517",
     "model grey": "73ecbcec7d9d7fd5d511570df3fe72a564505f024279a01a9254999ce9ca9456",
     "grey 0": "2c7d6743cb8c8e7bcfe5c55c83bc10fcf5dfc39d77a3f4387f95bc3a7d3dd1eb",
     "grey 3": "9c5d0005b2c33da12f660130338a9853de50e7605af8be40b45d3c8455d6ee45",
-    "model colour": "587eda352e483cd9c8d9d33cdd3de6aa3a73b071f2c8d0f1730f4cd288a6f0a3",
+    "model colour": "143667c5c05625404a7ffb0cf732fa894991ddd4bfdaecca74df77135f8b7f4c",
     "colour 0": "9269a14d04a087f0c2111c33c5cb951fadf3a8c79467552f8ac38033cb9588dc",
     "colour 3": "280cf8c34409dc18cbdf646d70b88007e5ff2a1f189b2dfc3cacb1e397cf6806",
+    "model bilevel": "b31bc2edb29fe36572d422067cc66115d02f9cf1237217bb5c66b85bd4844ca4",
+    "bilevel 0": "8ea98e855e04ac6f8ce4de41dc4673c003a8f31292a9ebb11bf5d91b169999ea",
+    "bilevel 3": "920461f1c8eb7bde1cf53e7b7045078725c9f0c460853d186873d2ab24c4be58",
 }
 """SHA-256 of chains of `images` under `fixed_model`. They change only where the encoder's choices do, or the format."""
 
@@ -104,12 +107,13 @@ def main(folder: str, engine: str, batch: str, pixels_file: str = "", model_file
         digests[f"model {kind}"] = model.identity.hex()
         for steps in (0, 3):
             digests[f"{kind} {steps}"] = digest(model, images(model), steps)
-    save(Path(folder) / "colour", make_spatial(phases=True))
-    colour = load(Path(folder) / "colour", engine_named(engine), int(batch))
-    digests["model colour"] = colour.identity.hex()
-    for steps in (0, 3):
-        pixels = integers((24, 13 * 10 * 3), 127, 60) % 256
-        digests[f"colour {steps}"] = digest(colour.sized(13, 10), pixels.astype(np.uint8), steps)
+    for kind, channels, components, levels in (("colour", 3, 2, 256), ("bilevel", 1, 1, 2)):
+        save(Path(folder) / kind, make_spatial(True, channels, components, levels))
+        spatial = load(Path(folder) / kind, engine_named(engine), int(batch))
+        digests[f"model {kind}"] = spatial.identity.hex()
+        pixels = integers((24, 13 * 10 * channels), 127, 60) % levels
+        for steps in (0, 3):
+            digests[f"{kind} {steps}"] = digest(spatial.sized(13, 10), pixels.astype(np.uint8), steps)
     if pixels_file:
         model = load(Path(model_file), engine_named(engine), int(batch))
         for steps in (0, 3):

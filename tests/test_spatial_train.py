@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from bbcompress.cli import main
 from bbcompress.codec.elbo import negative_elbo_bits_per_dim
 from bbcompress.codec.model_file import load, read
+from bbcompress.datasets import binarize
 
 torch = pytest.importorskip("torch")
 
@@ -32,11 +33,12 @@ def blobs(count=300, channels=3):
     return np.clip(spots + random.normal(0, 2, spots.shape), 0, 255).astype(np.uint8)
 
 
-def trained(architecture, folder, channels=3, components=2):
+def trained(architecture, folder, channels=3, levels=256, components=2):
     """A few seconds' model, and the images that it was trained on."""
     torch.manual_seed(0)
     images = blobs(channels=channels)
-    model = new_model(architecture, images.shape[1:], 256, components, latent=2, hidden=16, blocks=1)
+    images = binarize(images) if levels == 2 else images
+    model = new_model(architecture, images.shape[1:], levels, components, latent=2, hidden=16, blocks=1)
     pixels = to_tensor(model, images)
     options = TrainingOptions(epochs=12, batch=25, learning_rate=3e-3)
     rows = []
@@ -46,9 +48,9 @@ def trained(architecture, folder, channels=3, components=2):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize(("channels", "components"), [(3, 2), (1, 1)])
-def test_the_exact_model_is_the_float_model(tmp_path, architecture, channels, components):
-    model, pixels, images = trained(architecture, tmp_path, channels, components)
+@pytest.mark.parametrize(("channels", "levels", "components"), [(3, 256, 2), (1, 256, 1), (1, 2, 1)])
+def test_the_exact_model_is_the_float_model(tmp_path, architecture, channels, levels, components):
+    model, pixels, images = trained(architecture, tmp_path, channels, levels, components)
     path = tmp_path / "model.safetensors"
     export(model, pixels, "blobs", path)
     exact = load(path).sized(12, 8)
@@ -100,11 +102,13 @@ def test_flipped_images_are_trained_on(tmp_path):
     assert rates[1] < 0.8 * rates[0]
 
 
+@pytest.mark.parametrize("levels", [2, 256])
 @pytest.mark.parametrize("phases", [False, True])
-def test_sampled_images_are_as_likely_as_the_model_says(phases):
+def test_sampled_images_are_as_likely_as_the_model_says(phases, levels):
     """E[-log p(x|z)] of samples is the model's entropy, here by sampling each mixture a second time."""
     torch.manual_seed(1)
-    model = SpatialVAE(SpatialConfig(components=2, width=8, blocks=1, phases=phases))
+    channels, components = (3, 2) if levels == 256 else (1, 1)
+    model = SpatialVAE(SpatialConfig(channels, components, width=8, blocks=1, phases=phases, levels=levels))
     generator = torch.Generator().manual_seed(0)
     latent = torch.randn((1, 2, 2, 2), generator=generator).expand(400, -1, -1, -1)
     with torch.no_grad():
@@ -112,7 +116,7 @@ def test_sampled_images_are_as_likely_as_the_model_says(phases):
         rates = [model.log_likelihood_nats(pixels, latent) for pixels in (first, second)]
     error = (rates[0].std() + rates[1].std()) / 400**0.5
     assert abs(float(rates[0].mean() - rates[1].mean())) < 4 * float(error)
-    assert first.shape == (400, 3, 8, 8) and (first != second).any()
+    assert first.shape == (400, channels, 8, 8) and (first != second).any()
 
 
 def test_a_channels_mean_follows_the_channels_before_it():

@@ -1,14 +1,12 @@
 """The dense exact VAE: fully connected integer networks, for images of one size."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bbcompress.codec import bilevel
 from bbcompress.codec.mixture import Mixture
 from bbcompress.codec.model import LOG_SCALE_RANGE, NETWORK_BATCH, Pixels, Posterior, Stage
-from bbcompress.coding.distributions import BernoulliPairs
 from bbcompress.coding.rans import Distribution, Symbols
 from bbcompress.exact import functions
 from bbcompress.exact.engine import Engine
@@ -94,7 +92,7 @@ class DenseModel:
     def likelihood(self, latent: Floats) -> list[Stage]:
         output = self._batched(self._decoder, self._on_grid(latent))
         if self.info.levels == 2:
-            return [_Bits(BernoulliPairs(_to_pairs(output).ravel(), self._decoder.output.fraction_bits))]
+            return [_Bits(bilevel.distribution(output, self._decoder.output.fraction_bits))]
         return [_Values(self._mixture(output).distribution())]
 
     def grad_z(self, pixels: Pixels, latent: Floats) -> Floats:
@@ -147,18 +145,10 @@ class _Values:
 
 
 class _Bits(_Values):
-    """All subpixels, of two levels, in pairs; an odd one out is paired with a zero."""
+    """All subpixels, of two levels."""
 
     def symbols(self, pixels: Pixels) -> Symbols:
-        values = _to_pairs(pixels.astype(np.int64))
-        pairs: Symbols = 2 * values[:, 0::2] + values[:, 1::2]
-        return pairs.ravel()
+        return bilevel.symbols(pixels)
 
     def place(self, symbols: Symbols, pixels: Pixels) -> None:
-        pairs = np.stack([symbols >> 1, symbols & 1], axis=1).reshape(len(pixels), -1)
-        pixels[:] = pairs[:, : pixels.shape[1]]
-
-
-def _to_pairs(rows: NDArray[Any]) -> NDArray[Any]:
-    """Rows of even length: a zero is appended where it is odd, as a bit that costs one bit for want of a partner."""
-    return np.pad(rows, ((0, 0), (0, 1))) if rows.shape[1] % 2 else rows
+        pixels[:] = bilevel.pixels(symbols, *pixels.shape)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from bbcompress.codec.bilevel import MAX_LOGIT_BITS
 from bbcompress.codec.dense import DenseInfo, DenseModel
 from bbcompress.codec.layer_specs import (
     BadLayer,
@@ -20,8 +21,6 @@ from bbcompress.exact.engine import Engine
 
 MAX_SUBPIXELS = 1 << 16
 MAX_LATENT = 1 << 14
-MAX_LOGIT_BITS = 16
-"""Fractional bits of Bernoulli logits: their table of probabilities has 2^(5 + bits) entries."""
 
 
 @dataclass(frozen=True)

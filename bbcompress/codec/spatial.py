@@ -2,18 +2,21 @@
 
 Latents lie on a grid `downscale` times coarser than the image, `latent_channels` at each place. Feature networks
 bring them to finer and finer grids. A stage codes the subpixels at one offset of a grid, all places in parallel, given
-the features there and every pixel of earlier stages; within a place, channels follow each other, and a channel's
-means depend linearly on the channels before it.
+the features there and every pixel of earlier stages. Pixels have two levels, or 256 in one channel or several; within a
+place, channels follow each other, and a channel's means depend linearly on the channels before it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
+from bbcompress.codec import bilevel
 from bbcompress.codec.mixture import Mixture
 from bbcompress.codec.model import LOG_SCALE_RANGE, NETWORK_BATCH, Pixels, Posterior, Stage
 from bbcompress.coding.rans import Distribution, Symbols
+from bbcompress.exact import functions
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.functions import Floats
 from bbcompress.exact.network import GRADIENT_BITS, GRADIENT_LIMIT, Network, Tape, to_grid
@@ -21,8 +24,6 @@ from bbcompress.exact.selfcheck import require_exact_arithmetic
 
 BATCH_PIXELS = 128
 """Pixels of a network call for each image that a dense model has in one; bounds memory, changes no bit."""
-PIXEL_BITS = 8
-"""Pixel values are network inputs as they are, with this many fractional bits: the image's range is 1."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,10 @@ class SpatialInfo:
 
     name: str
     channels: int
+    levels: int
+    """Pixel values are 0 .. levels - 1: 2 (Bernoulli, one channel) or 256 (mixtures of discretised logistics)."""
     components: int
-    """Logistic components of each subpixel's mixture."""
+    """Logistic components of each subpixel's mixture; 1 for Bernoulli."""
     downscale: int
     """Pixels from one place of the latents' grid to the next."""
     latent_channels: int
@@ -54,9 +57,14 @@ class SpatialInfo:
         return self.latent_channels
 
     @property
-    def levels(self) -> int:
-        """Pixel values are 0 .. levels - 1."""
-        return 256
+    def pixel_bits(self) -> int:
+        """Pixel values are network inputs as they are, with this many fractional bits: the image's range is 1."""
+        return pixel_bits(self.levels)
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a stage's network puts out at each place."""
+        return outputs_per_place(self.channels, self.levels, self.components)
 
 
 @dataclass(frozen=True)
@@ -141,7 +149,8 @@ class SizedSpatialModel:
             if spec.row >= self._height or spec.column >= self._width:
                 continue
             phase = _Phase(self, number, [part[spec.features] for part in features])
-            stages += [_Channel(phase, channel) for channel in range(self._info.channels)]
+            kind = _Bits if self._info.levels == 2 else _Channel
+            stages += [kind(phase, channel) for channel in range(self._info.channels)]
         return stages
 
     def stage_outputs(self, number: int, features: list[Floats], pixels: Pixels) -> "_Outputs":
@@ -156,7 +165,7 @@ class SizedSpatialModel:
 
         batches = list(zip(features, self._batches(len(pixels)), strict=True))
         parts = self._model.engine.map(output, batches)
-        return _Outputs(np.concatenate(parts), self._info, network.output.fraction_bits)
+        return _outputs(np.concatenate(parts), self._info, network.output.fraction_bits)
 
     def view(self, number: int, pixels: Pixels) -> Pixels:
         """A stage's subpixels (N, rows, columns, C), as a view of `pixels` (N, subpixels)."""
@@ -182,7 +191,7 @@ class SizedSpatialModel:
             output = network.forward(self._stage_input(number, features[spec.features], values), engine, tape)
             gradient = np.zeros(output.shape)
             inside = slice(None), slice(coded.shape[1]), slice(coded.shape[2])
-            outputs = _Outputs(output[inside], self._info, network.output.fraction_bits)
+            outputs = _outputs(output[inside], self._info, network.output.fraction_bits)
             gradient[inside] = outputs.gradient(coded.astype(np.float64))
             back = network.backward(to_grid(gradient, GRADIENT_BITS, GRADIENT_LIMIT), tape, engine)
             gradients[spec.features] += back[..., : features[spec.features].shape[3]]
@@ -207,7 +216,7 @@ class SizedSpatialModel:
     def _stage_input(self, number: int, features: Floats, values: Floats) -> Floats:
         """Features and context (N, H / stride, W / stride, ...) of a stage, from padded pixel values."""
         spec, network = self._model.networks.stages[number]
-        scale = 2.0 ** (network.input.fraction_bits - PIXEL_BITS)
+        scale = 2.0 ** (network.input.fraction_bits - self._info.pixel_bits)
         known = [
             values[:, row :: spec.stride, column :: spec.stride] * scale for row, column in self._model.known[number]
         ]
@@ -236,19 +245,56 @@ def known_offsets(before: Sequence[StageSpec], stride: int) -> list[tuple[int, i
     ]
 
 
-def outputs_per_place(channels: int, components: int) -> int:
+def pixel_bits(levels: int) -> int:
+    """Fractional bits of pixel values as network inputs."""
+    return 0 if levels == 2 else 8
+
+
+def outputs_per_place(channels: int, levels: int, components: int) -> int:
     """Numbers that a stage's network puts out at each place."""
+    if levels == 2:
+        return channels
     return components * (channels * (2 if components == 1 else 3) + channels * (channels - 1) // 2)
 
 
-class _Outputs:
-    """What a stage's network says of its subpixels: integers (N, rows, columns, outputs).
+class _Outputs(Protocol):
+    """What a stage's network says of its subpixels: integers (N, rows, columns, outputs)."""
+
+    def distribution(self, channel: int, values: Floats) -> Distribution:
+        """Of a channel, given the values (N, rows, columns, C) of the channels before it."""
+        ...
+
+    def gradient(self, values: Floats) -> Floats:
+        """d log p(values) / d output, per unit of output as reals, (N, rows, columns, outputs)."""
+        ...
+
+
+def _outputs(output: Floats, info: SpatialInfo, fraction_bits: int) -> _Outputs:
+    return _Logits(output, fraction_bits) if info.levels == 2 else _Mixtures(output, info, fraction_bits)
+
+
+class _Logits:
+    """Of pixels of two levels: the output is their logits (N, rows, columns, 1)."""
+
+    def __init__(self, output: Floats, fraction_bits: int):
+        self._logits, self._fraction_bits = output, fraction_bits
+
+    def distribution(self, channel: int, values: Floats) -> Distribution:
+        return bilevel.distribution(self._logits.reshape(len(self._logits), -1), self._fraction_bits)
+
+    def gradient(self, values: Floats) -> Floats:
+        return values - functions.sigmoid(self._logits * 2.0**-self._fraction_bits)
+
+
+class _Mixtures:
+    """Of pixels of 256 levels.
 
     At each place are means, log scales and, for several components, logits, of every channel; then the coefficients
     that move a channel's mean with the value of an earlier channel; of each of these, all components.
     """
 
     CENTRE = 128.0
+    RANGE = 256.0
 
     def __init__(self, output: Floats, info: SpatialInfo, fraction_bits: int):
         self._channels, self._unit = info.channels, 2.0**-fraction_bits
@@ -256,22 +302,23 @@ class _Outputs:
         self._numbers = np.moveaxis(output.reshape(*output.shape[:3], -1, info.components), (3, 4), (0, 1))
         self._kinds = 2 if info.components == 1 else 3
 
-    def mixture(self, channel: int, values: Floats) -> Mixture:
-        """Of a channel, given the values (N, rows, columns, C) of the channels before it."""
+    def distribution(self, channel: int, values: Floats) -> Distribution:
+        return self._mixture(channel, values).distribution()
+
+    def _mixture(self, channel: int, values: Floats) -> Mixture:
         parts = self._numbers[channel : self._kinds * self._channels : self._channels].copy()
         for before in range(channel):
-            parts[0] += self._coefficient(channel, before) * ((values[..., before] - self.CENTRE) * 2.0**-PIXEL_BITS)
+            parts[0] += self._coefficient(channel, before) * ((values[..., before] - self.CENTRE) / self.RANGE)
         return Mixture.of(parts, self._unit)
 
     def gradient(self, values: Floats) -> Floats:
-        """d log p(values) / d output, per unit of output as reals, (N, rows, columns, outputs)."""
         gradient = np.empty(self._numbers.shape)
         for channel in range(self._channels):
-            parts = self.mixture(channel, values).gradients(values[..., channel])
+            parts = self._mixture(channel, values).gradients(values[..., channel])
             for kind, part in enumerate(parts):
                 gradient[kind * self._channels + channel] = part
             for before in range(channel):
-                moved = (values[..., before] - self.CENTRE) * 2.0**-PIXEL_BITS
+                moved = (values[..., before] - self.CENTRE) / self.RANGE
                 gradient[self._place(channel, before)] = parts[0] * moved
         return np.moveaxis(gradient, (0, 1), (3, 4)).reshape(*gradient.shape[2:], -1)
 
@@ -290,11 +337,11 @@ class _Phase:
         self._model, self._number, self._features = model, number, features
         self._outputs: _Outputs | None = None
 
-    def mixture(self, channel: int, pixels: Pixels) -> Mixture:
+    def distribution(self, channel: int, pixels: Pixels) -> Distribution:
         """Of a channel, given earlier stages and channels."""
         if self._outputs is None:
             self._outputs = self._model.stage_outputs(self._number, self._features, pixels)
-        return self._outputs.mixture(channel, self.view(pixels).astype(np.float64))
+        return self._outputs.distribution(channel, self.view(pixels).astype(np.float64))
 
     def view(self, pixels: Pixels) -> Pixels:
         return self._model.view(self._number, pixels)
@@ -307,11 +354,25 @@ class _Channel:
         self._phase, self._channel = phase, channel
 
     def distribution(self, pixels: Pixels) -> Distribution:
-        return self._phase.mixture(self._channel, pixels).distribution()
+        return self._phase.distribution(self._channel, pixels)
 
     def symbols(self, pixels: Pixels) -> Symbols:
-        return self._phase.view(pixels)[..., self._channel].astype(np.int64).ravel()
+        return self._view(pixels).astype(np.int64).ravel()
 
     def place(self, symbols: Symbols, pixels: Pixels) -> None:
-        part = self._phase.view(pixels)[..., self._channel]
+        part = self._view(pixels)
         part[:] = symbols.reshape(part.shape)
+
+    def _view(self, pixels: Pixels) -> Pixels:
+        return self._phase.view(pixels)[..., self._channel]
+
+
+class _Bits(_Channel):
+    """The same for pixels of two levels."""
+
+    def symbols(self, pixels: Pixels) -> Symbols:
+        return bilevel.symbols(self._view(pixels).reshape(len(pixels), -1))
+
+    def place(self, symbols: Symbols, pixels: Pixels) -> None:
+        part = self._view(pixels)
+        part[:] = bilevel.pixels(symbols, len(part), part[0].size).reshape(part.shape)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, NamedTuple
 
+from bbcompress.codec.bilevel import MAX_LOGIT_BITS
 from bbcompress.codec.layer_specs import (
     MAX_LAYERS,
     BadLayer,
@@ -18,15 +19,14 @@ from bbcompress.codec.layer_specs import (
     widths,
 )
 from bbcompress.codec.spatial import (
-    PIXEL_BITS,
     Networks,
     SpatialInfo,
     SpatialModel,
     StageSpec,
     known_offsets,
-    outputs_per_place,
 )
 from bbcompress.exact.engine import Engine
+from bbcompress.exact.network import Range
 
 MAX_DOWNSCALE = 64
 MAX_STRIDE = 16
@@ -84,6 +84,7 @@ class SpatialContents:
         """Raises BadLayer where anything is missing or out of range."""
         limits = {
             "channels": (1, 3),
+            "levels": (2, 256),
             "components": (1, 32),
             "downscale": (1, MAX_DOWNSCALE),
             "latent_channels": (1, 1 << 10),
@@ -96,9 +97,12 @@ class SpatialContents:
 
     def build(self, identity: bytes, engine: Engine, batch: int) -> SpatialModel:
         info = self.info
+        if info.levels not in (2, 256) or (info.levels == 2 and (info.channels, info.components) != (1, 1)):
+            raise BadLayer("levels, channels and components do not go together in the model's description")
         if widths(self.encoder, info.channels) != (2 * info.latent_channels, info.downscale):
             raise BadLayer("the encoder does not fit the image and the latent")
-        if input_range(self.encoder).limit < 255 or input_range(self.encoder).fraction_bits != PIXEL_BITS:
+        pixels = input_range(self.encoder)
+        if pixels.fraction_bits != info.pixel_bits or not _holds_pixels(pixels, info):
             raise BadLayer("the encoder's input range does not hold the pixels")
         channels, stride = info.latent_channels, info.downscale
         grids = []
@@ -113,13 +117,10 @@ class SpatialContents:
             known = known_offsets(coded, spec.stride)
             if stride != spec.stride or info.downscale % stride:
                 raise BadLayer("a stage's features are not on its grid")
-            expected = outputs_per_place(info.channels, info.components), stride
+            expected = info.outputs, stride
             if widths(layers, channels + info.channels * len(known), stride) != expected:
                 raise BadLayer("a stage does not fit its features and its outputs")
-            range = input_range(layers)
-            if known and not (
-                range.fraction_bits >= PIXEL_BITS and range.limit >= 255 << range.fraction_bits - PIXEL_BITS
-            ):
+            if known and not _holds_pixels(input_range(layers), info):
                 raise BadLayer("a stage's input range does not hold the pixels")
             coded.append(spec)
         _require_partition(coded)
@@ -129,12 +130,19 @@ class SpatialContents:
             features,
             [(spec, build(layers, input_range(layers))) for spec, layers in self.stages],
         )
+        if info.levels == 2 and any(network.output.fraction_bits > MAX_LOGIT_BITS for _, network in networks.stages):
+            raise BadLayer("a stage's output has more fractional bits than logits may")
         after = [*features[1:], *(network for _, network in networks.stages)]
         before = [*features[:-1], *(features[spec.features] for spec, _ in networks.stages)]
         for source, target in zip(before, after, strict=True):
             if source.output.fraction_bits != target.input.fraction_bits or source.output.limit > target.input.limit:
                 raise BadLayer("a network's input range does not hold its features")
         return SpatialModel(info, networks, identity, engine, batch)
+
+
+def _holds_pixels(range: Range, info: SpatialInfo) -> bool:
+    finer = range.fraction_bits - info.pixel_bits
+    return finer >= 0 and range.limit >= (info.levels - 1) << finer
 
 
 def _require_partition(stages: Sequence[StageSpec]) -> None:

@@ -28,9 +28,10 @@ def new_model(
         if channels != 1:
             raise ValueError(f"dense models take grey images; these have {channels} channels")
         return VAE(VAEConfig(height, width, levels, latent, hidden, components))
-    if levels != 256 or channels not in (1, 3):
-        raise ValueError("convolutional models take grey or colour images of 256 levels")
-    return SpatialVAE(SpatialConfig(channels, components, latent, hidden, blocks, phases=architecture == "staged"))
+    if channels not in (1, 3) or (channels, levels) == (3, 2):
+        raise ValueError("convolutional models take bilevel, grey or colour images")
+    components = 1 if levels == 2 else components
+    return SpatialVAE(SpatialConfig(channels, components, latent, hidden, blocks, architecture == "staged", levels))
 
 
 def to_tensor(model: VAEBase, images: NDArray[np.uint8]) -> Tensor:

@@ -43,6 +43,7 @@ def restore_spatial(contents: SpatialContents) -> SpatialVAE:
         width=dense[1].weight.shape[1],
         blocks=sum(isinstance(spec, ResidualSpec) for spec in contents.encoder),
         phases=len(contents.stages) > 1,
+        levels=info.levels,
     )
     model = SpatialVAE(config)
     networks = [(model.encoder, contents.encoder)]

@@ -11,7 +11,7 @@ from torch.nn.functional import pixel_shuffle
 
 from bbcompress.codec.layer_specs import ConvolutionSpec, DenseSpec, DepthToSpaceSpec, ResidualSpec, Spec
 from bbcompress.codec.model_file import save
-from bbcompress.codec.spatial import PIXEL_BITS, SpatialInfo, known_offsets
+from bbcompress.codec.spatial import SpatialInfo, known_offsets, pixel_bits
 from bbcompress.codec.spatial_file import SpatialContents, StageContents
 from bbcompress.exact.network import Range
 from bbcompress.train.export import (
@@ -25,7 +25,7 @@ from bbcompress.train.export import (
     grid_log2_steps,
 )
 from bbcompress.train.spatial_vae import DOWNSCALE, Convolution, Residual, SpatialVAE, Up
-from bbcompress.train.vae import Posterior
+from bbcompress.train.vae import Posterior, input_scale
 
 CALIBRATION_IMAGES = 256
 PRECISION = Precision(weights=12, activations=8, outputs=12, latents=8, largest_sum=2.0**24)
@@ -47,17 +47,19 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path) -> None:
         features.append(exporter.layers(network))
         outputs.append((exporter.x, exporter.range))
     networks = []
+    values = pixels.float() * input_scale(config.levels)
     for number, (spec, network) in enumerate(zip(stages, model.decoder.stages, strict=True)):
         known = known_offsets(stages[:number], spec.stride)
         x, range = outputs[spec.features]
-        context = [pixels[:, :, row :: spec.stride, column :: spec.stride] * 2.0**-PIXEL_BITS for row, column in known]
-        # pixels are values of 8 fractional bits, as the features are
-        limit = max(range.limit, 255) if known else range.limit
+        context = [values[:, :, row :: spec.stride, column :: spec.stride] for row, column in known]
+        largest = (config.levels - 1) << range.fraction_bits - pixel_bits(config.levels)
+        limit = max(range.limit, largest) if known else range.limit
         exporter = _Exporter(torch.cat([x, *context], 1), Range(range.fraction_bits, limit), PRECISION.outputs)
         networks.append(StageContents(spec, exporter.layers(network)))
     info = SpatialInfo(
         name=name,
         channels=config.channels,
+        levels=config.levels,
         components=config.components,
         downscale=DOWNSCALE,
         latent_channels=config.latent_channels,
@@ -78,8 +80,9 @@ def export_with_new_encoder(model: SpatialVAE, pixels: Tensor, old: SpatialConte
 
 def _encoder(model: SpatialVAE, pixels: Tensor) -> tuple[list[Spec], Posterior]:
     """The encoder's layers, and the posteriors of the pixels that they were calibrated on."""
-    layers = _Exporter(pixels.float() * 2.0**-PIXEL_BITS, Range(PIXEL_BITS, 255), POSTERIOR_BITS).layers(model.encoder)
-    return layers, model.posterior(pixels)
+    levels = model.config.levels
+    exporter = _Exporter(pixels.float() * input_scale(levels), Range(pixel_bits(levels), levels - 1), POSTERIOR_BITS)
+    return exporter.layers(model.encoder), model.posterior(pixels)
 
 
 def _grid_log2_steps(posterior: Posterior) -> tuple[int, ...]:

@@ -10,10 +10,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pixel_shuffle
+from torch.nn.functional import binary_cross_entropy_with_logits, pixel_shuffle
 
-from bbcompress.codec.spatial import PIXEL_BITS, StageSpec, known_offsets, outputs_per_place
-from bbcompress.train.vae import LOG_SCALE_RANGE, Posterior, VAEBase, mixture_log_mass, sample_mixture
+from bbcompress.codec.spatial import StageSpec, known_offsets, outputs_per_place
+from bbcompress.train.vae import (
+    LOG_SCALE_RANGE,
+    Posterior,
+    VAEBase,
+    input_scale,
+    mixture_log_mass,
+    sample_bits,
+    sample_mixture,
+)
 
 DOWNSCALE = 4
 WHOLE = (StageSpec(stride=1, row=0, column=0, features=0),)
@@ -31,7 +39,7 @@ class SpatialConfig:
 
     channels: int = 3
     components: int = 5
-    """Logistic components of each subpixel's mixture."""
+    """Logistic components of each subpixel's mixture; 1 for two levels."""
     latent_channels: int = 2
     """At each place of a grid of a quarter of the resolution (the paper's 2 x 8 x 8 and 4 x 8 x 8)."""
     width: int = 96
@@ -40,6 +48,8 @@ class SpatialConfig:
     """Residual blocks at the latents' grid, in the encoder and in the decoder."""
     phases: bool = False
     """Decode coarse to fine (PHASES) instead of all pixels at once (WHOLE)."""
+    levels: int = 256
+    """Pixel values are 0 .. levels - 1; 2, of one channel, gives a Bernoulli likelihood, 256 discretised logistics."""
 
     @property
     def stages(self) -> Sequence[StageSpec]:
@@ -120,21 +130,23 @@ class Decoder(nn.Module):
                 nn.Sequential(
                     Convolution(widths[spec.stride] + config.channels * known, widths[spec.stride], 3),
                     *(Residual(widths[spec.stride]) for _ in range(2)),
-                    mixture_output(widths[spec.stride], config),
+                    likelihood_output(widths[spec.stride], config),
                 )
                 for spec, known in zip(stages, known_counts(stages), strict=True)
             )
         else:
             up = [Up(width, width // 2, 2), Residual(width // 2), Up(width // 2, width // 4, 2)]
             self.features = nn.ModuleList([nn.Sequential(*base, *up)])
-            last = [Convolution(width // 4, width // 4, 3), mixture_output(width // 4, config)]
+            last = [Convolution(width // 4, width // 4, 3), likelihood_output(width // 4, config)]
             self.stages = nn.ModuleList([nn.Sequential(*last)])
         self.specs = stages
 
 
-def mixture_output(inputs: int, config: SpatialConfig) -> Output:
-    """A stage's last layer; it begins with middle grey, and scales of some tens of grey levels."""
-    output = Output(inputs, outputs_per_place(config.channels, config.components))
+def likelihood_output(inputs: int, config: SpatialConfig) -> Output:
+    """A stage's last layer; mixtures begin with middle grey, and scales of some tens of grey levels."""
+    output = Output(inputs, outputs_per_place(config.channels, config.levels, config.components))
+    if config.levels == 2:
+        return output
     subpixels = config.channels * config.components
     bias = output.convolution.bias
     assert bias is not None
@@ -157,7 +169,8 @@ class SpatialVAE(VAEBase):
     def __init__(self, config: SpatialConfig):
         super().__init__()
         self.config = config
-        self.largest_value = 255
+        self.largest_value = config.levels - 1
+        self._input_scale = input_scale(config.levels)
         width = config.width
         self.encoder = nn.Sequential(
             Convolution(config.channels, width // 2, 4, 2),
@@ -170,7 +183,7 @@ class SpatialVAE(VAEBase):
 
     def posterior(self, pixels: Tensor) -> Posterior:
         """q(z|x), each (N, latent_channels, H / 4, W / 4)."""
-        mean, log_scale = self.encoder(pixels.float() * 2.0**-PIXEL_BITS).chunk(2, 1)
+        mean, log_scale = self.encoder(pixels.float() * self._input_scale).chunk(2, 1)
         return Posterior(mean, log_scale.clamp(*LOG_SCALE_RANGE))
 
     def prior_sample(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -184,8 +197,12 @@ class SpatialVAE(VAEBase):
         values = pixels.float()
         total = torch.zeros(len(pixels), device=pixels.device)
         for number, spec in enumerate(self.decoder.specs):
-            mixtures = Mixtures(self._stage(number, features, values), self.config)
+            output = self._stage(number, features, values)
             coded = values[:, :, spec.row :: spec.stride, spec.column :: spec.stride]
+            if self.config.levels == 2:
+                total = total - binary_cross_entropy_with_logits(output, coded, reduction="none").sum((1, 2, 3))
+                continue
+            mixtures = Mixtures(output, self.config)
             for channel in range(self.config.channels):
                 mass = mixture_log_mass(mixtures.parts(channel, coded, warmth), coded[:, channel])
                 total = total + mass.sum((1, 2))
@@ -198,7 +215,11 @@ class SpatialVAE(VAEBase):
         pixels = torch.zeros(shape, device=latent.device)
         for number, spec in enumerate(self.decoder.specs):
             coded = pixels[:, :, spec.row :: spec.stride, spec.column :: spec.stride]
-            mixtures = Mixtures(self._stage(number, features, pixels), self.config)
+            output = self._stage(number, features, pixels)
+            if self.config.levels == 2:
+                coded[:] = sample_bits(output, generator)
+                continue
+            mixtures = Mixtures(output, self.config)
             for channel in range(self.config.channels):
                 coded[:, channel] = sample_mixture(mixtures.parts(channel, coded), generator)
         return pixels.to(torch.uint8)
@@ -210,10 +231,11 @@ class SpatialVAE(VAEBase):
             features.append(latent)
         return features
 
-    def _stage(self, number: int, features: list[Tensor], values: Tensor) -> "Tensor":
+    def _stage(self, number: int, features: list[Tensor], values: Tensor) -> Tensor:
         spec = self.decoder.specs[number]
         known = known_offsets(self.decoder.specs[:number], spec.stride)
-        context = [values[:, :, row :: spec.stride, column :: spec.stride] * 2.0**-PIXEL_BITS for row, column in known]
+        scaled = values * self._input_scale
+        context = [scaled[:, :, row :: spec.stride, column :: spec.stride] for row, column in known]
         output: Tensor = self.decoder.stages[number](torch.cat([features[spec.features], *context], 1))
         return output
 
@@ -222,6 +244,7 @@ class Mixtures:
     """A stage's output (N, numbers * components, H, W), as `bbcompress.codec.spatial` reads it."""
 
     CENTRE = 128.0
+    RANGE = 256.0
 
     def __init__(self, output: Tensor, config: SpatialConfig):
         count, _, rows, columns = output.shape
@@ -233,6 +256,6 @@ class Mixtures:
         kinds = [self._numbers[:, kind * self._channels + channel] for kind in range(self._kinds)]
         for before in range(channel):
             place = self._kinds * self._channels + channel * (channel - 1) // 2 + before
-            moved = warmth * (values[:, before, None] - self.CENTRE) * 2.0**-PIXEL_BITS
+            moved = warmth * (values[:, before, None] - self.CENTRE) / self.RANGE
             kinds[0] = kinds[0] + self._numbers[:, place] * moved
         return kinds

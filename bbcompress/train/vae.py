@@ -149,9 +149,7 @@ class VAE(VAEBase):
     def sample_pixels(self, latent: Tensor, generator: torch.Generator | None = None) -> Tensor:
         output = self.decoder(latent)
         if self.config.levels == 2:
-            uniform = torch.empty_like(output).uniform_(generator=generator)
-            bits: Tensor = uniform < output.sigmoid()
-            return bits.to(torch.uint8)
+            return sample_bits(output, generator)
         return sample_logistic(output, self.config.components, generator)
 
 
@@ -168,6 +166,13 @@ def sample_logistic(output: Tensor, components: int, generator: torch.Generator 
     """Pixels (N, P) uint8 from the mixtures that `logistic_log_mass` weighs, of the same `output`."""
     size = output.shape[1] // ((2 if components == 1 else 3) * components)
     return sample_mixture(output.view(len(output), -1, components, size).unbind(1), generator)
+
+
+def sample_bits(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Bits, uint8, with P(1) = sigmoid(logit)."""
+    uniform = torch.empty_like(logits).uniform_(generator=generator)
+    bits: Tensor = uniform < logits.sigmoid()
+    return bits.to(torch.uint8)
 
 
 def mixture_log_mass(parts: Sequence[Tensor], values: Tensor) -> Tensor:
