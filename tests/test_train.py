@@ -127,7 +127,7 @@ def test_a_checkpoint_of_other_options_is_refused(tmp_path):
     for start, options in others:
         with pytest.raises(OtherRun, match="other options"):
             TrainingState(start, options).load(tmp_path / "run.checkpoint")
-    # a run at a constant rate may be made longer
+    # a run may be made longer
     TrainingState(fresh(2), TrainingOptions(epochs=9, seed=5)).load(tmp_path / "run.checkpoint")
 
 

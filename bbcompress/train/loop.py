@@ -165,10 +165,13 @@ def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> N
 
 
 def _chosen(options: TrainingOptions) -> dict[str, Any]:
-    """Options that are not as they are by default: those that come later do not make checkpoints foreign."""
+    """Options that are not as they are by default: those that come later do not make checkpoints foreign.
+
+    Epochs are not among them: a run may be made longer or shorter, and its learning rate then goes on as in one that
+    was to be so from the start.
+    """
     default = TrainingOptions()
-    if options.schedule == "constant":
-        options = replace(options, epochs=default.epochs)  # such a run may be continued for longer
+    options = replace(options, epochs=default.epochs)
     values = {option.name: getattr(options, option.name) for option in fields(options)}
     return {name: value for name, value in values.items() if value != getattr(default, name)}
 

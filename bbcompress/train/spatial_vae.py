@@ -124,8 +124,8 @@ class Decoder(nn.Module):
         width, stages = config.width, config.stages
         base = [Convolution(config.latent_channels, width, 3), *(Residual(width) for _ in range(config.blocks))]
         if config.phases:
-            self.features = nn.ModuleList([nn.Sequential(*base), nn.Sequential(Up(width, width // 2, 2))])
-            widths = {4: width, 2: width // 2}
+            widths = {4: width, 2: 2 * width // 3}
+            self.features = nn.ModuleList([nn.Sequential(*base), nn.Sequential(Up(width, widths[2], 2))])
             self.stages = nn.ModuleList(
                 nn.Sequential(
                     Convolution(widths[spec.stride] + config.channels * known, widths[spec.stride], 3),
