@@ -50,6 +50,23 @@ def black_and_white_digits(count: int, first: int = 0) -> list[Picture]:
     return [Picture("L", picture.pixels * np.uint8(255)) for picture in binary_digits(count, first)]
 
 
+@cache
+def _reduced_photograph() -> np.ndarray:
+    from skimage.data import astronaut
+
+    return astronaut().reshape(256, 2, 256, 2, 3).mean((1, 3)).astype(np.uint8)
+
+
+def photograph(top: int, left: int, height: int, width: int) -> Picture:
+    """A part of scikit-image's astronaut, reduced to 256 x 256."""
+    return Picture("RGB", np.ascontiguousarray(_reduced_photograph()[top:, left:][:height, :width]))
+
+
+def thumbnails(count: int) -> list[Picture]:
+    """Some of its squares of 32 x 32, at most 16."""
+    return [photograph(64 * (number // 4), 64 * (number % 4), 32, 32) for number in range(count)]
+
+
 def grey_noise(seed: int = 0, size: int = 28) -> Picture:
     return Picture("L", np.random.default_rng(seed).integers(0, 256, (size, size), np.uint8))
 
@@ -63,7 +80,7 @@ def rgb(width: int = 3, height: int = 2, seed: int = 0) -> Picture:
 
 
 def odd_pictures() -> dict[str, Picture]:
-    """Pictures that no shipped model can code, of many kinds; each name's suffix is of a format that holds it."""
+    """Pictures of many kinds, shorter stored than with a shipped model; names' suffixes are of formats that hold them."""
     rng = np.random.default_rng(7)
     colours = Palette("RGB", rng.bytes(3 * 5))
     return {

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from helpers import FILES, facts, registry
 
 from bbcompress.archive.errors import ArchiveError
-from bbcompress.archive.payload import BitsBack
+from bbcompress.archive.payload import BitsBack, Tiles
 from bbcompress.archive.read import Archive
 from bbcompress.cli import main
 from bbcompress.codec.refine import Method
@@ -49,6 +49,18 @@ def test_the_files_show_what_they_are_for() -> None:
         assert (plan.steps, plan.method) == (steps, method)
         assert plan.first < plan.images, "nothing was coded with bits-back"
     assert plans("lanes")[0].lanes > 1
+    for name, steps, method in (
+        ("archive-colour", 0, Method.NATURAL),
+        ("archive-colour-refined", 2, Method.NATURAL),
+        ("archive-colour-refined-adam", 2, Method.ADAM),
+        ("archive-colour-alpha", 1, Method.NATURAL),
+        ("single-colour", 0, Method.NATURAL),
+    ):
+        (part,) = Archive((FILES / f"good-{name}.bb").read_bytes()).parts
+        assert isinstance(part.payload, Tiles)
+        assert (part.payload.plan.steps, part.payload.plan.method) == (steps, method)
+        assert bool(part.payload.alphas) == (name == "archive-colour-alpha")
+        assert part.payload.plan.images > len(part.payload.sizes) or name == "archive-colour-alpha"
     parts = Archive((FILES / "good-archive-folders.bb").read_bytes()).parts
     assert [0, 2] in [part.numbers.tolist() for part in parts]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bbcompress.archive.encode import TILE, Coded, encode
+from bbcompress.archive.encode import Coded, encode
 from bbcompress.archive.forms import PixelForm, form_for
 from bbcompress.codec.registry import Registry
 from bbcompress.images import stored
@@ -17,10 +17,13 @@ SAMPLE_IMAGES = 4
 """Images of a group by which models are compared with each other."""
 CROPS_PER_SIDE = 2
 """Crops of a large picture, down and across."""
+CROP_SIDE = 64
 PROMISING = 1.1
-"""A model is tried in full unless its estimate is this many times what storing takes."""
+"""What is estimated to take this many times as much as another way need not be tried."""
 STORED_SEGMENT_BYTES = 46
 """What an archive pays for a stored picture beyond its payload."""
+CHAIN_SEGMENT_BYTES = 80
+"""What it pays for a chain beyond its payload."""
 STORED_BYTES_PER_CHANGE = 0.9
 """Storing a digit takes about 1.25 bytes for each pixel unlike the one before it, and seldom less than this."""
 STORED_GAIN = 0.005
@@ -53,7 +56,7 @@ def candidates(picture: Picture, registry: Registry, only: Path | None) -> tuple
 
 def is_large(picture: Picture) -> bool:
     """Whether a few crops are much less than all of it."""
-    return picture.height * picture.width > 2 * (CROPS_PER_SIDE * TILE) ** 2
+    return picture.height * picture.width > 2 * (CROPS_PER_SIDE * CROP_SIDE) ** 2
 
 
 def estimates(pictures: Sequence[Picture], ways: Sequence[Candidate], registry: Registry) -> list[Estimate]:
@@ -69,9 +72,21 @@ def estimates(pictures: Sequence[Picture], ways: Sequence[Candidate], registry: 
 
 def promising(found: Sequence[Estimate]) -> list[Estimate]:
     """Storing, and the best model unless it is much worse."""
-    storing = next(estimate for estimate in found if estimate.candidate is None)
-    model = next(estimate for estimate in found if estimate.candidate is not None)
+    storing, model = _storing(found), best_model(found)
     return [storing, model] if model.bits_per_dim <= PROMISING * storing.bits_per_dim else [storing]
+
+
+def best_model(found: Sequence[Estimate]) -> Estimate:
+    return next(estimate for estimate in found if estimate.candidate is not None)
+
+
+def may_be_stored(found: Sequence[Estimate]) -> bool:
+    """Whether many pictures could take less when stored than with the best model."""
+    return _storing(found).bits_per_dim <= PROMISING * best_model(found).bits_per_dim
+
+
+def _storing(found: Sequence[Estimate]) -> Estimate:
+    return next(estimate for estimate in found if estimate.candidate is None)
 
 
 def described(found: Sequence[Estimate]) -> str:
@@ -83,33 +98,39 @@ def _crops(picture: Picture) -> list[Picture]:
     if not is_large(picture):
         return [picture]
     down, across = (
-        [max(0, (2 * number + 1) * (side - TILE) // (2 * CROPS_PER_SIDE)) for number in range(CROPS_PER_SIDE)]
+        [max(0, (2 * number + 1) * (side - CROP_SIDE) // (2 * CROPS_PER_SIDE)) for number in range(CROPS_PER_SIDE)]
         for side in (picture.height, picture.width)
     )
     return [
-        replace(picture, pixels=np.ascontiguousarray(picture.pixels[top:, left:][:TILE, :TILE]))
+        replace(picture, pixels=np.ascontiguousarray(picture.pixels[top:, left:][:CROP_SIDE, :CROP_SIDE]))
         for top in down
         for left in across
     ]
 
 
-def shorter_stored(coded: Coded, pictures: Sequence[Picture]) -> dict[int, bytes]:
+def shorter_stored(coded: Coded, pictures: Sequence[Picture], try_all: bool) -> dict[int, bytes]:
     """Stored bytes of the pictures, by place, that are shorter so than in their chain; none if that gains too little.
 
-    Storing takes longer than a model, so it is tried only on pictures with few changes for what they cost.
+    Storing takes longer than a model, so unless `try_all` it is tried only on pictures with few changes for their cost.
     """
+    tried = range(len(pictures)) if try_all else _likely_shorter(coded, pictures)
+    data = {place: stored.encode(pictures[place]) for place in tried}
+    bytes_of = {place: len(one) + STORED_SEGMENT_BYTES for place, one in data.items()}
+    gained = {place: float(coded.net_bits[place]) - 8 * size for place, size in bytes_of.items()}
+    shorter = {place: data[place] for place, bits in gained.items() if bits > 0}
+    gain = sum(gained[place] for place in shorter)
+    chain_bits = 8 * (len(coded.payload.data) + CHAIN_SEGMENT_BYTES) - coded.net_bits.sum()
+    if try_all and chain_bits + sum(bits for bits in gained.values() if bits <= 0) >= 0:
+        return data
+    return shorter if gain > STORED_GAIN * coded.net_bits.sum() else {}
+
+
+def _likely_shorter(coded: Coded, pictures: Sequence[Picture]) -> list[int]:
+    """Places of pictures that are probably shorter when stored, as they have few changes for what they cost."""
     changes = np.array([(picture.pixels.ravel()[1:] != picture.pixels.ravel()[:-1]).sum() for picture in pictures])
     raw_bytes = np.array([picture.pixels.size for picture in pictures]) * (
         1 if coded.payload.form.levels == 256 else 1 / 8
     )
     likely_bytes = STORED_SEGMENT_BYTES + np.minimum(STORED_BYTES_PER_CHANGE * changes, raw_bytes)
-    tried = np.flatnonzero(8 * likely_bytes < coded.net_bits)
-    shorter = {}
-    gain = 0.0
-    for place in tried.tolist():
-        data = stored.encode(pictures[place])
-        gained = float(coded.net_bits[place]) - 8 * (len(data) + STORED_SEGMENT_BYTES)
-        if gained > 0:
-            shorter[place] = data
-            gain += gained
-    return shorter if gain > STORED_GAIN * coded.net_bits.sum() else {}
+    likely: list[int] = np.flatnonzero(8 * likely_bytes < coded.net_bits).tolist()
+    return likely

@@ -10,10 +10,12 @@ import numpy as np
 from bbcompress.archive import blocks
 from bbcompress.archive.choose import (
     Candidate,
+    best_model,
     candidates,
     described,
     estimates,
     is_large,
+    may_be_stored,
     promising,
     shorter_stored,
 )
@@ -150,29 +152,29 @@ class _Writer:
         return bytes(self._out), self._summary
 
     def _code(self, group: list[tuple[int, Picture]], ways: tuple[Candidate, ...]) -> None:
-        numbers, pictures = [number for number, _ in group], [picture for _, picture in group]
-        way: Candidate | None = ways[0]
-        if len(ways) > 1 or self._options.fast:
-            found = estimates(pictures, ways, self._registry)
-            self._options.report(f"{len(group)} pictures: about {described(found)}")
-            fit = found if self._options.fast else [estimate for estimate in found if estimate.candidate]
-            way = fit[0].candidate
+        pictures = [picture for _, picture in group]
+        found = estimates(pictures, ways, self._registry)
+        self._options.report(f"{len(group)} pictures: about {described(found)}")
+        way = (found[0] if self._options.fast else best_model(found)).candidate
         if way is None:
             for number, picture in group:
                 self._store(number, picture, stored.encode(picture))
             return
         model = self._registry.load(way.model)
-        coded = encode(model, pictures, way.form, self._options.refine_steps, self._options.refine_method)
-        unfit = {} if self._options.fast else shorter_stored(coded, pictures)
+        # without steps, which take much longer and would be in vain for what is stored
+        coded = encode(model, pictures, way.form)
+        unfit = {} if self._options.fast else shorter_stored(coded, pictures, may_be_stored(found))
         if unfit:
             self._options.report(f"{len(unfit)} of {len(group)} pictures stored: shorter than with {coded.model}")
             for place, data in unfit.items():
                 self._store(*group[place], data)
-            fitting = [pair for place, pair in enumerate(group) if place not in unfit]
-            if fitting:
-                self._code(fitting, (way,))
-            return
-        self._write(coded.model, numbers, pictures, coded.payload, float(coded.net_bits.sum()))
+            group = [pair for place, pair in enumerate(group) if place not in unfit]
+            pictures = [picture for _, picture in group]
+        if group and (unfit or self._options.refine_steps):
+            coded = encode(model, pictures, way.form, self._options.refine_steps, self._options.refine_method)
+        if group:
+            numbers = [number for number, _ in group]
+            self._write(coded.model, numbers, pictures, coded.payload, float(coded.net_bits.sum()))
 
     def _store(self, number: int, picture: Picture, data: bytes) -> None:
         self._write("stored", [number], [picture], Stored(data), 8.0 * len(data))

@@ -18,9 +18,9 @@ from bbcompress.images.picture import Picture
 MAX_CHAIN_WIDTH = 128
 """Wider chains are faster, and cost about 5 bits a lane once."""
 IMAGES_PER_LANE = 8
-TILE = 64
+TILE = 128
 """Largest height and width of a tile."""
-MAX_TILES = 32
+MAX_TILES = 8
 """Tiles coded together."""
 MAX_TILE_LANES = 512
 SUBPIXELS_PER_LANE = 64

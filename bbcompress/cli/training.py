@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bbcompress.train.vae import VAEBase
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-TEST_SAMPLES = 20
+TEST_SAMPLES = 4
 """Posterior samples an image for a test -ELBO."""
 
 

@@ -20,6 +20,7 @@ from bbcompress.train.export import (
     LATENT_REACH,
     LEARNING_RATE,
     POSTERIOR_BITS,
+    PRECISIONS,
     Precision,
     dense_spec,
     grid_log2_steps,
@@ -28,7 +29,6 @@ from bbcompress.train.spatial_vae import DOWNSCALE, Convolution, Residual, Spati
 from bbcompress.train.vae import Posterior, input_scale
 
 CALIBRATION_IMAGES = 256
-PRECISION = Precision(weights=12, activations=8, outputs=12, latents=8, largest_sum=2.0**24)
 
 
 @torch.no_grad()
@@ -36,11 +36,13 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path) -> None:
     """Write the exact form of `model`, calibrated on training pixels (N, C, H, W). Raises InexactNetwork."""
     pixels = pixels[:CALIBRATION_IMAGES]
     config, stages = model.config, model.decoder.specs
+    precision = PRECISIONS[config.levels]
     encoder, posterior = _encoder(model, pixels)
     exporter = _Exporter(
         posterior.sample(torch.Generator().manual_seed(0)),
-        Range(PRECISION.latents, LATENT_REACH << PRECISION.latents),
-        PRECISION.activations,
+        Range(precision.latents, LATENT_REACH << precision.latents),
+        precision.activations,
+        precision,
     )
     features, outputs = [], []
     for network in model.decoder.features:
@@ -54,7 +56,9 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path) -> None:
         context = [values[:, :, row :: spec.stride, column :: spec.stride] for row, column in known]
         largest = (config.levels - 1) << range.fraction_bits - pixel_bits(config.levels)
         limit = max(range.limit, largest) if known else range.limit
-        exporter = _Exporter(torch.cat([x, *context], 1), Range(range.fraction_bits, limit), PRECISION.outputs)
+        exporter = _Exporter(
+            torch.cat([x, *context], 1), Range(range.fraction_bits, limit), precision.outputs, precision
+        )
         networks.append(StageContents(spec, exporter.layers(network)))
     info = SpatialInfo(
         name=name,
@@ -81,7 +85,8 @@ def export_with_new_encoder(model: SpatialVAE, pixels: Tensor, old: SpatialConte
 def _encoder(model: SpatialVAE, pixels: Tensor) -> tuple[list[Spec], Posterior]:
     """The encoder's layers, and the posteriors of the pixels that they were calibrated on."""
     levels = model.config.levels
-    exporter = _Exporter(pixels.float() * input_scale(levels), Range(pixel_bits(levels), levels - 1), POSTERIOR_BITS)
+    input, range = pixels.float() * input_scale(levels), Range(pixel_bits(levels), levels - 1)
+    exporter = _Exporter(input, range, POSTERIOR_BITS, PRECISIONS[levels])
     return exporter.layers(model.encoder), model.posterior(pixels)
 
 
@@ -96,8 +101,8 @@ class _Exporter:
     The last convolution of a network without ReLU after it has `output_bits` fractional bits.
     """
 
-    def __init__(self, x: Tensor, range: Range, output_bits: int):
-        self.x, self.range, self._output_bits = x, range, output_bits
+    def __init__(self, x: Tensor, range: Range, output_bits: int, precision: Precision):
+        self.x, self.range, self._output_bits, self._precision = x, range, output_bits, precision
 
     def layers(self, modules: nn.Module) -> list[Spec]:
         assert isinstance(modules, nn.Sequential)
@@ -106,7 +111,7 @@ class _Exporter:
     def _layers(self, module: nn.Module) -> Sequence[Spec]:
         match module:
             case Convolution(convolution=convolution, relu=relu):
-                bits = PRECISION.activations if relu else self._output_bits
+                bits = self._precision.activations if relu else self._output_bits
                 return self._convolution(convolution, relu, bits)
             case Up(convolution=convolution, factor=factor):
                 return self._up(convolution, factor)
@@ -128,13 +133,13 @@ class _Exporter:
         assert convolution.bias is not None
         bias = convolution.bias.view(outputs, factor**2).T.reshape(-1)
         self.x = convolution(self.x)
-        dense = self._dense(weight, bias, True, PRECISION.activations)
+        dense = self._dense(weight, bias, True, self._precision.activations)
         self.x = pixel_shuffle(self.x, factor)
         return [dense, DepthToSpaceSpec(factor)]
 
     def _residual(self, branch: nn.Module) -> ResidualSpec:
         x, range = self.x, self.range
-        inner = _Exporter(x, range, PRECISION.activations)
+        inner = _Exporter(x, range, self._precision.activations, self._precision)
         layers = inner.layers(branch)
         self.x = (x + inner.x).relu()
         self.range = Range(range.fraction_bits, self._limit(range.fraction_bits))
@@ -146,7 +151,7 @@ class _Exporter:
         if relu:
             self.x = self.x.relu()
         output = Range(bits, self._limit(bits))
-        spec = dense_spec(weight, bias, self.range, output, relu, PRECISION)
+        spec = dense_spec(weight, bias, self.range, output, relu, self._precision)
         self.range = output
         return spec
 

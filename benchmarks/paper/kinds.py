@@ -75,12 +75,18 @@ PAPER = TrainingOptions(keep_best=False, gradient_clip=0)
 """Adam 3e-4, batches of 100."""
 DIGITS_ENCODER = replace(PAPER, encoder_only=True, learning_rate=5e-4)
 COLOUR = TrainingOptions(
-    epochs=48, batch=32, learning_rate=2e-3, schedule="cosine", ema=0.999, flip=True, keep_best=False, snapshots=16
+    epochs=20,
+    batch=32,
+    learning_rate=1e-3,
+    warm_up=2000,
+    schedule="cosine",
+    ema=0.999,
+    flip=True,
+    keep_best=False,
+    snapshots=5,
 )
 """That of the shipped model (the paper: 500 epochs, 5e-4)."""
-COLOUR_ENCODER = replace(
-    COLOUR, encoder_only=True, epochs=2, batch=64, learning_rate=1e-4, schedule="constant", snapshots=0
-)
+COLOUR_ENCODER = replace(COLOUR, encoder_only=True, epochs=1, learning_rate=1e-4, warm_up=0, snapshots=0)
 
 KINDS: Mapping[str, Kind] = {
     "binary": Kind(
@@ -95,7 +101,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "colour": Kind(
         "CIFAR-10", "cifar-10", _colour,
-        4, COLOUR, (16, 32, 48), COLOUR_ENCODER,
+        4, COLOUR, (5, 10, 20), COLOUR_ENCODER,
         4, COLOUR, COLOUR_ENCODER, 200, "RGB", validation=4923, latents="aggregate",
     ),
 }  # fmt: skip

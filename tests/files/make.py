@@ -26,14 +26,18 @@ from helpers import (  # noqa: E402
     grey_digits,
     hand_made,
     odd_pictures,
+    photograph,
     registry,
     rgb,
+    thumbnails,
 )
 
 from bbcompress.archive import blocks  # noqa: E402
 from bbcompress.archive.compress import Options, compress_single  # noqa: E402
+from bbcompress.archive.encode import encode  # noqa: E402
+from bbcompress.archive.forms import PixelForm  # noqa: E402
 from bbcompress.archive.names import pack_names  # noqa: E402
-from bbcompress.archive.payload import BitsBack, Stored, pictures_digest  # noqa: E402
+from bbcompress.archive.payload import BitsBack, Stored, Tiles, pictures_digest  # noqa: E402
 from bbcompress.archive.read import Archive  # noqa: E402
 from bbcompress.archive.segment import MAX_IMAGES, Segment, pack_segment  # noqa: E402
 from bbcompress.archive.single import pack_single  # noqa: E402
@@ -49,6 +53,27 @@ METADATA = Metadata(
 
 def single(picture: Picture) -> bytes:
     return compress_single(picture, registry(), Options())[0]
+
+
+def in_colour(pictures: list[Picture], form: PixelForm, steps: int = 0, method: Method = Method.NATURAL) -> Tiles:
+    """Coded by the model for colour, though some would be shorter when stored."""
+    payload = encode(registry().load(registry().path_named("cifar10")), pictures, form, steps, method).payload
+    assert isinstance(payload, Tiles)
+    return payload
+
+
+def colour_archive(
+    pictures: dict[str, Picture], form: PixelForm, steps: int = 0, method: Method = Method.NATURAL
+) -> bytes:
+    every = list(pictures.values())
+    segment = Segment(np.arange(len(every)), in_colour(every, form, steps, method), pictures_digest(every))
+    return hand_made([pack_segment(segment)], [len(every)], pack_names(list(pictures)))
+
+
+def with_alpha(picture: Picture) -> Picture:
+    """A colour picture that fades to the right."""
+    fading = np.broadcast_to(np.arange(picture.width, dtype=np.uint8) * 5, (picture.height, picture.width))
+    return Picture("RGBA", np.dstack([picture.pixels, fading]))
 
 
 def stored_segment(number: int, picture: Picture) -> bytes:
@@ -91,6 +116,16 @@ def good() -> dict[str, tuple[bytes, dict[str, Picture]]]:
     files["archive-metadata"] = archive_of(folders | about), folders | about
     files["single-metadata"] = single(about["a/7.png"]), {"": about["a/7.png"]}
     files["stored-metadata"] = single(about["b/rgb.png"]), {"": about["b/rgb.png"]}
+    colour = {f"{number}.png": picture for number, picture in enumerate(thumbnails(6))}
+    edges = photograph(3, 5, 140, 41)
+    colour |= {"edges.png": edges, "one.png": photograph(9, 9, 1, 1)}
+    seen = {f"{number}.png": with_alpha(picture) for number, picture in enumerate(thumbnails(6))}
+    seen |= {"small.png": with_alpha(photograph(8, 8, 30, 20))}
+    files["archive-colour"] = colour_archive(colour, PixelForm.RGB), colour
+    files["archive-colour-refined"] = colour_archive(colour, PixelForm.RGB, 2), colour
+    files["archive-colour-refined-adam"] = colour_archive(colour, PixelForm.RGB, 2, Method.ADAM), colour
+    files["archive-colour-alpha"] = colour_archive(seen, PixelForm.RGB_ALPHA, 1), seen
+    files["single-colour"] = pack_single(in_colour([edges], PixelForm.RGB), pictures_digest([edges])), {"": edges}
     files["archive-empty"] = archive_of({}), {}
     pair = {"first.png": rgb(1, 2), "second.png": rgb(2, 1)}
     segments = [stored_segment(number, picture) for number, picture in enumerate(pair.values())]
