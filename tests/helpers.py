@@ -80,7 +80,7 @@ def rgb(width: int = 3, height: int = 2, seed: int = 0) -> Picture:
 
 
 def odd_pictures() -> dict[str, Picture]:
-    """Pictures of many kinds, shorter stored than with a shipped model; names' suffixes are of formats that hold them."""
+    """Pictures of many kinds that no shipped model makes smaller; each name's suffix is of a format that holds it."""
     rng = np.random.default_rng(7)
     colours = Palette("RGB", rng.bytes(3 * 5))
     return {
