@@ -55,7 +55,10 @@ def test_the_exact_model_is_the_float_model(tmp_path, architecture, channels, le
     export(model, pixels, "blobs", path)
     exact = load(path).sized(12, 8)
     rows = images.reshape(len(images), -1)
-    assert negative_elbo_bits_per_dim(exact, rows, 5) == pytest.approx(evaluate(model, pixels, 5), rel=0.005)
+    samples = 40 if levels == 2 else 5  # a bit's cost varies more
+    assert negative_elbo_bits_per_dim(exact, rows, samples) == pytest.approx(
+        evaluate(model, pixels, samples), rel=0.005
+    )
     with torch.no_grad():
         posterior = model.posterior(pixels)
         mean = posterior.mean.movedim(1, -1).flatten(1).numpy()
