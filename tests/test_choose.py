@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from helpers import binary_digits, grey_digits
 from made_models import make_spatial
 
-from bbcompress.archive.choose import Estimate, candidates, estimates, promising
+from bbcompress.archive.choose import Estimate, candidates, estimates, may_be_stored, promising
 from bbcompress.archive.compress import Options, compress_archive, compress_single
 from bbcompress.archive.read import Archive
 from bbcompress.cli import main
@@ -70,6 +70,8 @@ def test_only_promising_ways_are_tried(installed: Registry) -> None:
     assert promising([best, storing, near]) == [storing, best]
     assert promising([storing, near]) == [storing, near]
     assert promising([storing, far]) == [storing]
+    assert not may_be_stored([best, storing, near])
+    assert may_be_stored([storing, near]) and may_be_stored([storing._replace(bits_per_dim=1.15), near])
 
 
 def test_fast_tries_one_way_only(installed: Registry, stored_sizes: list[int]) -> None:
