@@ -46,6 +46,8 @@ class Kind:
     """Test images of an archive of figure 7. The paper has 1,000."""
     mode: str
     """Of a picture."""
+    samples: int = 10
+    """Posterior samples an image of a test rate; more pixels need fewer."""
     bilevel: bool = False
     """Whether pixels are rounded at one half."""
     validation: int = 0
@@ -102,6 +104,6 @@ KINDS: Mapping[str, Kind] = {
     "colour": Kind(
         "CIFAR-10", "cifar-10", _colour,
         4, COLOUR, (5, 10, 20), COLOUR_ENCODER,
-        4, COLOUR, COLOUR_ENCODER, 200, "RGB", validation=4923, latents="aggregate",
+        4, COLOUR, COLOUR_ENCODER, 200, "RGB", samples=2, validation=4923, latents="aggregate",
     ),
 }  # fmt: skip
