@@ -9,7 +9,7 @@ the stack's own overhead included. Single images are files of the small form.
 """
 
 import numpy as np
-from common import KINDS, arguments, compressed, decoded, images_of, pictures, write_results
+from common import KINDS, arguments, compressed, images_of, pictures, write_results
 
 from bbcompress.archive.compress import Options, compress_single
 from bbcompress.codec.elbo import negative_elbo_bits_per_dim
@@ -32,8 +32,7 @@ def main() -> None:
         elbo = negative_elbo_bits_per_dim(model, images.reshape(len(images), -1), options.samples)
         sizes = [len(compress_single(picture, registry, Options())[0]) for _, picture in named[: options.singles]]
         for steps in (int(part) for part in options.refine_steps.split(",")):
-            data, summary = compressed(named, registry, steps)
-            decoded(data, named, registry)
+            _, summary = compressed(named, registry, steps)
             rows.append(
                 {
                     "model": name,

@@ -161,20 +161,23 @@ class _Writer:
                 self._store(number, picture, stored.encode(picture))
             return
         model = self._registry.load(way.model)
-        # without steps, which take much longer and would be in vain for what is stored
-        coded = encode(model, pictures, way.form)
-        unfit = {} if self._options.fast else shorter_stored(coded, pictures, may_be_stored(found))
+        coded, unfit = None, dict[int, bytes]()
+        if not self._options.fast:
+            # without steps, which take much longer and would be in vain for what is stored
+            coded = encode(model, pictures, way.form)
+            unfit = shorter_stored(coded, pictures, may_be_stored(found))
         if unfit:
-            self._options.report(f"{len(unfit)} of {len(group)} pictures stored: shorter than with {coded.model}")
+            self._options.report(f"{len(unfit)} of {len(group)} pictures stored: shorter than with {model.info.name}")
             for place, data in unfit.items():
                 self._store(*group[place], data)
             group = [pair for place, pair in enumerate(group) if place not in unfit]
             pictures = [picture for _, picture in group]
-        if group and (unfit or self._options.refine_steps):
+        if not group:
+            return
+        if coded is None or unfit or self._options.refine_steps:
             coded = encode(model, pictures, way.form, self._options.refine_steps, self._options.refine_method)
-        if group:
-            numbers = [number for number, _ in group]
-            self._write(coded.model, numbers, pictures, coded.payload, float(coded.net_bits.sum()))
+        numbers = [number for number, _ in group]
+        self._write(coded.model, numbers, pictures, coded.payload, float(coded.net_bits.sum()))
 
     def _store(self, number: int, picture: Picture, data: bytes) -> None:
         self._write("stored", [number], [picture], Stored(data), 8.0 * len(data))
