@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from bbcompress.codec.dense import DenseInfo
 from bbcompress.codec.layer_specs import ConvolutionSpec, DenseSpec, DepthToSpaceSpec, ResidualSpec, Spec
-from bbcompress.codec.spatial import SpatialInfo, StageSpec, known_offsets, outputs_per_place
-from bbcompress.codec.spatial_file import SpatialContents, StageContents
+from bbcompress.codec.spatial import ScaleSpec, SpatialInfo, contexts, outputs_per_place
+from bbcompress.codec.spatial_file import ScaleContents, SpatialContents
 from bbcompress.exact.network import Range
 
 
@@ -90,22 +90,22 @@ def make_spatial(phases: bool, channels: int = 3, components: int = 2, levels: i
     residual = ResidualSpec(branch, middle, True)
     encoder = [*convolution(channels, 6, pixel, middle, 4, 4), residual, dense(6, 4, middle, posterior, False)]
     outputs = outputs_per_place(channels, levels, components)
-    base = [*convolution(2, 6, latents, middle, 3, 1), residual]
-    up = [dense(6, 24, middle, middle, True), DepthToSpaceSpec(2)]
     if phases:
-        features = [base, up]
-        specs = [StageSpec(4, row, column, 0) for row, column in ((0, 0), (2, 2), (0, 2), (2, 0))]
-        specs += [StageSpec(2, row, column, 1) for row, column in ((1, 1), (0, 1), (1, 0))]
+        specs = [ScaleSpec(4, [(0, 0)]), ScaleSpec(4, [(2, 2), (0, 2), (2, 0)]), ScaleSpec(2, [(1, 1), (0, 1), (1, 0)])]
     else:
-        features = [[*base, *up, dense(6, 24, middle, middle, True), DepthToSpaceSpec(2)]]
-        specs = [StageSpec(1, 0, 0, 0)]
-    known = [len(known_offsets(specs[:number], spec.stride)) for number, spec in enumerate(specs)]
-    stages = [
-        StageContents(
-            spec,
-            [*convolution(6 + channels * before, 8, middle, middle, 3, 1), dense(8, outputs, middle, output, False)],
-        )
-        for spec, before in zip(specs, known, strict=True)
-    ]
+        specs = [ScaleSpec(1, [(0, 0)])]
+    scales = []
+    inputs, source, stride = 2, latents, 4
+    for spec, context in zip(specs, contexts(specs), strict=True):
+        features = [*convolution(inputs + channels * len(context.features), 6, source, middle, 3, 1), residual]
+        while stride > spec.stride:
+            features += [dense(6, 24, middle, middle, True), DepthToSpaceSpec(2)]
+            stride //= 2
+        stages = [
+            [*convolution(6 + channels * len(known), 8, middle, middle, 3, 1), dense(8, outputs, middle, output, False)]
+            for known in context.stages
+        ]
+        scales.append(ScaleContents(spec, features, stages))
+        inputs, source = 6, middle
     info = SpatialInfo(f"spatial-{phases}", channels, levels, components, 4, 2, 8, (0, -1), 0.01)
-    return SpatialContents(info, encoder, features, stages)
+    return SpatialContents(info, encoder, scales)

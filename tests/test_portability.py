@@ -37,12 +37,12 @@ GOLDEN = {
     "model grey": "73ecbcec7d9d7fd5d511570df3fe72a564505f024279a01a9254999ce9ca9456",
     "grey 0": "2c7d6743cb8c8e7bcfe5c55c83bc10fcf5dfc39d77a3f4387f95bc3a7d3dd1eb",
     "grey 3": "9c5d0005b2c33da12f660130338a9853de50e7605af8be40b45d3c8455d6ee45",
-    "model colour": "143667c5c05625404a7ffb0cf732fa894991ddd4bfdaecca74df77135f8b7f4c",
-    "colour 0": "9269a14d04a087f0c2111c33c5cb951fadf3a8c79467552f8ac38033cb9588dc",
-    "colour 3": "280cf8c34409dc18cbdf646d70b88007e5ff2a1f189b2dfc3cacb1e397cf6806",
-    "model bilevel": "b31bc2edb29fe36572d422067cc66115d02f9cf1237217bb5c66b85bd4844ca4",
-    "bilevel 0": "8ea98e855e04ac6f8ce4de41dc4673c003a8f31292a9ebb11bf5d91b169999ea",
-    "bilevel 3": "920461f1c8eb7bde1cf53e7b7045078725c9f0c460853d186873d2ab24c4be58",
+    "model colour": "2b5edeb4808317d141827a694965d7cbfda5294b8b3e116a1d328a3c187449ff",
+    "colour 0": "c536f3608e40492951b1c29aa605535418a7659696009d9d8606a9f41d6009d9",
+    "colour 3": "dd979b503aee2dcc9de4ec1acfe3fa2d6423f2bcb4b5664c499420820baa4897",
+    "model bilevel": "7763d3d80db9cea2e0781bad61588becbf7b6d01f3c40dee976250103cc2008f",
+    "bilevel 0": "a3bc0463a7d3e24dce69f239fe0a048b34fecf9a69aa83595d8b58d616e08c48",
+    "bilevel 3": "86354d6081b0b82d7c461d057b526a8bf1cf8a5e5f4fd8e6031ca8e6c4e002a1",
 }
 """SHA-256 of chains of `images` under `fixed_model`. They change only where the encoder's choices do, or the format."""
 

@@ -21,8 +21,8 @@ from bbcompress.codec.model import pop_pixels
 from bbcompress.codec.model_file import BadModel, identity, load, read, save
 from bbcompress.codec.refine import Method, refine
 from bbcompress.codec.registry import Registry
-from bbcompress.codec.spatial import SizedSpatialModel, SpatialModel, StageSpec, known_offsets
-from bbcompress.codec.spatial_file import SpatialContents, StageContents
+from bbcompress.codec.spatial import ScaleSpec, SizedSpatialModel, SpatialModel, StageSpec, contexts, known_offsets
+from bbcompress.codec.spatial_file import SpatialContents
 from bbcompress.coding.rans import Stack
 from bbcompress.exact.engine import NumpyEngine, engine_named
 from bbcompress.images import stored
@@ -162,13 +162,20 @@ def test_refinement_is_independent_of_the_batch(spatial: SpatialModel) -> None:
 
 
 def test_known_offsets() -> None:
-    base = [StageSpec(4, row, column, 0) for row, column in ((0, 0), (2, 2), (0, 2), (2, 0))]
+    base = [StageSpec(4, row, column) for row, column in ((0, 0), (2, 2), (0, 2), (2, 0))]
     assert known_offsets([], 4) == []
     assert known_offsets(base[:1], 4) == [(0, 0)]
     assert known_offsets(base[:3], 4) == [(0, 0), (0, 2), (2, 2)]
     assert known_offsets(base[:3], 2) == []  # some of the pixels are missing
     assert known_offsets(base, 2) == [(0, 0)]
-    assert known_offsets([*base, StageSpec(2, 1, 1, 0)], 2) == [(0, 0), (1, 1)]
+    assert known_offsets([*base, StageSpec(2, 1, 1)], 2) == [(0, 0), (1, 1)]
+
+
+def test_features_see_the_pixels_of_scales_before_on_their_grid() -> None:
+    base, sisters, rest = contexts([ScaleSpec(4, [(2, 0)]), ScaleSpec(4, [(0, 0)]), ScaleSpec(2, [(1, 0)])])
+    assert base == ([], [[]])
+    assert sisters == ([(2, 0)], [[(2, 0)]])
+    assert rest == ([(0, 0), (2, 0)], [[]])
 
 
 # --- tiles ------------------------------------------------------------------------------------------------------
@@ -259,21 +266,22 @@ def test_model_files_come_back(spatial_contents: SpatialContents, spatial_path: 
 def test_identity_tells_stages_apart(spatial_contents: SpatialContents) -> None:
     info = replace(spatial_contents.info, name="other")
     assert identity(replace(spatial_contents, info=info)) != identity(spatial_contents)
-    spec, layers = spatial_contents.stages[0]
-    other = [StageContents(replace(spec, row=spec.row + 1), layers), *spatial_contents.stages[1:]]
-    assert identity(replace(spatial_contents, stages=other)) != identity(spatial_contents)
+    first, *rest = spatial_contents.scales
+    other = first._replace(spec=ScaleSpec(first.spec.stride, [(1, 1)]))
+    assert identity(replace(spatial_contents, scales=[other, *rest])) != identity(spatial_contents)
 
 
 BROKEN: dict[str, Callable[[SpatialContents], dict[str, Any]]] = {
-    "a stage twice": lambda contents: {"stages": [*contents.stages, contents.stages[-1]]},
-    "no features": lambda contents: {"features": []},
+    "a scale twice": lambda contents: {"scales": [*contents.scales, contents.scales[-1]]},
+    "no scales": lambda contents: {"scales": []},
+    "no features": lambda contents: {"scales": [contents.scales[0]._replace(features=[]), *contents.scales[1:]]},
     "other latents": lambda contents: {
         "info": replace(contents.info, latent_channels=3, grid_log2_steps=(0, 0, 0)),
     },
     "other components": lambda contents: {"info": replace(contents.info, components=contents.info.components + 2)},
     "another downscale": lambda contents: {"info": replace(contents.info, downscale=8)},
     "another stride": lambda contents: {
-        "stages": [StageContents(replace(contents.stages[0].spec, stride=8), contents.stages[0].layers)]
+        "scales": [contents.scales[0]._replace(spec=ScaleSpec(8, contents.scales[0].spec.offsets))]
     },
     "encoder without output": lambda contents: {"encoder": contents.encoder[:-1]},
 }

@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 
 from bbcompress.train.architectures import export, new_model, restore, to_tensor  # noqa: E402
 from bbcompress.train.loop import TrainingOptions, evaluate, train  # noqa: E402
-from bbcompress.train.spatial_vae import Mixtures, SpatialConfig, SpatialVAE  # noqa: E402
+from bbcompress.train.spatial_vae import Mixtures, SpatialConfig, SpatialVAE, view  # noqa: E402
 from bbcompress.train.vae import mixture_log_mass, sample_mixture  # noqa: E402
 
 ARCHITECTURES = ("convolutional", "staged")
@@ -71,6 +71,29 @@ def test_the_exact_model_is_the_float_model(tmp_path, architecture, channels, le
     back = restore(read(path))
     assert back.config == model.config
     assert evaluate(back, pixels, 5) == pytest.approx(evaluate(model, pixels, 5), rel=0.005)
+
+
+def test_stages_begin_as_linear_prediction():
+    """An untrained model already gives smooth colours few bits, where it knows neighbours."""
+    y, x = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    image = torch.stack([50 + 5 * y + 5 * x, 100 - 5 * y + 9 * x, 90 + 7 * y])[None]
+    model = SpatialVAE(SpatialConfig(width=16, blocks=1, latent_channels=1, components=1, phases=True))
+    for spec, output in [*model.outputs(torch.zeros(1, 1, 4, 4), image)][1:]:
+        coded = view(spec, image)
+        for channel in range(3):
+            means = Mixtures(output, model.config).parts(channel, coded)[0][:, 0] * 256
+            inside = (means - coded[:, channel])[:, 1:-1, 1:-1]
+            assert inside.abs().max() < 40
+
+
+def test_stages_of_bits_begin_as_their_neighbours():
+    bits = torch.zeros(1, 1, 16, 24)
+    bits[..., 12:] = 1
+    model = SpatialVAE(SpatialConfig(1, 1, width=16, blocks=1, latent_channels=1, phases=True, levels=2))
+    for spec, logits in [*model.outputs(torch.zeros(1, 1, 4, 6), bits)][1:]:
+        for place, column in enumerate(range(spec.column, 24, spec.stride)):
+            if 4 <= column < 8 or 16 <= column < 20:  # away from the edge, and from the border
+                assert ((logits[..., 1:-1, place] > 1) == (column >= 12)).all()
 
 
 @pytest.mark.parametrize("bf16", [False, True])
@@ -156,7 +179,7 @@ def test_the_commands_train_fit_and_diagnose_colour(tmp_path):
     done = bbc("fit-encoder", model, tmp_path / "train.npy", "-o", better, "--latents", "aggregate", *options)
     assert "test -ELBO, exact: old " in done.output
     before, after = read(model), read(better)
-    assert before.stages[0].layers[0].dense.weight.tolist() == after.stages[0].layers[0].dense.weight.tolist()
+    assert before.scales[0].stages[0][0].dense.weight.tolist() == after.scales[0].stages[0][0].dense.weight.tolist()
     assert before.encoder[0].dense.weight.tolist() != after.encoder[0].dense.weight.tolist()
     data = ["--train", tmp_path / "train.npy", "--test", tmp_path / "test.npy"]
     found = json.loads(bbc("diagnose", better, *data, "--epochs", 1, "--images", 50, "--json").stdout)

@@ -169,11 +169,11 @@ def parse(prefix: str, layers: list[dict[str, Any]], tensors: Tensors, nested: b
             case "dense", fields if fields == DENSE_FIELDS:
                 specs.append(_dense(where, layer, tensors))
             case "convolution", fields if fields == DENSE_FIELDS | {"kernel", "stride"}:
-                kernel = _integer(layer["kernel"], 1, MAX_KERNEL, where)
-                stride = _integer(layer["stride"], 1, kernel, where)
+                kernel = integer(layer["kernel"], 1, MAX_KERNEL, where)
+                stride = integer(layer["stride"], 1, kernel, where)
                 specs.append(ConvolutionSpec(kernel, stride, _dense(where, layer, tensors)))
             case "depth_to_space", fields if fields == {"factor"}:
-                specs.append(DepthToSpaceSpec(_integer(layer["factor"], 1, MAX_FACTOR, where)))
+                specs.append(DepthToSpaceSpec(integer(layer["factor"], 1, MAX_FACTOR, where)))
             case "residual", fields if fields == {"branch", "output", "relu"} and not nested:
                 branch = parse(where, layer["branch"], tensors, nested=True)
                 specs.append(ResidualSpec(branch, _range(layer["output"], where), layer["relu"] is True))
@@ -188,17 +188,17 @@ def _dense(where: str, layer: dict[str, Any], tensors: Tensors) -> DenseSpec:
         raise BadLayer(f"{where}: weight and bias do not fit")
     if weight.dtype.kind != "i" or bias.dtype.kind != "i" or max(weight.itemsize, bias.itemsize) > 4:
         raise BadLayer(f"{where}: weights must be integers of at most 32 bits")
-    weight_bits = _integer(layer["weight_bits"], 0, 30, where)
+    weight_bits = integer(layer["weight_bits"], 0, 30, where)
     input, output = (_range(layer[side], where) for side in ("input", "output"))
     return DenseSpec(weight, bias, weight_bits, input, output, layer["relu"] is True)
 
 
 def _range(value: list[int], where: str) -> Range:
     bits, limit = value
-    return Range(_integer(bits, 0, 30, where), _integer(limit, 1, (1 << 30) - 1, where))
+    return Range(integer(bits, 0, 30, where), integer(limit, 1, (1 << 30) - 1, where))
 
 
-def _integer(value: Any, low: int, high: int, where: str) -> int:
+def integer(value: Any, low: int, high: int, where: str) -> int:
     if type(value) is not int or not low <= value <= high:
         raise BadLayer(f"{where}: a number out of range in its description")
     return value

@@ -1,14 +1,16 @@
 """The convolutional exact VAE: images of any size, decoded in stages, coarse to fine.
 
-Latents lie on a grid `downscale` times coarser than the image, `latent_channels` at each place. Feature networks
-bring them to finer and finer grids. A stage codes the subpixels at one offset of a grid, all places in parallel, given
-the features there and every pixel of earlier stages. Pixels have two levels, or 256 in one channel or several; within a
+Latents lie on a grid `downscale` times coarser than the image, `latent_channels` at each place. Scales follow each
+other, on finer and finer grids: a network computes features, from those of the scale before (or the latents) and every
+pixel known by then; then each stage codes the subpixels at one offset of the grid, all places in parallel, given the
+features there and every pixel of earlier stages. Pixels have two levels, or 256 in one channel or several; within a
 place, channels follow each other, and a channel's means depend linearly on the channels before it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -67,26 +69,53 @@ class SpatialInfo:
         return outputs_per_place(self.channels, self.levels, self.components)
 
 
-@dataclass(frozen=True)
-class StageSpec:
+class StageSpec(NamedTuple):
     """Which pixels a stage codes: those at `row` and `column` of each square of `stride`."""
 
     stride: int
     row: int
     column: int
-    features: int
-    """Number of the feature network whose output it sees, on a grid of its stride."""
+
+
+Offsets = Sequence[tuple[int, int]]
+"""Rows and columns within squares of a stride."""
 
 
 @dataclass(frozen=True)
-class Networks:
-    """A model's integer networks, on (N, H, W, C)."""
+class ScaleSpec:
+    """A grid, `stride` pixels from place to place, and the offsets that its stages code, in their order."""
+
+    stride: int
+    offsets: Offsets
+
+    @property
+    def stages(self) -> list[StageSpec]:
+        return [StageSpec(self.stride, row, column) for row, column in self.offsets]
+
+
+class ScaleContext(NamedTuple):
+    """Which pixels the networks of a scale see besides features: those at these offsets of each place."""
+
+    features: Offsets
+    """On the grid of the features before; none for the first scale."""
+    stages: Sequence[Offsets]
+
+
+class Scale(NamedTuple):
+    """A scale's networks, on (N, H, W, C); inputs are the features or latents first, then the pixels known."""
+
+    spec: ScaleSpec
+    features: Network
+    stages: Sequence[Network]
+    """One for each offset."""
+
+
+class Networks(NamedTuple):
+    """A model's integer networks."""
 
     encoder: Network
-    features: Sequence[Network]
-    """The first takes the latents, each other the features of the one before."""
-    stages: Sequence[tuple[StageSpec, Network]]
-    """In the order of decoding. Inputs are features, then the pixels known at each place (`context`)."""
+    scales: Sequence[Scale]
+    """In the order of decoding."""
 
 
 class SpatialModel:
@@ -98,15 +127,13 @@ class SpatialModel:
         require_exact_arithmetic(engine)
         self.info, self.identity = info, identity
         self.networks, self.engine, self.batch = networks, engine, batch
-        specs = [spec for spec, _ in networks.stages]
-        self.known = [known_offsets(specs[:number], spec.stride) for number, spec in enumerate(specs)]
-        """For each stage the offsets within its stride whose pixels earlier stages have coded."""
+        self.contexts = contexts([scale.spec for scale in networks.scales])
 
     @property
     def bound(self) -> float:
         """Largest magnitude any sum of any network can reach, below 2^53."""
-        networks = self.networks
-        every = [networks.encoder, *networks.features, *(network for _, network in networks.stages)]
+        scales = self.networks.scales
+        every = [self.networks.encoder, *(network for scale in scales for network in (scale.features, *scale.stages))]
         return max(network.bound for network in every)
 
     def sized(self, height: int, width: int) -> "SizedSpatialModel":
@@ -142,34 +169,49 @@ class SizedSpatialModel:
         return Posterior(mean.reshape(count, -1), np.clip(log_scale, *LOG_SCALE_RANGE).reshape(count, -1))
 
     def likelihood(self, latent: Floats) -> list[Stage]:
-        batches = self._batches(len(latent))
-        features = self._model.engine.map(lambda rows: self._features(latent[rows], None), batches)
+        features = _Features(self, latent)
         stages: list[Stage] = []
-        for number, (spec, _) in enumerate(self._model.networks.stages):
-            if spec.row >= self._height or spec.column >= self._width:
-                continue
-            phase = _Phase(self, number, [part[spec.features] for part in features])
-            kind = _Bits if self._info.levels == 2 else _Channel
-            stages += [kind(phase, channel) for channel in range(self._info.channels)]
+        kind = _Bits if self._info.levels == 2 else _Channel
+        for number, scale in enumerate(self._model.networks.scales):
+            for place, spec in enumerate(scale.spec.stages):
+                if spec.row < self._height and spec.column < self._width:
+                    phase = _Phase(self, spec, partial(self._stage_outputs, features, number, place))
+                    stages += [kind(phase, channel) for channel in range(self._info.channels)]
         return stages
 
-    def stage_outputs(self, number: int, features: list[Floats], pixels: Pixels) -> "_Outputs":
-        """What a stage's network says, from the features of each batch and the pixels of earlier stages."""
-        network = self._model.networks.stages[number][1]
-        coded = self.view(number, pixels)
+    def _stage_outputs(self, features: "_Features", scale: int, place: int, pixels: Pixels) -> "_Outputs":
+        """What the network of a stage says, given the pixels of earlier stages."""
+        networks = self._model.networks.scales[scale]
+        spec, network = networks.spec.stages[place], networks.stages[place]
+        context = self._model.contexts[scale].stages[place]
+        coded = self.view(spec, pixels)
 
-        def output(batch: tuple[Floats, slice]) -> Floats:
-            part, rows = batch
-            input = self._stage_input(number, part, self._padded(pixels[rows], "constant"))
+        def output(part: Floats, rows: slice) -> Floats:
+            input = self._input(network, part, context, self._padded(pixels[rows], "constant"))
             return network.forward(input, self._model.engine)[:, : coded.shape[1], : coded.shape[2]]
 
-        batches = list(zip(features, self._batches(len(pixels)), strict=True))
-        parts = self._model.engine.map(output, batches)
+        parts = self._of_batches(output, features.of(scale, pixels))
         return _outputs(np.concatenate(parts), self._info, network.output.fraction_bits)
 
-    def view(self, number: int, pixels: Pixels) -> Pixels:
+    def latent_input(self, latent: Floats) -> list[Floats]:
+        """Latents (N, latent) as the first scale's input, of each batch."""
+        input = self._model.networks.scales[0].features.input
+        x = to_grid(latent, input.fraction_bits, input.limit).reshape(len(latent), self._rows, self._columns, -1)
+        return [x[rows] for rows in self._batches(len(latent))]
+
+    def features(self, scale: int, before: list[Floats], pixels: Pixels) -> list[Floats]:
+        """A scale's features of each batch, from those of the scale before and the pixels of earlier scales."""
+        network = self._model.networks.scales[scale].features
+        context = self._model.contexts[scale].features
+
+        def output(part: Floats, rows: slice) -> Floats:
+            input = self._input(network, part, context, self._padded(pixels[rows], "constant"))
+            return network.forward(input, self._model.engine)
+
+        return self._of_batches(output, before)
+
+    def view(self, spec: StageSpec, pixels: Pixels) -> Pixels:
         """A stage's subpixels (N, rows, columns, C), as a view of `pixels` (N, subpixels)."""
-        spec = self._model.networks.stages[number][0]
         images = pixels.reshape(len(pixels), self._height, self._width, self._info.channels)
         return images[:, spec.row :: spec.stride, spec.column :: spec.stride]
 
@@ -178,48 +220,41 @@ class SizedSpatialModel:
         return np.concatenate(self._model.engine.map(lambda rows: self._grad_z(pixels[rows], latent[rows]), batches))
 
     def _grad_z(self, pixels: Pixels, latent: Floats) -> Floats:
-        networks, engine = self._model.networks, self._model.engine
-        tapes: list[Tape] = [[] for _ in networks.features]
-        features = self._features(latent, tapes)
-        gradients = [np.zeros(part.shape) for part in features]
+        model, engine = self._model, self._model.engine
         values = self._padded(pixels, "constant")
-        for number, (spec, network) in enumerate(networks.stages):
-            coded = self.view(number, pixels)
-            if coded.size == 0:
-                continue
-            tape: Tape = []
-            output = network.forward(self._stage_input(number, features[spec.features], values), engine, tape)
-            gradient = np.zeros(output.shape)
-            inside = slice(None), slice(coded.shape[1]), slice(coded.shape[2])
-            outputs = _outputs(output[inside], self._info, network.output.fraction_bits)
-            gradient[inside] = outputs.gradient(coded.astype(np.float64))
-            back = network.backward(to_grid(gradient, GRADIENT_BITS, GRADIENT_LIMIT), tape, engine)
-            gradients[spec.features] += back[..., : features[spec.features].shape[3]]
+        tapes: list[Tape] = []
+        widths: list[int] = []
+        gradients: list[Floats] = []
+        x = np.concatenate(self.latent_input(latent))
+        for scale, context in zip(model.networks.scales, model.contexts, strict=True):
+            tapes.append([])
+            widths.append(x.shape[3])
+            x = scale.features.forward(self._input(scale.features, x, context.features, values), engine, tapes[-1])
+            gradients.append(np.zeros(x.shape))
+            for spec, network, known in zip(scale.spec.stages, scale.stages, context.stages, strict=True):
+                coded = self.view(spec, pixels)
+                if coded.size:
+                    tape: Tape = []
+                    output = network.forward(self._input(network, x, known, values), engine, tape)
+                    gradient = np.zeros(output.shape)
+                    inside = slice(None), slice(coded.shape[1]), slice(coded.shape[2])
+                    outputs = _outputs(output[inside], self._info, network.output.fraction_bits)
+                    gradient[inside] = outputs.gradient(coded.astype(np.float64))
+                    back = network.backward(to_grid(gradient, GRADIENT_BITS, GRADIENT_LIMIT), tape, engine)
+                    gradients[-1] += back[..., : x.shape[3]]
         gradient = np.zeros_like(gradients[-1])
-        for network, part, tape in zip(reversed(networks.features), reversed(gradients), reversed(tapes), strict=True):
+        for scale, part, tape, width in zip(
+            reversed(model.networks.scales), reversed(gradients), reversed(tapes), reversed(widths), strict=True
+        ):
             gradient = np.clip(gradient + part, -GRADIENT_LIMIT, GRADIENT_LIMIT)
-            gradient = network.backward(gradient, tape, engine)
+            gradient = scale.features.backward(gradient, tape, engine)[..., :width]
         return gradient.reshape(len(latent), -1) * 2.0**-GRADIENT_BITS
 
-    def _features(self, latent: Floats, tapes: list[Tape] | None) -> list[Floats]:
-        """Every feature network's output for latents (N, latent)."""
-        networks = self._model.networks.features
-        input = networks[0].input
-        x = to_grid(latent, input.fraction_bits, input.limit)
-        x = x.reshape(len(latent), self._rows, self._columns, -1)
-        outputs = []
-        for number, network in enumerate(networks):
-            x = network.forward(x, self._model.engine, tapes[number] if tapes is not None else None)
-            outputs.append(x)
-        return outputs
-
-    def _stage_input(self, number: int, features: Floats, values: Floats) -> Floats:
-        """Features and context (N, H / stride, W / stride, ...) of a stage, from padded pixel values."""
-        spec, network = self._model.networks.stages[number]
+    def _input(self, network: Network, features: Floats, offsets: Offsets, values: Floats) -> Floats:
+        """A network's input (N, rows, columns, C): features, then what padded pixel values are known at each place."""
+        stride = values.shape[1] // features.shape[1]
         scale = 2.0 ** (network.input.fraction_bits - self._info.pixel_bits)
-        known = [
-            values[:, row :: spec.stride, column :: spec.stride] * scale for row, column in self._model.known[number]
-        ]
+        known = [values[:, row::stride, column::stride] * scale for row, column in offsets]
         return np.concatenate([features, *known], axis=3)
 
     def _padded(self, pixels: Pixels, mode: str) -> Floats:
@@ -230,8 +265,27 @@ class SizedSpatialModel:
         padded: Floats = np.pad(images, ((0, 0), (0, down), (0, right), (0, 0)), mode=mode)  # type: ignore[call-overload]
         return padded
 
+    def _of_batches(self, function: Callable[[Floats, slice], Floats], parts: list[Floats]) -> list[Floats]:
+        """The function of each batch's part and its images."""
+        batches = list(zip(parts, self._batches(sum(map(len, parts))), strict=True))
+        return self._model.engine.map(lambda batch: function(*batch), batches)
+
     def _batches(self, count: int) -> list[slice]:
         return [slice(first, first + self._batch) for first in range(0, count, self._batch)]
+
+
+def contexts(scales: Sequence[ScaleSpec]) -> list[ScaleContext]:
+    """What each scale's networks see of the pixels of earlier stages."""
+    found: list[ScaleContext] = []
+    coded: list[StageSpec] = []
+    for number, scale in enumerate(scales):
+        features = known_offsets(coded, scales[number - 1].stride) if number else []
+        stages = []
+        for spec in scale.stages:
+            stages.append(known_offsets(coded, spec.stride))
+            coded.append(spec)
+        found.append(ScaleContext(features, stages))
+    return found
 
 
 def known_offsets(before: Sequence[StageSpec], stride: int) -> list[tuple[int, int]]:
@@ -330,21 +384,35 @@ class _Mixtures:
         return self._kinds * self._channels + channel * (channel - 1) // 2 + before
 
 
+class _Features:
+    """Every scale's features of each batch, computed when they are first asked for."""
+
+    def __init__(self, model: SizedSpatialModel, latent: Floats):
+        self._model = model
+        self._found = [model.latent_input(latent)]
+
+    def of(self, scale: int, pixels: Pixels) -> list[Floats]:
+        """Given the pixels of earlier scales."""
+        while len(self._found) < scale + 2:
+            self._found.append(self._model.features(len(self._found) - 1, self._found[-1], pixels))
+        return self._found[scale + 1]
+
+
 class _Phase:
     """The pixels of one `StageSpec`. Its network runs once, when its first channel is asked for."""
 
-    def __init__(self, model: SizedSpatialModel, number: int, features: list[Floats]):
-        self._model, self._number, self._features = model, number, features
+    def __init__(self, model: SizedSpatialModel, spec: StageSpec, outputs: Callable[[Pixels], _Outputs]):
+        self._model, self._spec, self._run = model, spec, outputs
         self._outputs: _Outputs | None = None
 
     def distribution(self, channel: int, pixels: Pixels) -> Distribution:
         """Of a channel, given earlier stages and channels."""
         if self._outputs is None:
-            self._outputs = self._model.stage_outputs(self._number, self._features, pixels)
+            self._outputs = self._run(pixels)
         return self._outputs.distribution(channel, self.view(pixels).astype(np.float64))
 
     def view(self, pixels: Pixels) -> Pixels:
-        return self._model.view(self._number, pixels)
+        return self._model.view(self._spec, pixels)
 
 
 class _Channel:

@@ -6,37 +6,42 @@ from typing import Any, ClassVar, NamedTuple
 
 from bbcompress.codec.bilevel import MAX_LOGIT_BITS
 from bbcompress.codec.layer_specs import (
-    MAX_LAYERS,
     BadLayer,
     Integers,
     Spec,
+    Tensors,
     build,
     checked_info,
     describe,
     input_range,
+    integer,
     parse,
     tensors,
     widths,
 )
 from bbcompress.codec.spatial import (
     Networks,
+    Scale,
+    ScaleSpec,
     SpatialInfo,
     SpatialModel,
     StageSpec,
-    known_offsets,
+    contexts,
 )
 from bbcompress.exact.engine import Engine
-from bbcompress.exact.network import Range
+from bbcompress.exact.network import Network, Range
 
 MAX_DOWNSCALE = 64
 MAX_STRIDE = 16
+MAX_SCALES = 64
 
 
-class StageContents(NamedTuple):
-    """Which pixels a stage codes, and its network."""
+class ScaleContents(NamedTuple):
+    """A scale, with the layers of its networks."""
 
-    spec: StageSpec
-    layers: Sequence[Spec]
+    spec: ScaleSpec
+    features: Sequence[Spec]
+    stages: Sequence[Sequence[Spec]]
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,7 @@ class SpatialContents:
 
     info: SpatialInfo
     encoder: Sequence[Spec]
-    features: Sequence[Sequence[Spec]]
-    stages: Sequence[StageContents]
+    scales: Sequence[ScaleContents]
 
     FORMAT: ClassVar = "bbcompress-model-2"
 
@@ -54,29 +58,35 @@ class SpatialContents:
         return {
             "info": asdict(self.info),
             "encoder": describe(self.encoder),
-            "features": [describe(layers) for layers in self.features],
-            "stages": [asdict(spec) | {"layers": describe(layers)} for spec, layers in self.stages],
+            "scales": [
+                {
+                    "stride": spec.stride,
+                    "features": describe(features),
+                    "stages": [
+                        {"row": row, "column": column, "layers": describe(layers)}
+                        for (row, column), layers in zip(spec.offsets, stages, strict=True)
+                    ],
+                }
+                for spec, features, stages in self.scales
+            ],
         }
 
     def tensors(self) -> dict[str, Integers]:
         networks = {"encoder": self.encoder}
-        networks |= {f"features.{number}": layers for number, layers in enumerate(self.features)}
-        networks |= {f"stages.{number}": stage.layers for number, stage in enumerate(self.stages)}
+        for number, scale in enumerate(self.scales):
+            networks[f"scales.{number}.features"] = scale.features
+            networks |= {f"scales.{number}.stages.{place}": layers for place, layers in enumerate(scale.stages)}
         return dict(item for name in sorted(networks) for item in tensors(name, networks[name]))
 
     @classmethod
     def parse(cls, description: dict[str, Any], tensors: dict[str, Integers]) -> "SpatialContents":
-        features, stages = description["features"], description["stages"]
-        if len(features) > MAX_LAYERS or len(stages) > MAX_STRIDE**2:
-            raise BadLayer("too many feature networks or stages")
+        scales = description["scales"]
+        if len(scales) > MAX_SCALES:
+            raise BadLayer("too many scales")
         return cls(
             cls.parse_info(description["info"]),
             parse("encoder", description["encoder"], tensors),
-            [parse(f"features.{number}", layers, tensors) for number, layers in enumerate(features)],
-            [
-                StageContents(_stage_spec(stage, len(features)), parse(f"stages.{number}", stage["layers"], tensors))
-                for number, stage in enumerate(stages)
-            ],
+            [_parse_scale(f"scales.{number}", scale, tensors) for number, scale in enumerate(scales)],
         )
 
     @staticmethod
@@ -104,40 +114,37 @@ class SpatialContents:
         pixels = input_range(self.encoder)
         if pixels.fraction_bits != info.pixel_bits or not _holds_pixels(pixels, info):
             raise BadLayer("the encoder's input range does not hold the pixels")
+        specs = [scale.spec for scale in self.scales]
+        _require_partition([stage for spec in specs for stage in spec.stages])
         channels, stride = info.latent_channels, info.downscale
-        grids = []
-        if not self.features or not self.stages:
-            raise BadLayer("no features, or no stages")
-        for layers in self.features:
-            channels, stride = widths(layers, channels, stride)
-            grids.append((channels, stride))
-        coded: list[StageSpec] = []
-        for spec, layers in self.stages:
-            channels, stride = grids[spec.features]
-            known = known_offsets(coded, spec.stride)
-            if stride != spec.stride or info.downscale % stride:
-                raise BadLayer("a stage's features are not on its grid")
-            expected = info.outputs, stride
-            if widths(layers, channels + info.channels * len(known), stride) != expected:
-                raise BadLayer("a stage does not fit its features and its outputs")
-            if known and not _holds_pixels(input_range(layers), info):
-                raise BadLayer("a stage's input range does not hold the pixels")
-            coded.append(spec)
-        _require_partition(coded)
-        features = [build(layers, input_range(layers)) for layers in self.features]
-        networks = Networks(
-            build(self.encoder, input_range(self.encoder)),
-            features,
-            [(spec, build(layers, input_range(layers))) for spec, layers in self.stages],
-        )
-        if info.levels == 2 and any(network.output.fraction_bits > MAX_LOGIT_BITS for _, network in networks.stages):
+        scales: list[Scale] = []
+        for contents, context in zip(self.scales, contexts(specs), strict=True):
+            before = scales[-1].features.output if scales else None
+            features = _network(contents.features, before, bool(context.features), info)
+            channels, stride = widths(contents.features, channels + info.channels * len(context.features), stride)
+            if stride != contents.spec.stride or info.downscale % stride:
+                raise BadLayer("a scale's features are not on its grid")
+            stages = []
+            for layers, known in zip(contents.stages, context.stages, strict=True):
+                if widths(layers, channels + info.channels * len(known), stride) != (info.outputs, stride):
+                    raise BadLayer("a stage does not fit its features and its outputs")
+                stages.append(_network(layers, features.output, bool(known), info))
+            scales.append(Scale(contents.spec, features, stages))
+        last = [network.output for scale in scales for network in scale.stages]
+        if info.levels == 2 and any(output.fraction_bits > MAX_LOGIT_BITS for output in last):
             raise BadLayer("a stage's output has more fractional bits than logits may")
-        after = [*features[1:], *(network for _, network in networks.stages)]
-        before = [*features[:-1], *(features[spec.features] for spec, _ in networks.stages)]
-        for source, target in zip(before, after, strict=True):
-            if source.output.fraction_bits != target.input.fraction_bits or source.output.limit > target.input.limit:
-                raise BadLayer("a network's input range does not hold its features")
+        networks = Networks(build(self.encoder, input_range(self.encoder)), scales)
         return SpatialModel(info, networks, identity, engine, batch)
+
+
+def _network(layers: Sequence[Spec], features: Range | None, context: bool, info: SpatialInfo) -> Network:
+    """A network whose input takes these features, and pixels if it has a `context`."""
+    input = input_range(layers)
+    if features and (features.fraction_bits != input.fraction_bits or features.limit > input.limit):
+        raise BadLayer("a network's input range does not hold its features")
+    if context and not _holds_pixels(input, info):
+        raise BadLayer("a network's input range does not hold the pixels")
+    return build(layers, input)
 
 
 def _holds_pixels(range: Range, info: SpatialInfo) -> bool:
@@ -147,7 +154,7 @@ def _holds_pixels(range: Range, info: SpatialInfo) -> bool:
 
 def _require_partition(stages: Sequence[StageSpec]) -> None:
     """Every pixel is coded exactly once."""
-    period = max(spec.stride for spec in stages)
+    period = max((spec.stride for spec in stages), default=1)
     count = [[0] * period for _ in range(period)]
     for spec in stages:
         if period % spec.stride:
@@ -159,13 +166,18 @@ def _require_partition(stages: Sequence[StageSpec]) -> None:
         raise BadLayer("the stages do not code every pixel once")
 
 
-def _stage_spec(value: dict[str, Any], features: int) -> StageSpec:
-    if set(value) != {"stride", "row", "column", "features", "layers"}:
-        raise BadLayer("unknown or missing fields in a stage's description")
-    spec = StageSpec(value["stride"], value["row"], value["column"], value["features"])
-    numbers = (spec.stride, spec.row, spec.column, spec.features)
-    if any(type(number) is not int for number in numbers) or not 1 <= spec.stride <= MAX_STRIDE:
-        raise BadLayer("a stage's description is out of range")
-    if not (0 <= spec.row < spec.stride and 0 <= spec.column < spec.stride and 0 <= spec.features < features):
-        raise BadLayer("a stage's description is out of range")
-    return spec
+def _parse_scale(where: str, value: dict[str, Any], tensors: Tensors) -> ScaleContents:
+    if set(value) != {"stride", "features", "stages"}:
+        raise BadLayer(f"{where}: unknown or missing fields in a scale's description")
+    stride, stages = integer(value["stride"], 1, MAX_STRIDE, where), value["stages"]
+    if not 0 < len(stages) <= stride * stride:
+        raise BadLayer(f"{where}: number of stages out of range")
+    offsets, networks = [], []
+    for number, stage in enumerate(stages):
+        place = f"{where}.stages.{number}"
+        if set(stage) != {"row", "column", "layers"}:
+            raise BadLayer(f"{place}: unknown or missing fields in a stage's description")
+        row, column = (integer(stage[axis], 0, stride - 1, place) for axis in ("row", "column"))
+        offsets.append((row, column))
+        networks.append(parse(place, stage["layers"], tensors))
+    return ScaleContents(ScaleSpec(stride, offsets), parse(f"{where}.features", value["features"], tensors), networks)

@@ -42,13 +42,14 @@ def restore_spatial(contents: SpatialContents) -> SpatialVAE:
         latent_channels=info.latent_channels,
         width=dense[1].weight.shape[1],
         blocks=sum(isinstance(spec, ResidualSpec) for spec in contents.encoder),
-        phases=len(contents.stages) > 1,
+        phases=len(contents.scales) > 1,
         levels=info.levels,
     )
     model = SpatialVAE(config)
     networks = [(model.encoder, contents.encoder)]
-    networks += zip(model.decoder.features, contents.features, strict=True)
-    networks += zip(model.decoder.stages, [stage.layers for stage in contents.stages], strict=True)
+    scales = contents.scales
+    networks += zip(model.decoder.features, [scale.features for scale in scales], strict=True)
+    networks += zip(model.decoder.stages, [layers for scale in scales for layers in scale.stages], strict=True)
     for module, specs in networks:
         parts = [part for part in module.modules() if isinstance(part, Convolution | Up)]
         for part, spec in zip(parts, _dense(specs), strict=True):

@@ -11,8 +11,8 @@ from torch.nn.functional import pixel_shuffle
 
 from bbcompress.codec.layer_specs import ConvolutionSpec, DenseSpec, DepthToSpaceSpec, ResidualSpec, Spec
 from bbcompress.codec.model_file import save
-from bbcompress.codec.spatial import SpatialInfo, known_offsets, pixel_bits
-from bbcompress.codec.spatial_file import SpatialContents, StageContents
+from bbcompress.codec.spatial import Offsets, SpatialInfo, pixel_bits
+from bbcompress.codec.spatial_file import ScaleContents, SpatialContents
 from bbcompress.exact.network import Range
 from bbcompress.train.export import (
     HEADROOM,
@@ -35,31 +35,28 @@ CALIBRATION_IMAGES = 256
 def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path) -> None:
     """Write the exact form of `model`, calibrated on training pixels (N, C, H, W). Raises InexactNetwork."""
     pixels = pixels[:CALIBRATION_IMAGES]
-    config, stages = model.config, model.decoder.specs
+    config, decoder = model.config, model.decoder
     precision = PRECISIONS[config.levels]
     encoder, posterior = _encoder(model, pixels)
-    exporter = _Exporter(
-        posterior.sample(torch.Generator().manual_seed(0)),
-        Range(precision.latents, LATENT_REACH << precision.latents),
-        precision.activations,
-        precision,
-    )
-    features, outputs = [], []
-    for network in model.decoder.features:
-        features.append(exporter.layers(network))
-        outputs.append((exporter.x, exporter.range))
-    networks = []
-    values = pixels.float() * input_scale(config.levels)
-    for number, (spec, network) in enumerate(zip(stages, model.decoder.stages, strict=True)):
-        known = known_offsets(stages[:number], spec.stride)
-        x, range = outputs[spec.features]
-        context = [values[:, :, row :: spec.stride, column :: spec.stride] for row, column in known]
+    values = pixels.float()
+    x = posterior.sample(torch.Generator().manual_seed(0))
+    range = Range(precision.latents, LATENT_REACH << precision.latents)
+    stages = iter(decoder.stages)
+    scales = []
+
+    def exporter(known: Offsets, output_bits: int) -> _Exporter:
+        """Of a network that sees `x` and the pixels at the offsets."""
         largest = (config.levels - 1) << range.fraction_bits - pixel_bits(config.levels)
         limit = max(range.limit, largest) if known else range.limit
-        exporter = _Exporter(
-            torch.cat([x, *context], 1), Range(range.fraction_bits, limit), precision.outputs, precision
-        )
-        networks.append(StageContents(spec, exporter.layers(network)))
+        input = model.with_known(x, values, known)
+        return _Exporter(input, Range(range.fraction_bits, limit), output_bits, precision)
+
+    for spec, context, network in zip(decoder.scales, decoder.contexts, decoder.features, strict=True):
+        features = exporter(context.features, precision.activations)
+        feature_layers = features.layers(network)
+        x, range = features.x, features.range
+        stage_layers = [exporter(known, precision.outputs).layers(next(stages)) for known in context.stages]
+        scales.append(ScaleContents(spec, feature_layers, stage_layers))
     info = SpatialInfo(
         name=name,
         channels=config.channels,
@@ -71,7 +68,7 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path) -> None:
         grid_log2_steps=_grid_log2_steps(posterior),
         learning_rate=LEARNING_RATE,
     )
-    save(path, SpatialContents(info, encoder, features, networks))
+    save(path, SpatialContents(info, encoder, scales))
 
 
 @torch.no_grad()

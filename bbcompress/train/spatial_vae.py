@@ -5,14 +5,16 @@ nothing to fold at export. Convolutions are those that exact layers have: kernel
 each side, and going up a 1 x 1 convolution whose channels become squares of pixels.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, pixel_shuffle
 
-from bbcompress.codec.spatial import StageSpec, known_offsets, outputs_per_place
+from bbcompress.codec.spatial import Offsets, ScaleSpec, StageSpec, contexts, outputs_per_place
 from bbcompress.train.vae import (
     LOG_SCALE_RANGE,
     Posterior,
@@ -24,11 +26,14 @@ from bbcompress.train.vae import (
 )
 
 DOWNSCALE = 4
-WHOLE = (StageSpec(stride=1, row=0, column=0, features=0),)
+SURE = 4.0
+"""The logit that a stage begins with where neighbours agree."""
+WHOLE = (ScaleSpec(1, ((0, 0),)),)
 """All pixels at once, given the latents: the paper's decoder."""
 PHASES = (
-    *(StageSpec(4, row, column, 0) for row, column in ((0, 0), (2, 2), (0, 2), (2, 0))),
-    *(StageSpec(2, row, column, 1) for row, column in ((1, 1), (0, 1), (1, 0))),
+    ScaleSpec(4, ((0, 0),)),
+    ScaleSpec(4, ((2, 2), (0, 2), (2, 0))),
+    ScaleSpec(2, ((1, 1), (0, 1), (1, 0))),
 )
 """Coarse to fine: a quarter of the resolution, then a half, then all; the diagonal first."""
 
@@ -43,16 +48,16 @@ class SpatialConfig:
     latent_channels: int = 2
     """At each place of a grid of a quarter of the resolution (the paper's 2 x 8 x 8 and 4 x 8 x 8)."""
     width: int = 96
-    """Channels at the latents' grid; finer grids have fewer."""
+    """Channels at the latents' grid; without phases finer grids have fewer."""
     blocks: int = 3
-    """Residual blocks at the latents' grid, in the encoder and in the decoder."""
+    """Residual blocks at the latents' grid, in the encoder and in the decoder; with phases, of each scale."""
     phases: bool = False
     """Decode coarse to fine (PHASES) instead of all pixels at once (WHOLE)."""
     levels: int = 256
     """Pixel values are 0 .. levels - 1; 2, of one channel, gives a Bernoulli likelihood, 256 discretised logistics."""
 
     @property
-    def stages(self) -> Sequence[StageSpec]:
+    def scales(self) -> Sequence[ScaleSpec]:
         return PHASES if self.phases else WHOLE
 
 
@@ -117,29 +122,33 @@ class Residual(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Feature networks, from the latents to finer and finer grids, and a network for each stage."""
+    """A feature network for each scale, from the latents to finer and finer grids, and a network for each stage."""
 
     def __init__(self, config: SpatialConfig):
         super().__init__()
-        width, stages = config.width, config.stages
-        base = [Convolution(config.latent_channels, width, 3), *(Residual(width) for _ in range(config.blocks))]
-        if config.phases:
-            widths = {4: width, 2: 2 * width // 3}
-            self.features = nn.ModuleList([nn.Sequential(*base), nn.Sequential(Up(width, widths[2], 2))])
-            self.stages = nn.ModuleList(
-                nn.Sequential(
-                    Convolution(widths[spec.stride] + config.channels * known, widths[spec.stride], 3),
-                    *(Residual(widths[spec.stride]) for _ in range(2)),
-                    likelihood_output(widths[spec.stride], config),
-                )
-                for spec, known in zip(stages, known_counts(stages), strict=True)
-            )
-        else:
+        width, channels = config.width, config.channels
+        self.scales = config.scales
+        self.contexts = contexts(self.scales)
+        self.features, self.stages = nn.ModuleList(), nn.ModuleList()
+        if not config.phases:
+            base = [Convolution(config.latent_channels, width, 3), *(Residual(width) for _ in range(config.blocks))]
             up = [Up(width, width // 2, 2), Residual(width // 2), Up(width // 2, width // 4, 2)]
-            self.features = nn.ModuleList([nn.Sequential(*base, *up)])
+            self.features.append(nn.Sequential(*base, *up))
             last = [Convolution(width // 4, width // 4, 3), likelihood_output(width // 4, config)]
-            self.stages = nn.ModuleList([nn.Sequential(*last)])
-        self.specs = stages
+            self.stages.append(nn.Sequential(*last))
+            return
+        inputs, stride = config.latent_channels, DOWNSCALE
+        for scale, context in zip(self.scales, self.contexts, strict=True):
+            first = [Convolution(inputs + channels * len(context.features), width, 3)]
+            up = [Up(width, width, stride // scale.stride)] if stride > scale.stride else []
+            blocks = [Residual(width) for _ in range(config.blocks)]
+            self.features.append(nn.Sequential(*first, *up, *blocks))
+            inputs, stride = width, scale.stride
+            for spec, known in zip(scale.stages, context.stages, strict=True):
+                seen, output = Convolution(width + channels * len(known), width, 3), likelihood_output(width, config)
+                if known:
+                    begin_with_neighbours(seen.convolution, output.convolution, spec, known, config)
+                self.stages.append(nn.Sequential(seen, output))
 
 
 def likelihood_output(inputs: int, config: SpatialConfig) -> Output:
@@ -156,9 +165,51 @@ def likelihood_output(inputs: int, config: SpatialConfig) -> Output:
     return output
 
 
-def known_counts(stages: Sequence[StageSpec]) -> list[int]:
-    """Pixels that each stage knows at each place of its grid."""
-    return [len(known_offsets(stages[:number], spec.stride)) for number, spec in enumerate(stages)]
+@torch.no_grad()
+def begin_with_neighbours(
+    first: nn.Conv2d, output: nn.Conv2d, spec: StageSpec, known: Offsets, config: SpatialConfig
+) -> None:
+    """Let a stage's two layers begin as linear prediction: the mean of a pixel's nearest known neighbours.
+
+    A channel after the first adds by how much the one before differs from its own neighbours' mean. Of two levels, the
+    logit is +-SURE where neighbours agree.
+    """
+    channels, components = config.channels, config.components
+    taps = [
+        (
+            math.hypot(down * spec.stride + row - spec.row, right * spec.stride + column - spec.column),
+            place,
+            down,
+            right,
+        )
+        for place, (row, column) in enumerate(known)
+        for down, right in product((-1, 0, 1), repeat=2)
+    ]
+    nearest = [tap for tap in taps if tap[0] == min(taps)[0]]
+    first.weight[:channels] = 0
+    for _, place, down, right in nearest:
+        for channel in range(channels):
+            input = config.width + channels * place + channel
+            first.weight[channel, input, down + 1, right + 1] = 1 / len(nearest)
+    assert output.bias is not None
+    output.weight *= 0.1
+    if config.levels == 2:
+        output.weight[0, 0] += 2 * SURE
+        output.bias[0] = -SURE
+        return
+    numbers = output.weight[:, :, 0, 0].view(-1, components, config.width)
+    biases = output.bias.view(-1, components)
+    others = channels * (2 if components == 1 else 3)
+    biases[:channels] = 0.02 * torch.randn(channels, components)
+    # from 2 to 13 grey levels
+    biases[channels : 2 * channels] = torch.linspace(-5, -3, components)
+    biases[others:] = 0
+    for channel in range(channels):
+        numbers[channel, :, channel] += 1
+        if channel:
+            numbers[channel, :, channel - 1] -= 1
+            biases[channel] += Mixtures.CENTRE / Mixtures.RANGE
+            biases[coefficient_place(others, channel, channel - 1)] = 1
 
 
 class SpatialVAE(VAEBase):
@@ -193,12 +244,12 @@ class SpatialVAE(VAEBase):
         return torch.randn(shape, generator=generator, device=pixels.device)
 
     def log_likelihood_nats(self, pixels: Tensor, latent: Tensor, warmth: float = 1.0) -> Tensor:
-        features = self._features(latent)
+        if self.config.phases:
+            warmth = 1.0  # what these begin with (`begin_with_neighbours`) needs channels that follow each other
         values = pixels.float()
         total = torch.zeros(len(pixels), device=pixels.device)
-        for number, spec in enumerate(self.decoder.specs):
-            output = self._stage(number, features, values)
-            coded = values[:, :, spec.row :: spec.stride, spec.column :: spec.stride]
+        for spec, output in self.outputs(latent, values):
+            coded = view(spec, values)
             if self.config.levels == 2:
                 total = total - binary_cross_entropy_with_logits(output, coded, reduction="none").sum((1, 2, 3))
                 continue
@@ -209,13 +260,11 @@ class SpatialVAE(VAEBase):
         return total
 
     def sample_pixels(self, latent: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        features = self._features(latent)
         count, _, rows, columns = latent.shape
         shape = count, self.config.channels, rows * DOWNSCALE, columns * DOWNSCALE
         pixels = torch.zeros(shape, device=latent.device)
-        for number, spec in enumerate(self.decoder.specs):
-            coded = pixels[:, :, spec.row :: spec.stride, spec.column :: spec.stride]
-            output = self._stage(number, features, pixels)
+        for spec, output in self.outputs(latent, pixels):
+            coded = view(spec, pixels)
             if self.config.levels == 2:
                 coded[:] = sample_bits(output, generator)
                 continue
@@ -224,20 +273,30 @@ class SpatialVAE(VAEBase):
                 coded[:, channel] = sample_mixture(mixtures.parts(channel, coded), generator)
         return pixels.to(torch.uint8)
 
-    def _features(self, latent: Tensor) -> list[Tensor]:
-        features = []
-        for network in self.decoder.features:
-            latent = network(latent)
-            features.append(latent)
-        return features
+    def outputs(self, latent: Tensor, values: Tensor) -> Iterator[tuple[StageSpec, Tensor]]:
+        """What each stage says, given the pixel values (N, C, H, W) of those before; they may come to be as it goes."""
+        decoder, x = self.decoder, latent
+        stages = iter(decoder.stages)
+        for scale, context, features in zip(decoder.scales, decoder.contexts, decoder.features, strict=True):
+            x = features(self.with_known(x, values, context.features))
+            for spec, known in zip(scale.stages, context.stages, strict=True):
+                yield spec, next(stages)(self.with_known(x, values, known))
 
-    def _stage(self, number: int, features: list[Tensor], values: Tensor) -> Tensor:
-        spec = self.decoder.specs[number]
-        known = known_offsets(self.decoder.specs[:number], spec.stride)
-        scaled = values * self._input_scale
-        context = [scaled[:, :, row :: spec.stride, column :: spec.stride] for row, column in known]
-        output: Tensor = self.decoder.stages[number](torch.cat([features[spec.features], *context], 1))
-        return output
+    def with_known(self, x: Tensor, values: Tensor, offsets: Offsets) -> Tensor:
+        """A network's input: features or latents, then the pixel values known at each place of their grid."""
+        stride = values.shape[2] // x.shape[2]
+        known = [values[:, :, row::stride, column::stride] * self._input_scale for row, column in offsets]
+        return torch.cat([x, *known], 1)
+
+
+def view(spec: StageSpec, pixels: Tensor) -> Tensor:
+    """A stage's pixels of (N, C, H, W)."""
+    return pixels[:, :, spec.row :: spec.stride, spec.column :: spec.stride]
+
+
+def coefficient_place(first: int, channel: int, before: int) -> int:
+    """Where the coefficients of a channel on one before it are among a stage's numbers; `first` are others."""
+    return first + channel * (channel - 1) // 2 + before
 
 
 class Mixtures:
@@ -255,7 +314,7 @@ class Mixtures:
         """What `mixture_log_mass` takes, for a channel given those before it in values (N, C, H, W)."""
         kinds = [self._numbers[:, kind * self._channels + channel] for kind in range(self._kinds)]
         for before in range(channel):
-            place = self._kinds * self._channels + channel * (channel - 1) // 2 + before
+            place = coefficient_place(self._kinds * self._channels, channel, before)
             moved = warmth * (values[:, before, None] - self.CENTRE) / self.RANGE
             kinds[0] = kinds[0] + self._numbers[:, place] * moved
         return kinds
