@@ -21,20 +21,21 @@ from bbcompress.images.picture import Picture
 RESULTS = Path(__file__).parent / "results"
 
 
-class Kind(NamedTuple):
-    """Test images, and the model for them."""
+class TestSet(NamedTuple):
+    """Test images, and the models for them."""
 
-    model: str
+    models: tuple[str, ...]
+    """The paper's first."""
     dataset: str
     """As `bbcompress.datasets.download` knows it."""
     mode: str
     """Of a picture. Those of mode 1 are rounded at one half."""
 
 
-KINDS = {
-    "binary": Kind("mnist-binary", "mnist", "1"),
-    "grey": Kind("mnist-grey", "mnist", "L"),
-    "colour": Kind("cifar10", "cifar-10", "RGB"),
+TEST_SETS = {
+    "binary": TestSet(("mnist-binary", "digits-binary"), "mnist", "1"),
+    "grey": TestSet(("mnist-grey", "digits-grey"), "mnist", "L"),
+    "colour": TestSet(("cifar10", "photo"), "cifar-10", "RGB"),
 }
 Named = list[tuple[str, Picture]]
 
@@ -43,8 +44,8 @@ def arguments(description: str) -> argparse.ArgumentParser:
     """A parser with the options that every benchmark has."""
     parser = argparse.ArgumentParser(description=description)
     add_data_arguments(parser)
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--images", type=int, help="use the first so many images of each kind")
+    parser.add_argument("--sets", nargs="+", choices=TEST_SETS, default=list(TEST_SETS))
+    parser.add_argument("--images", type=int, help="use the first so many images of each set")
     parser.add_argument("--output", type=Path, help="JSON file to write; default: results/ beside this script")
     return parser
 
@@ -59,22 +60,27 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def images_of(kind: str, options: argparse.Namespace) -> np.ndarray:
+def images_of(name: str, options: argparse.Namespace) -> np.ndarray:
     """Test images (N, H, W) or (N, H, W, 3) uint8, of 0 and 1 for mode 1, as the options say."""
-    _, dataset, mode = KINDS[kind]
+    _, dataset, mode = TEST_SETS[name]
     images = load(getattr(options, dataset.replace("-", "_")) or download(dataset)["test"])[: options.images]
     images = images[..., 0] if images.shape[3] == 1 else images
     return binarize(images) if mode == "1" else images
 
 
-def pictures(kind: str, images: np.ndarray) -> Named:
-    """Named pictures of images."""
-    return [(f"{number:05d}.png", Picture(KINDS[kind].mode, image)) for number, image in enumerate(images)]
+def pictures(name: str, images: np.ndarray) -> Named:
+    """Named pictures of a set's images."""
+    return [(f"{number:05d}.png", Picture(TEST_SETS[name].mode, image)) for number, image in enumerate(images)]
 
 
-def compressed(named: Named, registry: Registry, steps: int) -> tuple[bytes, Summary]:
-    """An archive that was decoded and compared."""
-    return compress_archive(named, registry, Options(refine_steps=steps, check=True))
+def models_of(name: str, registry: Registry) -> list[Path]:
+    """Files of a set's models that there are."""
+    return [path for path, header in registry.headers() if header.info.name in TEST_SETS[name].models]
+
+
+def compressed(named: Named, registry: Registry, model: Path, steps: int) -> tuple[bytes, Summary]:
+    """An archive that was decoded and compared; what is shorter so is stored."""
+    return compress_archive(named, registry, Options(model=model, refine_steps=steps, check=True))
 
 
 def decoded(data: bytes, named: Named, registry: Registry) -> None:

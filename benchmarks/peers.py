@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import KINDS, RESULTS, add_data_arguments, decoded, images_of, write_results
+from common import RESULTS, TEST_SETS, add_data_arguments, decoded, images_of, write_results
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -141,8 +141,8 @@ def sheet(images: list[Pixels]) -> Pixels:
 def image_sets(options: argparse.Namespace) -> Iterator[tuple[str, list[Pixels], bool]]:
     """Name, images, and whether they are bilevel."""
     for name in options.sets:
-        if name in KINDS:
-            yield name, list(images_of(name, options)), KINDS[name].mode == "1"
+        if name in TEST_SETS:
+            yield name, list(images_of(name, options)), TEST_SETS[name].mode == "1"
         elif name == "photographs":
             from skimage import data
 
@@ -171,7 +171,7 @@ def bbc(images: list[Pixels], bilevel: bool, steps: list[int]) -> Iterator[tuple
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", nargs="+", default=[*KINDS, "photographs"])
+    parser.add_argument("--sets", nargs="+", default=[*TEST_SETS, "photographs"])
     add_data_arguments(parser)
     parser.add_argument("--images", type=int, default=1000, help="use the first so many of a set")
     parser.add_argument("--refine-steps", default="0,5")

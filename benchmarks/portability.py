@@ -2,9 +2,10 @@
 
     python benchmarks/portability.py [--mnist FILE] [--cifar-10 FILE] [--images 200] [--python OTHER_PYTHON ...]
 
-Each setting runs in a process of its own, which compresses images of each kind with K = 0, 1, 10, decodes them and the
-reference archive, and prints hashes. `--python` names further interpreters with bbcompress installed, for instance one
-with numpy 1.26, or one run by an emulator of another architecture ("qemu-aarch64 /path/python").
+Each setting runs in a process of its own, which compresses images of each set with each of its models and K = 0, 1, 5,
+decodes them and the reference archive, and prints hashes. `--python` names further interpreters with bbcompress
+installed, for instance one with numpy 1.26, or one run by an emulator of another architecture ("qemu-aarch64
+/path/python").
 """
 
 import hashlib
@@ -15,36 +16,33 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
-from common import arguments, decoded, images_of, pictures, write_results
+from common import arguments, compressed, decoded, images_of, models_of, pictures, write_results
 
-STEPS = (0, 1, 10)
+STEPS = (0, 1, 5)
 
 
 def hashes(images_file: str, engine: str, batch: int, reference: str | None) -> dict[str, str]:
-    """SHA-256 of the archives of each model and K, by name; decodes them, and the reference's, and compares."""
-    from bbcompress.archive.compress import Options, compress_archive
+    """SHA-256 of the archives of each model and K; decodes them, and the reference's, and compares."""
     from bbcompress.codec.registry import Registry
     from bbcompress.exact.engine import engine_named
 
     images = np.load(images_file)
     registry = Registry(engine_named(engine), batch=batch)
     result = {}
-    for kind in images.files:
-        named = pictures(kind, images[kind])
-        for steps in STEPS:
-            name = f"{kind}-K{steps}"
-            data, _ = compress_archive(named, registry, Options(refine_steps=steps, check=False))
-            result[name] = hashlib.sha256(data).hexdigest()
-            archives = [data]
+    for name in images.files:
+        named = pictures(name, images[name])
+        for path, steps in product(models_of(name, registry), STEPS):
+            what = f"{path.stem}-K{steps}"
+            data, _ = compressed(named, registry, path, steps)
+            result[what] = hashlib.sha256(data).hexdigest()
             if reference:
-                archives.append(Path(reference, name).read_bytes())
-            for archive in archives:
-                decoded(archive, named, registry)
-            if reference is None:
-                Path(images_file).with_name(name).write_bytes(data)
+                decoded(Path(reference, what).read_bytes(), named, registry)
+            else:
+                Path(images_file).with_name(what).write_bytes(data)
     return result
 
 
@@ -83,7 +81,7 @@ def main() -> None:
     expected: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         images_file = str(Path(folder, "images.npz"))
-        np.savez(images_file, **{kind: images_of(kind, options) for kind in options.kinds})
+        np.savez(images_file, **{name: images_of(name, options) for name in options.sets})
         for label, python, environment, engine, batch in settings(options.python):
             reference = folder if rows else ""
             command = [*python, __file__, "--worker", images_file, engine, str(batch), reference]
@@ -112,7 +110,7 @@ def main() -> None:
         "portability",
         options.output,
         rows,
-        f"K = {STEPS}, {options.images} images of each kind: {', '.join(options.kinds)}",
+        f"K = {STEPS}, {options.images} images of each set: {', '.join(options.sets)}",
     )
     if any(row["archives"] != "identical, decoded alike" for row in rows):
         sys.exit("not portable")

@@ -1,6 +1,6 @@
-"""Bits per dimension of test images, all of a kind in one archive: -ELBO, net and total, by refinement steps.
+"""Bits per dimension of test images, all of a set in one archive: -ELBO, net and total, by model and refinement steps.
 
-    python benchmarks/rate.py [--mnist FILE] [--cifar-10 FILE] [--kinds binary grey colour] [--refine-steps 0,10]
+    python benchmarks/rate.py [--mnist FILE] [--cifar-10 FILE] [--sets binary grey colour] [--refine-steps 0,5,10]
         [--singles 100]
 
 -ELBO is the exact model's, estimated with many posterior samples an image; it is defined for K = 0. `net` is what the
@@ -9,7 +9,7 @@ the stack's own overhead included. Single images are files of the small form.
 """
 
 import numpy as np
-from common import KINDS, arguments, compressed, images_of, pictures, write_results
+from common import arguments, compressed, images_of, models_of, pictures, write_results
 
 from bbcompress.archive.compress import Options, compress_single
 from bbcompress.codec.elbo import negative_elbo_bits_per_dim
@@ -18,33 +18,35 @@ from bbcompress.codec.registry import Registry
 
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
-    parser.add_argument("--refine-steps", default="0,10")
+    parser.add_argument("--refine-steps", default="0,5,10")
     parser.add_argument("--samples", type=int, default=10, help="posterior samples an image for -ELBO")
     parser.add_argument("--singles", type=int, default=100, help="images compressed one by one")
     options = parser.parse_args()
     registry = Registry()
     rows: list[dict[str, object]] = []
-    for kind in options.kinds:
-        name = KINDS[kind].model
-        images = images_of(kind, options)
-        named = pictures(kind, images)
-        model = registry.load(registry.path_named(name)).sized(*images.shape[1:3])
-        elbo = negative_elbo_bits_per_dim(model, images.reshape(len(images), -1), options.samples)
-        sizes = [len(compress_single(picture, registry, Options())[0]) for _, picture in named[: options.singles]]
-        for steps in (int(part) for part in options.refine_steps.split(",")):
-            _, summary = compressed(named, registry, steps)
-            rows.append(
-                {
-                    "model": name,
-                    "K": steps,
-                    "images": len(named),
-                    "negative_elbo_K0": elbo,
-                    "net_bits_per_dim": summary.net_bits_per_dim,
-                    "total_bits_per_dim": summary.total_bits_per_dim,
-                    "total_over_elbo": summary.total_bits_per_dim / elbo,
-                    "mean_single_file_bytes": float(np.mean(sizes)),
-                }
-            )
+    for name in options.sets:
+        images = images_of(name, options)
+        named = pictures(name, images)
+        for path in models_of(name, registry):
+            model = registry.load(path).sized(*images.shape[1:3])
+            elbo = negative_elbo_bits_per_dim(model, images.reshape(len(images), -1), options.samples)
+            single = Options(model=path)
+            sizes = [len(compress_single(picture, registry, single)[0]) for _, picture in named[: options.singles]]
+            for steps in (int(part) for part in options.refine_steps.split(",")):
+                _, summary = compressed(named, registry, path, steps)
+                rows.append(
+                    {
+                        "model": path.stem,
+                        "K": steps,
+                        "images": len(named),
+                        "stored": summary.methods.get("stored", 0),
+                        "negative_elbo_K0": elbo,
+                        "net_bits_per_dim": summary.net_bits_per_dim,
+                        "total_bits_per_dim": summary.total_bits_per_dim,
+                        "total_over_elbo": summary.total_bits_per_dim / elbo,
+                        "mean_single_file_bytes": float(np.mean(sizes)),
+                    }
+                )
     write_results("rate", options.output, rows, "net: symbols only; total: whole file, names and checks included")
 
 

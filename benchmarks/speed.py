@@ -1,4 +1,4 @@
-"""Time an image of coding test images, both ways, by refinement steps and lanes, and where the time goes.
+"""Time an image of coding test images, both ways, by model and refinement steps, and where the time goes.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/speed.py [--mnist FILE] [--cifar-10 FILE] [--images 1000]
 
@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import product
 from typing import Any
 
-from common import KINDS, arguments, decoded, images_of, pictures, write_results
+from common import arguments, decoded, images_of, models_of, pictures, write_results
 
-from bbcompress.archive import compress
 from bbcompress.archive.compress import Options, compress_archive
 from bbcompress.archive.read import Archive, Decoded
 from bbcompress.codec.mixture import Mixture
@@ -33,6 +33,7 @@ STAGES = {
     "stack": [(Stack, "push"), (Stack, "pop")],
     "distributions": [
         (distributions.CdfDistribution, "locate"),
+        (distributions.LogisticMixture, "locate"),
         (distributions.CdfDistribution, "intervals"),
         (distributions.BernoulliPairs, "locate"),
         (distributions.BernoulliPairs, "intervals"),
@@ -107,38 +108,35 @@ def decompress(data: bytes, registry: Registry) -> list[Decoded]:
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.set_defaults(images=1000)
-    parser.add_argument("--refine-steps", default="0,1,10")
-    parser.add_argument("--lanes", default="32,128", help="largest chain widths to compare")
+    parser.add_argument("--refine-steps", default="0,1,5,10")
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     registry = Registry()
     rows: list[dict[str, object]] = []
-    for kind in options.kinds:
-        named = pictures(kind, images_of(kind, options))
-        registry.load(registry.path_named(KINDS[kind].model))
+    for name in options.sets:
+        named = pictures(name, images_of(name, options))
         files = file_ms(named)
-        for width in (int(part) for part in options.lanes.split(",")):
-            compress.MAX_CHAIN_WIDTH = width
-            for steps in (int(part) for part in options.refine_steps.split(",")):
-                encode = partial(compress_archive, named, registry, Options(refine_steps=steps, check=False))
-                compress_ms, (data, summary) = cpu_ms(encode, options.runs, len(named))
-                decoded(data, named, registry)
-                decode = partial(decompress, data, registry)
-                decompress_ms, _ = cpu_ms(decode, options.runs, len(named))
-                row: dict[str, object] = {
-                    "model": KINDS[kind].model,
-                    "K": steps,
-                    "lanes": width,
-                    "total_bits_per_dim": summary.total_bits_per_dim,
-                    "compress_ms": compress_ms,
-                    "decompress_ms": decompress_ms,
-                }
-                for way, function in (("compress", encode), ("decompress", decode)):
-                    with stages_timed() as stopwatch:
-                        function()
-                    for stage, seconds in stopwatch.seconds.items():
-                        row[f"{way}_{stage}_ms"] = 1e3 * seconds / len(named)
-                rows.append(row | {"files_ms": files})
+        for path, steps in product(models_of(name, registry), map(int, options.refine_steps.split(","))):
+            registry.load(path)
+            choice = Options(model=path, refine_steps=steps, check=False, fast=True)
+            encode = partial(compress_archive, named, registry, choice)
+            compress_ms, (data, summary) = cpu_ms(encode, options.runs, len(named))
+            decoded(data, named, registry)
+            decode = partial(decompress, data, registry)
+            decompress_ms, _ = cpu_ms(decode, options.runs, len(named))
+            row: dict[str, object] = {
+                "model": path.stem,
+                "K": steps,
+                "total_bits_per_dim": summary.total_bits_per_dim,
+                "compress_ms": compress_ms,
+                "decompress_ms": decompress_ms,
+            }
+            for way, function in (("compress", encode), ("decompress", decode)):
+                with stages_timed() as stopwatch:
+                    function()
+                for stage, seconds in stopwatch.seconds.items():
+                    row[f"{way}_{stage}_ms"] = 1e3 * seconds / len(named)
+            rows.append(row | {"files_ms": files})
     write_results("speed", options.output, rows, "CPU ms an image; stages in a run of their own with timers")
 
 

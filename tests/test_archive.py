@@ -716,12 +716,12 @@ def test_wide_batches_are_refused_before_memory_is_taken() -> None:
 
 
 def test_what_the_encoder_makes_is_within_the_limits() -> None:
-    from bbcompress.archive.encode import MAX_CHAIN_WIDTH, MAX_TILES, TILE
+    from bbcompress.archive.encode import BATCH_PIXELS, MAX_CHAIN_WIDTH
     from bbcompress.archive.payload import MAX_BATCH_SUBPIXELS
     from bbcompress.codec.dense_file import MAX_SUBPIXELS
 
     assert MAX_CHAIN_WIDTH * MAX_SUBPIXELS <= MAX_BATCH_SUBPIXELS
-    assert MAX_TILES * TILE * TILE * PixelForm.RGB.channels <= MAX_BATCH_SUBPIXELS
+    assert BATCH_PIXELS * PixelForm.RGB.channels <= MAX_BATCH_SUBPIXELS
 
 
 def test_too_many_pictures_in_all() -> None:

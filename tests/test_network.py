@@ -1,5 +1,6 @@
 """Fixed-point networks give exactly what integers of any size give, and refuse weights for which they could not."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,11 +79,19 @@ class Spec:
         )
         return max(forward, LIMIT * max(sum(map(abs, row)) for row in self.weight))
 
+    def shared(self) -> list[int]:
+        """Of each column, the largest power of two that divides its weights and is left to the end."""
+        gcds = [math.gcd(*column) or 1 << self.shift for column in zip(*self.weight, strict=True)]
+        return [min(gcd & -gcd, 1 << self.shift) for gcd in gcds]
+
     def forward_reach(self) -> int:
-        """As `reach`, of the forward pass only, and not less than the layer's own inputs and outputs."""
+        """As `reach`, of the forward pass only, without what columns share."""
         columns = zip(*self.weight, strict=True)
-        sums = [self.input.limit * sum(map(abs, column)) for column in columns]
-        return max(total + abs(bias) for total, bias in zip(sums, self.bias, strict=True))
+        half = 1 << (self.shift - 1)
+        return max(
+            self.input.limit * sum(map(abs, column)) // shared + abs((bias + half) // shared)
+            for column, bias, shared in zip(columns, self.bias, self.shared(), strict=True)
+        )
 
 
 @st.composite
@@ -91,6 +100,7 @@ def specs(draw: st.DrawFn, input: Range | None = None, outputs: int | None = Non
     inputs = draw(st.integers(1, 6))
     outputs = outputs or draw(st.integers(1, 6))
     weight_limit = draw(st.sampled_from([1, 30, 1 << 10, 1 << 21]))
+    multiple = draw(st.sampled_from([1, 1, 8, 3 << 4]))
     weight_bits = draw(st.integers(0, 12))
     if input is None:
         limit = draw(st.sampled_from([1, 255, 1 << 11, 1 << 20, (1 << 29) - 1]))
@@ -99,6 +109,7 @@ def specs(draw: st.DrawFn, input: Range | None = None, outputs: int | None = Non
     if weight_bits + input.fraction_bits - output_bits < 1:
         weight_bits = 1
     entry = st.one_of(st.integers(-weight_limit, weight_limit), st.sampled_from([-weight_limit, weight_limit]))
+    entry = entry.map(lambda value: value * multiple if abs(value * multiple) <= 1 << 21 else value)
     return Spec(
         weight=draw(st.lists(st.lists(entry, min_size=outputs, max_size=outputs), min_size=inputs, max_size=inputs)),
         bias=draw(st.lists(st.integers(-(1 << 20), 1 << 20), min_size=outputs, max_size=outputs)),
@@ -327,18 +338,28 @@ def test_float32_only_where_its_sums_are_exact(spec: Spec, data: st.DataObject) 
     if a.dtype == np.float32:
         assert spec.forward_reach() < LIMIT_FLOAT32
         assert spec.output.limit < LIMIT_FLOAT32
-    assert b.tolist() == spec.weight
+    else:
+        assert max(spec.forward_reach(), spec.output.limit) >= LIMIT_FLOAT32
+    assert (b.astype(np.float64) * spec.shared()).tolist() == spec.weight
 
 
-@pytest.mark.parametrize(("weight", "dtype"), [((1 << 23) - 1, np.float32), (1 << 23, np.float64)])
-def test_float32_begins_below_2_to_24(weight: int, dtype: type) -> None:
-    """Sums reach 2 weight + 1, rounding included."""
-    spec = Spec([[weight], [weight]], [0], 1, Range(0, 1), Range(0, 1 << 23), False)
+@pytest.mark.parametrize(
+    ("weights", "dtype"),
+    [
+        (((1 << 23) - 3, (1 << 23) - 3), np.float32),
+        (((1 << 23) - 3, (1 << 23) - 1), np.float64),
+        (((1 << 24) - 4, (1 << 24) - 4), np.float32),  # multiples of 4, which is left to the end
+    ],
+)
+def test_float32_begins_below_2_to_24(weights: tuple[int, int], dtype: type) -> None:
+    """Sums reach those of the weights and 4, rounding included."""
+    first, second = weights
+    spec = Spec([[first], [second]], [0], 3, Range(0, 1), Range(0, 1 << 23), False)
     engine = Watching()
     assert spec.build().forward(floats([[1, 1], [1, 0], [-1, -1]]), engine).tolist() == [
-        [weight],
-        [(weight + 1) // 2],
-        [-weight],
+        [(first + second + 4) // 8],
+        [(first + 4) // 8],
+        [(-first - second + 4) // 8],
     ]
     assert engine.operands[0][1].dtype == dtype
 

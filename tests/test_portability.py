@@ -1,7 +1,7 @@
 """The same bytes whatever the number of threads, the BLAS kernel, the CPU features, the engine: in fresh processes.
 
-This file is also the program that they run: `python test_portability.py ENGINE BATCH [PIXELS.npy MODEL...]` prints a
-JSON object of SHA-256 by what was compressed.
+This file is also the program that they run: `python test_portability.py FOLDER ENGINE BATCH [PIXELS.npy MODEL]...`
+prints a JSON object of SHA-256 by what was compressed.
 """
 
 import hashlib
@@ -11,11 +11,11 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import thumbnails
 from made_models import make_spatial
 from numpy.typing import NDArray
 
@@ -25,6 +25,7 @@ from bbcompress.codec.dense_file import DenseContents
 from bbcompress.codec.layer_specs import DenseSpec
 from bbcompress.codec.model import SizedModel
 from bbcompress.codec.model_file import load, save
+from bbcompress.codec.registry import Registry
 from bbcompress.exact.engine import engine_named
 from bbcompress.exact.network import Range
 
@@ -100,7 +101,7 @@ def digest(model: SizedModel, pixels: Pixels, steps: int) -> str:
     ).hexdigest()
 
 
-def main(folder: str, engine: str, batch: str, pixels_file: str = "", model_file: str = "") -> None:
+def main(folder: str, engine: str, batch: str, *files: str) -> None:
     digests = {}
     for kind, levels, components in (("binary", 2, 1), ("grey", 256, 2)):
         model = fixed_model(Path(folder) / kind, levels, components, engine, int(batch))
@@ -114,10 +115,11 @@ def main(folder: str, engine: str, batch: str, pixels_file: str = "", model_file
         pixels = integers((24, 13 * 10 * channels), 127, 60) % levels
         for steps in (0, 3):
             digests[f"{kind} {steps}"] = digest(spatial.sized(13, 10), pixels.astype(np.uint8), steps)
-    if pixels_file:
-        model = load(Path(model_file), engine_named(engine), int(batch))
-        for steps in (0, 3):
-            digests[f"digits {steps}"] = digest(model, np.load(pixels_file), steps)
+    for pixels_file, model_file in zip(files[::2], files[1::2], strict=True):
+        pixels = np.load(pixels_file)
+        model = load(Path(model_file), engine_named(engine), int(batch)).sized(*pixels.shape[1:3])
+        for steps in (0, 5):
+            digests[f"shipped {model_file} {steps}"] = digest(model, pixels.reshape(len(pixels), -1), steps)
     print(json.dumps(digests))
 
 
@@ -138,16 +140,22 @@ def run(
 
 @pytest.fixture(scope="module")
 def arguments(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> list[str]:
-    """Files of 40 real digits and their model, where there are any."""
-    try:
-        digits: Pixels = request.getfixturevalue("binary_digits")
-        model_path: Callable[[str], Path] = request.getfixturevalue("model_path")
-        model = model_path("mnist-binary")
-    except pytest.skip.Exception:
-        return []
-    file = tmp_path_factory.mktemp("portability") / "digits.npy"
-    np.save(file, digits[:40])
-    return [str(file), str(model)]
+    """Files of images, and of the shipped model for each; without those whose images are not installed."""
+    folder = tmp_path_factory.mktemp("portability")
+    arguments = []
+    for path, header in Registry().headers():
+        info = header.info
+        try:
+            if info.channels == 3:
+                pixels = np.stack([picture.pixels for picture in thumbnails(6)])
+            else:
+                digits: Pixels = request.getfixturevalue("binary_digits" if info.levels == 2 else "digits")
+                pixels = digits[:20].reshape(-1, 28, 28, 1)
+        except pytest.skip.Exception:
+            continue
+        np.save(folder / f"{path.stem}.npy", pixels)
+        arguments += [str(folder / f"{path.stem}.npy"), str(path)]
+    return arguments
 
 
 @pytest.fixture(scope="module")
@@ -162,14 +170,15 @@ def x86_only() -> None:
 
 
 def test_golden(expected: dict[str, str]) -> None:
-    assert {name: value for name, value in expected.items() if not name.startswith("digits")} == GOLDEN
+    assert {name: value for name, value in expected.items() if not name.startswith("shipped")} == GOLDEN
 
 
-def test_digits_take_part(arguments: list[str], expected: dict[str, str]) -> None:
-    assert ("digits 3" in expected) == bool(arguments)
+def test_shipped_models_take_part(arguments: list[str], expected: dict[str, str]) -> None:
     if not arguments:
-        pytest.skip("no digits or no model")
-    assert expected["digits 0"] != expected["digits 3"]
+        pytest.skip("no images or no models")
+    models = arguments[1::2]
+    assert len(expected) == len(GOLDEN) + 2 * len(models)
+    assert all(expected[f"shipped {model} 0"] != expected[f"shipped {model} 5"] for model in models)
 
 
 @pytest.mark.parametrize(("threads", "batch"), [("1", 7), ("2", 256)])

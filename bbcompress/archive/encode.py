@@ -20,11 +20,13 @@ MAX_CHAIN_WIDTH = 128
 IMAGES_PER_LANE = 8
 TILE = 128
 """Largest height and width of a tile."""
-MAX_TILES = 8
-"""Tiles coded together."""
-MAX_TILE_LANES = 512
+BATCH_PIXELS = 8 * TILE * TILE
+"""Of tiles coded together."""
+MAX_TILE_LANES = 1024
 SUBPIXELS_PER_LANE = 64
 """A lane takes 32 bits; this many subpixels leave several times as much."""
+CHAIN_SUBPIXELS_PER_LANE = 1024
+"""Of the whole chain: the 5 bits that a lane costs once are about a thousandth of what these take."""
 
 
 class Coded(NamedTuple):
@@ -54,9 +56,11 @@ def encode(
         for group, part in zip(tiling, tiles.cut(pixels, tiling), strict=True)
     ]
     count = sum(len(group.tiles) for group in tiling)
-    density = max(1, sum(part.size for part in pixels) // (count * SUBPIXELS_PER_LANE))
-    lanes = min(MAX_TILE_LANES, count * density)
-    encoded = chain.encode(cut, chain.Layout(MAX_TILES, lanes, density), steps, method)
+    subpixels = sum(part.size for part in pixels)
+    density = max(1, subpixels // (count * SUBPIXELS_PER_LANE))
+    lanes = min(MAX_TILE_LANES, max(1, subpixels // CHAIN_SUBPIXELS_PER_LANE))
+    width = BATCH_PIXELS // max(group.size[0] * group.size[1] for group in tiling)
+    encoded = chain.encode(cut, chain.Layout(width, lanes, density), steps, method)
     net_bits = np.zeros(len(pictures))
     np.add.at(net_bits, [tile.image for group in tiling for tile in group.tiles], encoded.net_bits)
     planes = [plane for picture in pictures if (plane := alpha_of(picture, form)) is not None]

@@ -12,16 +12,22 @@ BATCH = 250
 
 def negative_elbo_bits_per_dim(model: SizedModel, pixels: Pixels, samples: int) -> float:
     """Mean -ELBO (paper, Eq. 1) of pixels (N, subpixels), by `samples` posterior samples an image; closed-form KL."""
-    total = 0.0
+    return sum(parts_bits_per_dim(model, pixels, samples))
+
+
+def parts_bits_per_dim(model: SizedModel, pixels: Pixels, samples: int) -> list[float]:
+    """What the -ELBO is the sum of: the latents' KL, then each stage of the likelihood, of all subpixels."""
+    stages = len(model.likelihood(np.zeros((1, model.latent))))
+    totals = [0.0] * (1 + stages)
     for first in range(0, len(pixels), BATCH):
         batch = pixels[first : first + BATCH]
         mean, log_scale = model.posterior(batch)
         scale = functions.exp(log_scale)
-        total += samples * float((0.5 * (mean**2 + scale**2 - 1) - log_scale).sum()) / LN_2
+        totals[0] += samples * float((0.5 * (mean**2 + scale**2 - 1) - log_scale).sum()) / LN_2
         for sample in range(samples):
             normals = noise.normals(np.arange(first, first + len(batch)), sample, mean.shape[1])
-            for stage in model.likelihood(mean + scale * normals):
+            for number, stage in enumerate(model.likelihood(mean + scale * normals), 1):
                 distribution = stage.distribution(batch)
                 freqs = distribution.intervals(stage.symbols(batch))[1]
-                total += float(code_lengths(freqs, distribution.precision).sum()) / MICROBITS
-    return total / (samples * pixels.size)
+                totals[number] += float(code_lengths(freqs, distribution.precision).sum()) / MICROBITS
+    return [total / (samples * pixels.size) for total in totals]

@@ -7,7 +7,7 @@ Every symbol has freq >= 1, so nothing is impossible to code. Start and freq com
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from itertools import repeat
 from typing import NamedTuple
 
@@ -33,6 +33,8 @@ def code_lengths(freqs: Counts, precision: int) -> NDArray[np.int64]:
     return lengths
 
 
+PART = 1 << 12
+"""Symbols whose intervals are computed together: few enough that the processor's cache holds them."""
 LOCATOR_VALUES = 1 << 15
 """Values whose starts are computed together for a stack of one lane."""
 _LOG2_TABLE_BITS = 15
@@ -176,11 +178,17 @@ class CdfDistribution(ABC):
         return starts
 
     def intervals(self, symbols: Symbols) -> tuple[Counts, Counts]:
-        everywhere = slice(0, self.size)
         lower = symbols.astype(np.float64)
-        starts = self._starts(lower, everywhere)
-        ends = self._starts(lower + 1.0, everywhere)
-        return starts.astype(np.uint64), (ends - starts).astype(np.uint64)
+        starts, freqs = np.empty(self.size, np.uint64), np.empty(self.size, np.uint64)
+        for first in range(0, self.size, PART):
+            where = slice(first, min(first + PART, self.size))
+            starts[where], freqs[where] = self._intervals(lower[where], where)
+        return starts, freqs
+
+    def _intervals(self, symbols: Floats, where: slice | NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """Start and freq of each symbol."""
+        start, end = self._starts(np.stack([symbols, symbols + 1.0]), where)
+        return start, end - start
 
     def locators(self, where: slice) -> Iterator[Locator]:
         values = np.arange(2.0**self.symbol_bits + 1.0)[:, None]
@@ -191,6 +199,10 @@ class CdfDistribution(ABC):
             yield from map(_locator, starts.T.astype(np.uint64).tolist())
 
     def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
+        return self.search(where, positions)
+
+    def search(self, where: slice | NDArray[np.intp], positions: Counts) -> tuple[Symbols, Counts, Counts]:
+        """What `locate` gives, by narrowing symbols down digit by digit."""
         wanted = positions.astype(np.float64)
         low = np.zeros(len(wanted))
         start = np.zeros(len(wanted))
@@ -274,13 +286,69 @@ class LogisticMixture(CdfDistribution):
         self._means, self._inverse_scales, self._weights = means, inverse_scales, weights
 
     def _cdf(self, symbols: Floats, where: slice | NDArray[np.intp]) -> Floats:
-        edges = symbols - 0.5
-        total = np.zeros_like(edges)
-        for mean, inverse_scale, weight in zip(self._means, self._inverse_scales, self._weights, strict=True):
-            mass = functions.sigmoid((edges - mean[where]) * inverse_scale[where])
-            mass *= weight[where]
+        shape = (len(self._means), *(1 for _ in symbols.shape[1:]), -1)
+        t = (symbols - 0.5) - self._means[:, where].reshape(shape)
+        t *= self._inverse_scales[:, where].reshape(shape)
+        masses = functions.sigmoid(t)
+        masses *= self._weights[:, where].reshape(shape)
+        total: Floats = masses[0]
+        for mass in masses[1:]:
             total += mass
         np.minimum(total, 1.0, out=total)
         total[symbols == 0.0] = 0.0
         total[symbols == 256.0] = 1.0
         return total
+
+    def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
+        """Guesses symbols, and checks each exactly: a wrong guess costs time, and cannot change the result."""
+        wanted = positions.astype(np.float64)
+        symbols = self._guess(where, wanted)
+        starts, freqs = self._intervals(symbols, where)
+        wrong = np.flatnonzero((starts > wanted) | (starts + freqs <= wanted))
+        if len(wrong):
+            symbols[wrong] += np.where(starts[wrong] > wanted[wrong], -1.0, 1.0)
+            starts[wrong], freqs[wrong] = self._intervals(symbols[wrong], wrong + where.start)
+            wrong = wrong[(starts[wrong] > wanted[wrong]) | (starts[wrong] + freqs[wrong] <= wanted[wrong])]
+        found = symbols.astype(np.int64), starts.astype(np.uint64), freqs.astype(np.uint64)
+        if len(wrong):
+            for part, right in zip(found, self.search(wrong + where.start, positions[wrong]), strict=True):
+                part[wrong] = right
+        return found
+
+    def _guess(self, where: slice, wanted: Floats) -> Floats:
+        """Symbols whose intervals hold `wanted`, or nearly: four values a step, in float32 and a coarse sigmoid."""
+        slopes, offsets, weights = (part[:, None, where] for part in self._coarse)
+        wanted = wanted.astype(np.float32)
+        symbols = np.zeros(len(wanted), np.float32)
+        for step in np.array([64, 16, 4, 1], np.float32):
+            edges = symbols + step * np.array([[1], [2], [3]], np.float32)
+            t = edges * slopes
+            t += offsets
+            masses = _coarse_sigmoid().take(t.astype(np.int32), mode="clip")
+            masses *= weights
+            total = masses[0]
+            for mass in masses[1:]:
+                total += mass
+            total += edges
+            symbols += step * (total <= wanted).sum(0, dtype=np.float32)
+        return symbols.astype(np.float64)
+
+    @cached_property
+    def _coarse(self) -> tuple[NDArray[np.float32], ...]:
+        """Slope and offset from a symbol to its place in the coarse sigmoid's table, and weight in frequencies."""
+        slopes = np.minimum(self._inverse_scales, STEEPEST) * COARSE_STEPS
+        offsets = COARSE_REACH * COARSE_STEPS - (np.clip(self._means, -FARTHEST, FARTHEST) + 0.5) * slopes
+        weights = self._weights * (2.0**self.precision - 2.0**self.symbol_bits)
+        return tuple(part.astype(np.float32) for part in (slopes, offsets, weights))
+
+
+COARSE_REACH = 16
+COARSE_STEPS = 2048
+STEEPEST, FARTHEST = 64.0, 4096.0
+"""Of inverse scales and means beyond these guesses may be wrong."""
+
+
+@cache
+def _coarse_sigmoid() -> NDArray[np.float32]:
+    places = np.arange(2 * COARSE_REACH * COARSE_STEPS + 1)
+    return functions.sigmoid(places / COARSE_STEPS - COARSE_REACH).astype(np.float32)

@@ -84,21 +84,35 @@ class Dense:
         shift = weight_bits + input.fraction_bits - output.fraction_bits
         if shift < 1:
             raise InexactNetwork(f"output has {output.fraction_bits} fractional bits: more than its sums have")
+        self.inputs, self.outputs = weight.shape
         self._weight_back = np.ascontiguousarray(weight.T, np.float64)
-        rounded_bias = bias + 2.0 ** (shift - 1)
+        self._scale_back = 2.0**-weight_bits
         magnitude = np.abs(self._weight_back)
+        rounded_bias = bias + 2.0 ** (shift - 1)
         forward = float((input.limit * magnitude.sum(1) + np.abs(rounded_bias)).max())
         self.backward_bound = GRADIENT_LIMIT * float(magnitude.sum(0).max())
         self.bound = exact_bound(forward, self.backward_bound)
+        # A power of two that all weights of an output share is left to the end, so that sums are smaller. As they are
+        # whole numbers, what the bias has below it makes no difference to the floor.
+        spare = np.minimum(shared_bits(weight), shift)
+        rounded_bias = np.floor(rounded_bias * 2.0**-spare)
+        forward = float((input.limit * magnitude.sum(1) * 2.0**-spare + np.abs(rounded_bias)).max())
         small = max(forward, output.limit) < FLOAT32_LIMIT
-        self._dtype = np.dtype(np.float32 if small else np.float64)
-        self._weight = np.ascontiguousarray(weight, self._dtype)
-        self._bias = rounded_bias.astype(self._dtype)
-        self._scale = 2.0**-shift
-        self._scale_back = 2.0**-weight_bits
+        self.dtype = np.dtype(np.float32 if small else np.float64)
+        """What its products are computed in."""
+        self._weight = np.ascontiguousarray(weight * 2.0**-spare, self.dtype)
+        self._bias = rounded_bias.astype(self.dtype)
+        self._scale = (2.0 ** (spare - shift)).astype(self.dtype)
 
     def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
-        y = _rows_product(x.astype(self._dtype, copy=False), self._weight, engine)
+        return self.finished(self.product(x.astype(self.dtype, copy=False), engine), tape)
+
+    def product(self, x: Floats, engine: Engine) -> Floats:
+        """x W, for x of type `dtype`."""
+        return _rows_product(x, self._weight, engine)
+
+    def finished(self, y: Floats, tape: Tape | None) -> Floats:
+        """The layer's output from what `product` gives; in place."""
         y += self._bias
         y *= self._scale
         np.floor(y, out=y)
@@ -118,6 +132,14 @@ class Dense:
         back += 0.5
         np.floor(back, out=back)
         return np.clip(back, -GRADIENT_LIMIT, GRADIENT_LIMIT, out=back)
+
+
+def shared_bits(weight: NDArray[np.integer]) -> NDArray[np.int64]:
+    """For each column of integers the largest power of two that divides them all, (outputs,); 30 for zeros."""
+    together = np.bitwise_or.reduce(weight.astype(np.int64), 0)
+    lowest = together & -together
+    exponents = np.frexp(lowest.astype(np.float64))[1].astype(np.int64) - 1
+    return np.where(together == 0, 30, exponents)
 
 
 def exact_bound(*bounds: float) -> float:

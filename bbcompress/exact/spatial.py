@@ -6,6 +6,7 @@ multiplies, and its proof of exactness the one that counts.
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.functions import Floats
@@ -20,6 +21,9 @@ from bbcompress.exact.network import (
     exact_bound,
     through_clamp,
 )
+
+GATHERED_VALUES = 1 << 19
+"""Inputs that a convolution gathers at a time."""
 
 
 class Convolution:
@@ -39,24 +43,31 @@ class Convolution:
         self._margin = (kernel - stride) // 2
 
     def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
-        return self._dense.forward(self._gathered(x), engine, tape)
+        seen = self._seen(x.astype(self._dense.dtype, copy=False))
+        count, rows, columns = seen.shape[:3]
+        y = np.empty((count, rows, columns, self._dense.outputs), self._dense.dtype)
+        # a few rows, or images, at a time, so that what is gathered stays in the processor's cache
+        each = max(1, GATHERED_VALUES // (columns * self._dense.inputs))
+        images = max(1, each // rows)
+        for first in range(0, count, images):
+            for row in range(0, rows, each):
+                part = slice(first, first + images), slice(row, row + each)
+                gathered = seen[part].reshape(*y[part].shape[:3], self._dense.inputs)
+                y[part] = self._dense.product(gathered, engine)
+        return self._dense.finished(y, tape)
 
     def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
         return self._dense.rounded(self._scattered(self._dense.pull_back(gradient, tape, engine)))
 
-    def _gathered(self, x: Floats) -> Floats:
-        """(N, H / stride, W / stride, kernel^2 C)."""
-        count, height, width, channels = x.shape
+    def _seen(self, x: Floats) -> Floats:
+        """What each place sees: a view (N, H / stride, W / stride, kernel, kernel, C)."""
         margin = (self._margin, self._margin)
         padded = np.pad(x, ((0, 0), margin, margin, (0, 0)))
-        y = np.empty((count, height // self.stride, width // self.stride, self.kernel, self.kernel, channels), x.dtype)
-        for row in range(self.kernel):
-            for column in range(self.kernel):
-                y[:, :, :, row, column] = padded[:, *self._places(row, column, height, width)]
-        return y.reshape(*y.shape[:3], -1)
+        windows = sliding_window_view(padded, (self.kernel, self.kernel), (1, 2))
+        return windows[:, :: self.stride, :: self.stride].transpose(0, 1, 2, 4, 5, 3)
 
     def _scattered(self, parts: Floats) -> Floats:
-        """The transpose of `_gathered`."""
+        """The transpose of `_seen`: the sums of what comes from parts (N, H / stride, W / stride, kernel^2 C)."""
         count, rows, columns, _ = parts.shape
         height, width = rows * self.stride, columns * self.stride
         parts = parts.reshape(count, rows, columns, self.kernel, self.kernel, -1)

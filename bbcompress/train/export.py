@@ -22,18 +22,25 @@ class Precision:
     """Fractional bits of a model's numbers."""
 
     weights: int
-    """Most bits of a weight; fewer in a layer whose sums would reach `largest_sum`."""
+    """Most bits of a weight; fewer in a layer whose sums would be too large."""
     activations: int
     outputs: int
     latents: int
     largest_sum: float
+    """Of layers with others after them."""
+    largest_output_sum: float
+    """Of a network's last layer."""
 
 
 PRECISIONS = {
     # Logits take rounding well, so that all sums can fit float32, at half the time
-    2: Precision(weights=13, activations=5, outputs=8, latents=8, largest_sum=FLOAT32_LIMIT),
+    2: Precision(
+        weights=13, activations=5, outputs=8, latents=8, largest_sum=FLOAT32_LIMIT, largest_output_sum=FLOAT32_LIMIT
+    ),
     # The mean of a logistic must be right to a fraction of a grey level, 2^-8
-    256: Precision(weights=13, activations=9, outputs=12, latents=10, largest_sum=EXACT_LIMIT),
+    256: Precision(
+        weights=13, activations=9, outputs=12, latents=10, largest_sum=EXACT_LIMIT, largest_output_sum=EXACT_LIMIT
+    ),
 }
 """By the number of pixel levels."""
 POSTERIOR_BITS = 10
@@ -111,21 +118,24 @@ def _layers(
         bits = precision.activations if relu else output_bits
         limit = math.ceil(float(inputs.abs().max()) * HEADROOM * 2**bits)
         output = Range(bits, max(limit, int(-LOG_SCALE_RANGE[0]) << bits))
-        specs.append(dense_spec(layer.weight.T, layer.bias, input_range, output, relu, precision))
+        specs.append(dense_spec(layer.weight.T, layer.bias, input_range, output, relu, precision, last=not relu))
         input_range = output
     return specs
 
 
 def dense_spec(
-    weight: Tensor, bias: Tensor, input: Range, output: Range, relu: bool, precision: Precision
+    weight: Tensor, bias: Tensor, input: Range, output: Range, relu: bool, precision: Precision, last: bool
 ) -> DenseSpec:
     """An exact layer with the weights (inputs, outputs) and biases (outputs,) of a float one."""
     weights, biases = weight.detach().double().numpy(), bias.detach().double().numpy()
-    largest = (np.abs(weights).sum(0) * input.limit + np.abs(biases) * 2**input.fraction_bits).max()
-    # 0.02 bits of slack for the rounding of weights
-    weight_bits = min(precision.weights, math.floor(math.log2(precision.largest_sum / largest) - 0.02))
+    largest = np.abs(weights).sum(0) * input.limit + np.abs(biases) * 2**input.fraction_bits
+    limit = precision.largest_output_sum if last else precision.largest_sum
+    # of each output, with 0.02 bits of slack for the rounding of weights
+    bits = np.minimum(precision.weights, np.floor(np.log2(limit / largest) - 0.02)).astype(int)
+    weight_bits = int(bits.max())
+    rounded = to_grid(weights * 2.0**bits, 0, 2.0**30) * 2.0 ** (weight_bits - bits)
     return DenseSpec(
-        to_grid(weights, weight_bits, 2.0**30).astype(np.int32),
+        rounded.astype(np.int32),
         to_grid(biases, weight_bits + input.fraction_bits, 2.0**30).astype(np.int32),
         weight_bits,
         input,

@@ -13,7 +13,7 @@ from bbcompress.codec.layer_specs import ConvolutionSpec, DenseSpec, DepthToSpac
 from bbcompress.codec.model_file import save
 from bbcompress.codec.spatial import Offsets, SpatialInfo, pixel_bits
 from bbcompress.codec.spatial_file import ScaleContents, SpatialContents
-from bbcompress.exact.network import Range
+from bbcompress.exact.network import EXACT_LIMIT, FLOAT32_LIMIT, Range
 from bbcompress.train.export import (
     HEADROOM,
     LATENT_BITS,
@@ -25,10 +25,13 @@ from bbcompress.train.export import (
     dense_spec,
     grid_log2_steps,
 )
-from bbcompress.train.spatial_vae import DOWNSCALE, Convolution, Residual, SpatialVAE, Up
+from bbcompress.train.spatial_vae import DOWNSCALE, Convolution, Residual, SpatialConfig, SpatialVAE, Up
 from bbcompress.train.vae import Posterior, input_scale
 
 CALIBRATION_IMAGES = 256
+STAGED = Precision(13, activations=9, outputs=12, latents=9, largest_sum=FLOAT32_LIMIT, largest_output_sum=EXACT_LIMIT)
+"""Of coarse-to-fine models of 256 levels: their activations stay small, so that with weights of some 8 to 10 bits for
+each output all large sums fit float32, at a third of the time."""
 
 
 @torch.no_grad()
@@ -36,7 +39,7 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path) -> None:
     """Write the exact form of `model`, calibrated on training pixels (N, C, H, W). Raises InexactNetwork."""
     pixels = pixels[:CALIBRATION_IMAGES]
     config, decoder = model.config, model.decoder
-    precision = PRECISIONS[config.levels]
+    precision = _precision(config)
     encoder, posterior = _encoder(model, pixels)
     values = pixels.float()
     x = posterior.sample(torch.Generator().manual_seed(0))
@@ -83,8 +86,12 @@ def _encoder(model: SpatialVAE, pixels: Tensor) -> tuple[list[Spec], Posterior]:
     """The encoder's layers, and the posteriors of the pixels that they were calibrated on."""
     levels = model.config.levels
     input, range = pixels.float() * input_scale(levels), Range(pixel_bits(levels), levels - 1)
-    exporter = _Exporter(input, range, POSTERIOR_BITS, PRECISIONS[levels])
+    exporter = _Exporter(input, range, POSTERIOR_BITS, _precision(model.config))
     return exporter.layers(model.encoder), model.posterior(pixels)
+
+
+def _precision(config: SpatialConfig) -> Precision:
+    return STAGED if config.phases and config.levels == 256 else PRECISIONS[config.levels]
 
 
 def _grid_log2_steps(posterior: Posterior) -> tuple[int, ...]:
@@ -95,11 +102,13 @@ def _grid_log2_steps(posterior: Posterior) -> tuple[int, ...]:
 class _Exporter:
     """Turns modules into layers, running them on `x` on the way to see what ranges they need.
 
-    The last convolution of a network without ReLU after it has `output_bits` fractional bits.
+    A convolution without ReLU after it is the network's last, and has `output_bits` fractional bits; in a `branch` of a
+    residual it has those of its sum.
     """
 
-    def __init__(self, x: Tensor, range: Range, output_bits: int, precision: Precision):
+    def __init__(self, x: Tensor, range: Range, output_bits: int, precision: Precision, branch: bool = False):
         self.x, self.range, self._output_bits, self._precision = x, range, output_bits, precision
+        self._branch = branch
 
     def layers(self, modules: nn.Module) -> list[Spec]:
         assert isinstance(modules, nn.Sequential)
@@ -136,7 +145,7 @@ class _Exporter:
 
     def _residual(self, branch: nn.Module) -> ResidualSpec:
         x, range = self.x, self.range
-        inner = _Exporter(x, range, self._precision.activations, self._precision)
+        inner = _Exporter(x, range, self._precision.activations, self._precision, branch=True)
         layers = inner.layers(branch)
         self.x = (x + inner.x).relu()
         self.range = Range(range.fraction_bits, self._limit(range.fraction_bits))
@@ -148,7 +157,8 @@ class _Exporter:
         if relu:
             self.x = self.x.relu()
         output = Range(bits, self._limit(bits))
-        spec = dense_spec(weight, bias, self.range, output, relu, self._precision)
+        last = not relu and not self._branch
+        spec = dense_spec(weight, bias, self.range, output, relu, self._precision, last)
         self.range = output
         return spec
 
