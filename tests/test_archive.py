@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import (
+    PaperModels,
     archive_of,
     binary_digits,
     binary_noise,
@@ -26,7 +27,7 @@ from helpers import (
     hand_made,
     numbered,
     odd_pictures,
-    registry,
+    paper_models,
     rgb,
 )
 from hypothesis import HealthCheck, assume, given, settings
@@ -50,7 +51,6 @@ from bbcompress.archive.segment import MAX_IMAGES, Segment, pack_segment, unpack
 from bbcompress.archive.single import METADATA_FLAG, pack_single
 from bbcompress.codec import chain
 from bbcompress.codec.chain import Plan
-from bbcompress.codec.registry import Registry
 from bbcompress.images import Picture, stored
 from bbcompress.varint import Reader, write_varint
 
@@ -60,11 +60,11 @@ SEGMENT_FRAME_BYTES = 46
 
 
 def single_of(picture: Picture) -> bytes:
-    return compress_single(picture, registry(), Options())[0]
+    return compress_single(picture, paper_models(), Options())[0]
 
 
 def decoded(data: bytes) -> dict[str | None, Picture]:
-    found = {item.name: item.picture for item in Archive(data).decode(registry())}
+    found = {item.name: item.picture for item in Archive(data).decode(paper_models())}
     assert len(found) == Archive(data).images
     return found
 
@@ -78,7 +78,7 @@ def assert_same(found: dict[str | None, Picture], expected: dict[str, Picture]) 
 def refusal(data: bytes, kind: type[ArchiveError], recover: bool = False) -> str:
     """The one-line message with which reading `data` ends."""
     with pytest.raises(ArchiveError) as caught:
-        list(Archive(data, recover).decode(registry()))
+        list(Archive(data, recover).decode(paper_models()))
     assert caught.type is kind, caught.value
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -108,7 +108,7 @@ def test_single_pictures_that_no_model_fits(name: str) -> None:
 @pytest.mark.parametrize("make", [grey_digits, binary_digits, black_and_white_digits])
 def test_single_digits(make: object) -> None:
     for picture in make(3):  # type: ignore[operator]
-        data, summary = compress_single(picture, registry(), Options())
+        data, summary = compress_single(picture, paper_models(), Options())
         assert decoded(data)[None].same_as(picture)
         (part,) = Archive(data).parts
         assert isinstance(part.payload, BitsBack)
@@ -128,7 +128,7 @@ def test_a_picture_coded_as_two_levels_keeps_its_mode() -> None:
 @pytest.mark.parametrize("steps", [0, 2])
 def test_archive_of_mixed_pictures(steps: int) -> None:
     pictures = mixed()
-    data, summary = compress_archive(pictures.items(), registry(), Options(refine_steps=steps))
+    data, summary = compress_archive(pictures.items(), paper_models(), Options(refine_steps=steps))
     assert_same(decoded(data), pictures)
     archive = Archive(data)
     assert archive.names == list(pictures)
@@ -159,11 +159,11 @@ def test_grey_pictures_of_three_channels_are_coded_as_grey() -> None:
     three = [Picture("RGB", np.repeat(picture.pixels[..., None], 3, axis=2)) for picture in grey]
     for one, three_alike in zip(grey, three, strict=True):
         assert len(single_of(three_alike)) == len(single_of(one))
-        (item,) = Archive(single_of(three_alike)).decode(registry())
+        (item,) = Archive(single_of(three_alike)).decode(paper_models())
         assert item.picture.same_as(three_alike)
     almost = three[0].pixels.copy()
     almost[3, 3, 1] += 1
-    _, summary = compress_single(Picture("RGB", almost), registry(), Options())
+    _, summary = compress_single(Picture("RGB", almost), paper_models(), Options())
     assert summary.methods == {"stored": 1}
 
 
@@ -185,7 +185,7 @@ def test_groups_are_cut_into_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_empty_archive() -> None:
-    data, summary = compress_archive([], registry(), Options())
+    data, summary = compress_archive([], paper_models(), Options())
     assert decoded(data) == {}
     assert summary.total_bits_per_dim >= 0
 
@@ -195,10 +195,10 @@ def test_the_same_bytes_each_time(steps: int) -> None:
     pictures = numbered([*binary_digits(9), *grey_digits(2), rgb(), *black_and_white_digits(3, 20)])
     first = archive_of(pictures, steps)
     # in a registry of its own nothing is left from the first run
-    again, _ = compress_archive(pictures.items(), Registry(), Options(refine_steps=steps, check=False))
+    again, _ = compress_archive(pictures.items(), PaperModels(), Options(refine_steps=steps, check=False))
     assert first == again
     picture = binary_digits(1)[0]
-    assert single_of(picture) == compress_single(picture, Registry(), Options(check=False))[0]
+    assert single_of(picture) == compress_single(picture, PaperModels(), Options(check=False))[0]
 
 
 def test_the_index_says_what_is_there() -> None:
@@ -231,20 +231,20 @@ def test_the_check_finds_a_wrong_code(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CheckFailed):
         single_of(pictures["0.png"])
     # without the check the reader finds it
-    data, _ = compress_archive(pictures.items(), registry(), Options(check=False))
+    data, _ = compress_archive(pictures.items(), paper_models(), Options(check=False))
     assert "pixels" in refusal(data, DamagedArchive)
-    data, _ = compress_single(pictures["0.png"], registry(), Options(check=False))
+    data, _ = compress_single(pictures["0.png"], paper_models(), Options(check=False))
     assert "pixels" in refusal(data, DamagedArchive)
 
 
 def test_one_model_can_be_asked_for() -> None:
-    path = registry().path_named("mnist-grey")
+    path = paper_models().path_named("mnist-grey")
     picture = black_and_white_digits(1)[0]
-    data, summary = compress_single(picture, registry(), Options(model=path))
+    data, summary = compress_single(picture, paper_models(), Options(model=path))
     assert set(summary.methods) <= {"mnist-grey", "stored"}
     assert decoded(data)[None].same_as(picture)
     pictures = numbered([picture, grey_digits(1)[0], binary_digits(1)[0]])
-    data, summary = compress_archive(pictures.items(), registry(), Options(model=path))
+    data, summary = compress_archive(pictures.items(), paper_models(), Options(model=path))
     assert summary.methods == {"mnist-grey": 2, "stored": 1}
     assert_same(decoded(data), pictures)
 
@@ -270,7 +270,7 @@ def test_single_noise_is_stored(picture: Picture) -> None:
 def test_noise_among_digits_is_stored_and_digits_are_not(noise_first: bool, digits: object, noise: object) -> None:
     digits, noise = digits(4), [noise(seed) for seed in range(2)]  # type: ignore[operator]
     pictures = numbered(noise + digits if noise_first else digits + noise)
-    data, summary = compress_archive(pictures.items(), registry(), Options())
+    data, summary = compress_archive(pictures.items(), paper_models(), Options())
     assert summary.methods.pop("stored") == 2
     assert list(summary.methods.values()) == [4]
     assert_same(decoded(data), pictures)
@@ -335,21 +335,21 @@ def small_archive(small_pictures: dict[str, Picture]) -> bytes:
 @pytest.fixture(params=["small_single", "small_archive"])
 def sound(request: pytest.FixtureRequest) -> bytes:
     data: bytes = request.getfixturevalue(request.param)
-    list(Archive(data).decode(registry()))
+    list(Archive(data).decode(paper_models()))
     return data
 
 
 def test_every_flipped_bit_is_damage(sound: bytes) -> None:
     for bit in range(8 * len(sound)):
         with pytest.raises(ArchiveError) as caught:
-            list(Archive(flipped(sound, bit)).decode(registry()))
+            list(Archive(flipped(sound, bit)).decode(paper_models()))
         assert caught.type is DamagedArchive, f"bit {bit}: {caught.value}"
 
 
 def test_every_truncation_is_damage(sound: bytes) -> None:
     for length in range(len(sound)):
         with pytest.raises(ArchiveError) as caught:
-            list(Archive(sound[:length]).decode(registry()))
+            list(Archive(sound[:length]).decode(paper_models()))
         assert caught.type is DamagedArchive, f"{length} bytes: {caught.value}"
 
 
@@ -389,7 +389,7 @@ def test_other_files_are_no_bbc_files(data: bytes) -> None:
 
 def recovered(data: bytes) -> tuple[dict[int, tuple[str | None, Picture]], list[str]]:
     archive = Archive(data, recover=True)
-    found = {item.number: (item.name, item.picture) for item in archive.decode(registry())}
+    found = {item.number: (item.name, item.picture) for item in archive.decode(paper_models())}
     assert all("\n" not in line for line in archive.damage)
     return found, archive.damage
 
@@ -461,7 +461,7 @@ def test_what_stands_before_a_cut_is_recovered(small_archive: bytes, small_pictu
         parts = Archive(small_archive).parts[: sum(end <= length for end in ends)]
         assert [part.numbers.tolist() for part in cut.parts] == [part.numbers.tolist() for part in parts]
         if length in ends:
-            for number, name, picture in cut.decode(registry()):
+            for number, name, picture in cut.decode(paper_models()):
                 assert name in (None, f"{number}.png")
                 assert picture.same_as(small_pictures[f"{number}.png"])
     assert cut.names == list(small_pictures)
@@ -524,7 +524,7 @@ def chain_body(
     data: bytes = b"\1" * 100,
 ) -> bytes:
     """A bits-back segment of `count` pictures from number 0 on, whatever its fields say."""
-    identity = registry().load(registry().path_named(model)).identity
+    identity = paper_models().load(paper_models().path_named(model)).identity
     body = bytes([method]) + write_varint(1) + write_varint(0) + write_varint(count - 1) + bytes(32)
     body += identity + bytes([form]) + b"".join(map(write_varint, (first, width, growth, steps)))
     return body + (bytes([refinement]) if steps else b"") + data
@@ -699,20 +699,20 @@ def test_huge_plans_take_little_memory(fields: dict[str, int], kind: type[Archiv
     # names of so many pictures would take their own memory
     segment = unpack_segment(body)
     with little_memory(400), pytest.raises(kind):
-        segment.payload.decode(registry(), 1 << 28)
+        segment.payload.decode(paper_models(), 1 << 28)
 
 
 def test_wide_batches_are_refused_before_memory_is_taken() -> None:
     """Four megabytes of payload would otherwise decode to latents, and then to gigabytes of parameters."""
     data = np.random.default_rng(0).bytes(1 << 20)
     payload = BitsBack(
-        registry().load(registry().path_named("mnist-binary")).identity,
+        paper_models().load(paper_models().path_named("mnist-binary")).identity,
         PixelForm.BILEVEL,
         Plan(99_999, 1, 99_999, 1, 99_999, 4, 0),
         data,
     )
     with little_memory(10), pytest.raises(ArchiveLimit):
-        payload.decode(registry(), 1 << 28)
+        payload.decode(paper_models(), 1 << 28)
 
 
 def test_what_the_encoder_makes_is_within_the_limits() -> None:
@@ -778,12 +778,12 @@ def test_large_pictures_are_refused_by_the_limit() -> None:
     picture = Picture("L", np.zeros((1000, 1000), np.uint8))
     for data in (single_of(picture), archive_of({"a.png": picture})):
         with pytest.raises(ArchiveLimit), little_memory(2):
-            list(Archive(data).decode(registry(), limit_pixels=999_999))
-        assert len(list(Archive(data).decode(registry(), limit_pixels=1_000_000))) == 1
+            list(Archive(data).decode(paper_models(), limit_pixels=999_999))
+        assert len(list(Archive(data).decode(paper_models(), limit_pixels=1_000_000))) == 1
     digits = archive_of(numbered(binary_digits(3)))
     with pytest.raises(ArchiveLimit):
-        list(Archive(digits).decode(registry(), limit_pixels=3 * 784 - 1))
-    list(Archive(digits).decode(registry(), limit_pixels=3 * 784))
+        list(Archive(digits).decode(paper_models(), limit_pixels=3 * 784 - 1))
+    list(Archive(digits).decode(paper_models(), limit_pixels=3 * 784))
 
 
 @pytest.mark.parametrize("side", [1 << 14, 1 << 20, 1 << 31])
@@ -899,7 +899,7 @@ def hostile_archives(draw: st.DrawFn) -> bytes:
 def test_hostile_archives_raise_archive_errors_only(data: bytes, recover: bool) -> None:
     try:
         archive = Archive(data, recover)
-        found = list(archive.decode(registry(), limit_pixels=1 << 15))
+        found = list(archive.decode(paper_models(), limit_pixels=1 << 15))
     except ArchiveError as error:
         assert "\n" not in str(error)
         return
@@ -919,7 +919,7 @@ def hostile_singles(draw: st.DrawFn) -> tuple[Picture, bytes]:
 def test_hostile_single_files_raise_archive_errors_only(case: tuple[Picture, bytes]) -> None:
     picture, data = case
     try:
-        (item,) = Archive(data).decode(registry(), limit_pixels=1 << 15)
+        (item,) = Archive(data).decode(paper_models(), limit_pixels=1 << 15)
     except ArchiveError as error:
         assert "\n" not in str(error)
         return
@@ -933,7 +933,7 @@ def test_constant_bytes_of_the_format(small_archive: bytes, small_single: bytes)
     assert small_single[:3] == b"\xbbC\x01"
     assert small_archive[:7] == bytes.fromhex("bb4311d7f4ae87")
     assert small_archive[-2:] == b"C\xbb"
-    assert small_single[4:8] == registry().load(registry().path_named("mnist-binary")).identity[:4]
+    assert small_single[4:8] == paper_models().load(paper_models().path_named("mnist-binary")).identity[:4]
     picture = binary_digits(1)[0]
     inner = hashlib.sha256(picture.header.pack() + picture.pixel_bytes()).digest()
     assert small_single[-8:-4] == hashlib.sha256(inner).digest()[:4]
@@ -966,11 +966,11 @@ def test_numbers_round_trip(numbers: set[int]) -> None:
 def test_a_registry_of_other_models_changes_no_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files name their model by what it is, not by its name or place."""
     data = single_of(binary_digits(1)[0])
-    source = registry().path_named("mnist-binary")
+    source = paper_models().path_named("mnist-binary")
     os.symlink(source, tmp_path / "another-name.safetensors")
     monkeypatch.setattr("bbcompress.codec.registry.shipped_models", lambda: tmp_path)
-    (item,) = Archive(data).decode(Registry())
+    (item,) = Archive(data).decode(PaperModels())
     assert item.picture.same_as(binary_digits(1)[0])
     (tmp_path / "another-name.safetensors").unlink()
     with pytest.raises(MissingModel):
-        list(Archive(data).decode(Registry()))
+        list(Archive(data).decode(PaperModels()))

@@ -23,10 +23,12 @@ TILE = 128
 BATCH_PIXELS = 8 * TILE * TILE
 """Of tiles coded together."""
 MAX_TILE_LANES = 1024
-SUBPIXELS_PER_LANE = 64
-"""A lane takes 32 bits; this many subpixels leave several times as much."""
-CHAIN_SUBPIXELS_PER_LANE = 1024
-"""Of the whole chain: the 5 bits that a lane costs once are about a thousandth of what these take."""
+SUBPIXEL_BITS = {2: 1 / 8, 256: 4.0}
+"""What a subpixel takes, roughly, by its levels."""
+TILE_BITS_PER_LANE = 256
+"""A lane takes 32 bits; this many of each tile leave several times as much."""
+CHAIN_BITS_PER_LANE = 4096
+"""Of the whole chain, as a lane costs about 5 bits once."""
 
 
 class Coded(NamedTuple):
@@ -56,9 +58,9 @@ def encode(
         for group, part in zip(tiling, tiles.cut(pixels, tiling), strict=True)
     ]
     count = sum(len(group.tiles) for group in tiling)
-    subpixels = sum(part.size for part in pixels)
-    density = max(1, subpixels // (count * SUBPIXELS_PER_LANE))
-    lanes = min(MAX_TILE_LANES, max(1, subpixels // CHAIN_SUBPIXELS_PER_LANE))
+    bits = int(SUBPIXEL_BITS[form.levels] * sum(part.size for part in pixels))
+    density = max(1, bits // (count * TILE_BITS_PER_LANE))
+    lanes = min(MAX_TILE_LANES, max(1, bits // CHAIN_BITS_PER_LANE))
     width = BATCH_PIXELS // max(group.size[0] * group.size[1] for group in tiling)
     encoded = chain.encode(cut, chain.Layout(width, lanes, density), steps, method)
     net_bits = np.zeros(len(pictures))

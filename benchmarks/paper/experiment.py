@@ -163,6 +163,12 @@ class Experiment:
         record = {"experiment": self.name, "notes": notes, "machine": machine() | {"torch": torch.__version__}}
         self.result("json").write_text(json.dumps(record | {"rows": rows}, indent=1) + "\n")
 
+    def other_rows(self) -> list[dict[str, Any]]:
+        """Rows of the results that there are, of kinds that this run is not asked for."""
+        results = self.result("json")
+        rows = json.loads(results.read_text())["rows"] if results.exists() else []
+        return [row for row in rows if row["kind"] not in self.kinds]
+
     def result(self, suffix: str) -> Path:
         """Where a result goes; the committed ones are never replaced by a quick run's."""
         folder = self.work if self.quick else RESULTS

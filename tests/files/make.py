@@ -26,6 +26,7 @@ from helpers import (  # noqa: E402
     grey_digits,
     hand_made,
     odd_pictures,
+    paper_models,
     photograph,
     registry,
     rgb,
@@ -52,7 +53,7 @@ METADATA = Metadata(
 
 
 def single(picture: Picture) -> bytes:
-    return compress_single(picture, registry(), Options())[0]
+    return compress_single(picture, paper_models(), Options())[0]
 
 
 def in_colour(pictures: list[Picture], form: PixelForm, steps: int = 0, method: Method = Method.NATURAL) -> Tiles:
