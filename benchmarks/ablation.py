@@ -4,8 +4,8 @@
 
 Each set has the paper's model, which decodes all pixels at once, and a staged one, coarse to fine. `parts` are the
 -ELBO's: the latents' KL, then each stage; where a stage is (stride, row, column), its share of the pixels, and bits/dim
-of these pixels alone. `archives` are whole files, decoded and compared, with CPU time of one thread, by refinement
-steps K.
+of these pixels alone. `chain` is the bytes of all images, decoded and compared, with CPU time of one thread, by
+refinement steps K.
 """
 
 from collections.abc import Iterator
@@ -13,10 +13,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from common import RESULTS, arguments, decoded, images_of, models_of, pictures, write_results
+from common import RESULTS, arguments, cases, chain_decoded, chain_of, write_results
 from speed import cpu_ms
 
-from bbcompress.archive.compress import Options, compress_archive
 from bbcompress.codec.elbo import parts_bits_per_dim
 from bbcompress.codec.registry import Registry
 from bbcompress.codec.spatial import SpatialModel
@@ -31,21 +30,18 @@ def main() -> None:
     options = parser.parse_args()
     registry = Registry()
     rows: list[dict[str, object]] = []
-    for name in options.sets:
-        images = images_of(name, options)
-        named = pictures(name, images)
-        for path in models_of(name, registry):
-            rows += [{"set": name, "model": path.stem} | row for row in parts(registry.load(path), images)]
-            for steps in STEPS:
-                choice = Options(model=path, refine_steps=steps, check=False, fast=True)
-                encode = partial(compress_archive, named, registry, choice)
-                compress_ms, (data, summary) = cpu_ms(encode, 1, len(named))
-                decompress_ms, _ = cpu_ms(partial(decoded, data, named, registry), 1, len(named))
-                row = {"part": f"archive, K = {steps}", "share": 1.0, "bits_per_dim": summary.total_bits_per_dim}
-                row |= {"of_its_pixels": summary.total_bits_per_dim}
-                times = {"compress_ms": compress_ms, "decompress_ms": decompress_ms}
-                rows.append({"set": name, "model": path.stem} | row | times)
-    write_results("ablation", options.output, rows, "-ELBO by parts; archives: whole files, CPU ms an image")
+    for name, images, named, path in cases(options, registry):
+        model = registry.load(path)
+        chained = [picture for _, picture in named]
+        rows += [{"set": name, "model": path.stem} | row for row in parts(model, images)]
+        for steps in STEPS:
+            compress_ms, chain = cpu_ms(partial(chain_of, chained, model, steps), 1, len(named))
+            decompress_ms, _ = cpu_ms(partial(chain_decoded, chain, chained, registry), 1, len(named))
+            bits_per_dim = 8 * len(chain.payload.data) / images.size
+            row = {"part": f"chain, K = {steps}", "share": 1.0, "bits_per_dim": bits_per_dim}
+            times = {"of_its_pixels": bits_per_dim, "compress_ms": compress_ms, "decompress_ms": decompress_ms}
+            rows.append({"set": name, "model": path.stem} | row | times)
+    write_results("ablation", options.output, rows, "-ELBO by parts; chains: bytes of all images, CPU ms an image")
     plot(rows, (options.output or RESULTS / "ablation.json").with_suffix(".png"))
 
 

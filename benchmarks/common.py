@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+from collections.abc import Iterator, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -12,13 +13,18 @@ from typing import NamedTuple
 import numpy as np
 
 from bbcompress.archive.compress import CheckFailed, Options, Summary, compress_archive
+from bbcompress.archive.encode import Coded, encode
+from bbcompress.archive.forms import form_for
 from bbcompress.archive.read import Archive
+from bbcompress.codec.model_file import Model
+from bbcompress.codec.refine import Method
 from bbcompress.codec.registry import Registry
 from bbcompress.datasets import binarize, load
 from bbcompress.datasets.download import download
 from bbcompress.images.picture import Picture
 
 RESULTS = Path(__file__).parent / "results"
+LIMIT_PIXELS = 1 << 28
 
 
 class TestSet(NamedTuple):
@@ -81,6 +87,29 @@ def models_of(name: str, registry: Registry) -> list[Path]:
 def compressed(named: Named, registry: Registry, model: Path, steps: int) -> tuple[bytes, Summary]:
     """An archive that was decoded and compared; what is shorter so is stored."""
     return compress_archive(named, registry, Options(model=model, refine_steps=steps, check=True))
+
+
+def cases(options: argparse.Namespace, registry: Registry) -> Iterator[tuple[str, np.ndarray, Named, Path]]:
+    """Each set that is asked for with each of its models: name, images, named pictures, the model's file."""
+    for name in options.sets:
+        images = images_of(name, options)
+        named = pictures(name, images)
+        for path in models_of(name, registry):
+            yield name, images, named, path
+
+
+def chain_of(chained: Sequence[Picture], model: Model, steps: int, method: Method = Method.NATURAL) -> Coded:
+    """Pictures as one chain of a model; nothing is stored."""
+    form = form_for(chained[0], model.info)
+    assert form is not None
+    return encode(model, chained, form, steps, method)
+
+
+def chain_decoded(chain: Coded, expected: Sequence[Picture], registry: Registry) -> None:
+    """Decode a chain and compare with what went in."""
+    for picture, found in zip(expected, chain.payload.decode(registry, LIMIT_PIXELS), strict=True):
+        if not found.same_as(picture):
+            raise CheckFailed("a chain did not decode to what was compressed")
 
 
 def decoded(data: bytes, named: Named, registry: Registry) -> None:

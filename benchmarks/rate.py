@@ -9,7 +9,7 @@ the stack's own overhead included. Single images are files of the small form.
 """
 
 import numpy as np
-from common import arguments, compressed, images_of, models_of, pictures, write_results
+from common import arguments, cases, compressed, write_results
 
 from bbcompress.archive.compress import Options, compress_single
 from bbcompress.codec.elbo import negative_elbo_bits_per_dim
@@ -24,29 +24,26 @@ def main() -> None:
     options = parser.parse_args()
     registry = Registry()
     rows: list[dict[str, object]] = []
-    for name in options.sets:
-        images = images_of(name, options)
-        named = pictures(name, images)
-        for path in models_of(name, registry):
-            model = registry.load(path).sized(*images.shape[1:3])
-            elbo = negative_elbo_bits_per_dim(model, images.reshape(len(images), -1), options.samples)
-            single = Options(model=path)
-            sizes = [len(compress_single(picture, registry, single)[0]) for _, picture in named[: options.singles]]
-            for steps in (int(part) for part in options.refine_steps.split(",")):
-                _, summary = compressed(named, registry, path, steps)
-                rows.append(
-                    {
-                        "model": path.stem,
-                        "K": steps,
-                        "images": len(named),
-                        "stored": summary.methods.get("stored", 0),
-                        "negative_elbo_K0": elbo,
-                        "net_bits_per_dim": summary.net_bits_per_dim,
-                        "total_bits_per_dim": summary.total_bits_per_dim,
-                        "total_over_elbo": summary.total_bits_per_dim / elbo,
-                        "mean_single_file_bytes": float(np.mean(sizes)),
-                    }
-                )
+    for _, images, named, path in cases(options, registry):
+        model = registry.load(path).sized(*images.shape[1:3])
+        elbo = negative_elbo_bits_per_dim(model, images.reshape(len(images), -1), options.samples)
+        single = Options(model=path)
+        sizes = [len(compress_single(picture, registry, single)[0]) for _, picture in named[: options.singles]]
+        for steps in (int(part) for part in options.refine_steps.split(",")):
+            _, summary = compressed(named, registry, path, steps)
+            rows.append(
+                {
+                    "model": path.stem,
+                    "K": steps,
+                    "images": len(named),
+                    "stored": summary.methods.get("stored", 0),
+                    "negative_elbo_K0": elbo,
+                    "net_bits_per_dim": summary.net_bits_per_dim,
+                    "total_bits_per_dim": summary.total_bits_per_dim,
+                    "total_over_elbo": summary.total_bits_per_dim / elbo,
+                    "mean_single_file_bytes": float(np.mean(sizes)),
+                }
+            )
     write_results("rate", options.output, rows, "net: symbols only; total: whole file, names and checks included")
 
 

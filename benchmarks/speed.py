@@ -2,10 +2,10 @@
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/speed.py [--mnist FILE] [--cifar-10 FILE] [--images 1000]
 
-CPU time of the process in milliseconds an image, the best of several runs, for the whole archive without its check
-(`compress`; `decompress` with all its checks; no image files read or written), and for its stages, measured
-in a run of their own: networks (matrix products and activations), distributions (frequencies from network outputs, and
-finding symbols), stack (rANS). `files` is writing PNG files, checked, and reading them, beside it.
+CPU time of the process in milliseconds an image, the best of several runs, for the chain of all images (`compress`;
+`decompress` with comparing; no image files read or written), and for its stages, measured in a run of their own:
+networks (matrix products and activations), distributions (frequencies from network outputs, and finding symbols), stack
+(rANS). `files` is writing PNG files, checked, and reading them, beside it.
 """
 
 import io
@@ -13,13 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import product
 from typing import Any
 
-from common import arguments, decoded, images_of, models_of, pictures, write_results
+from common import arguments, cases, chain_decoded, chain_of, write_results
 
-from bbcompress.archive.compress import Options, compress_archive
-from bbcompress.archive.read import Archive, Decoded
 from bbcompress.codec.mixture import Mixture
 from bbcompress.codec.registry import Registry
 from bbcompress.coding import distributions
@@ -100,11 +97,6 @@ def file_ms(named: list[tuple[str, Picture]]) -> float:
     return cpu_ms(lambda: [read(io.BytesIO(file_bytes(p, ".png", n))) for n, p in named], 1, len(named))[0]
 
 
-def decompress(data: bytes, registry: Registry) -> list[Decoded]:
-    """All pictures of an archive, checked against their hashes."""
-    return list(Archive(data).decode(registry))
-
-
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.set_defaults(images=1000)
@@ -113,21 +105,19 @@ def main() -> None:
     options = parser.parse_args()
     registry = Registry()
     rows: list[dict[str, object]] = []
-    for name in options.sets:
-        named = pictures(name, images_of(name, options))
+    for _, images, named, path in cases(options, registry):
+        model = registry.load(path)
+        chained = [picture for _, picture in named]
         files = file_ms(named)
-        for path, steps in product(models_of(name, registry), map(int, options.refine_steps.split(","))):
-            registry.load(path)
-            choice = Options(model=path, refine_steps=steps, check=False, fast=True)
-            encode = partial(compress_archive, named, registry, choice)
-            compress_ms, (data, summary) = cpu_ms(encode, options.runs, len(named))
-            decoded(data, named, registry)
-            decode = partial(decompress, data, registry)
+        for steps in map(int, options.refine_steps.split(",")):
+            encode = partial(chain_of, chained, model, steps)
+            compress_ms, chain = cpu_ms(encode, options.runs, len(named))
+            decode = partial(chain_decoded, chain, chained, registry)
             decompress_ms, _ = cpu_ms(decode, options.runs, len(named))
             row: dict[str, object] = {
                 "model": path.stem,
                 "K": steps,
-                "total_bits_per_dim": summary.total_bits_per_dim,
+                "bits_per_dim": 8 * len(chain.payload.data) / images.size,
                 "compress_ms": compress_ms,
                 "decompress_ms": decompress_ms,
             }

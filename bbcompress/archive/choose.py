@@ -72,8 +72,9 @@ def estimates(pictures: Sequence[Picture], ways: Sequence[Candidate], registry: 
 
 def promising(found: Sequence[Estimate]) -> list[Estimate]:
     """Storing, and the best model unless it is much worse."""
-    storing, model = _storing(found), best_model(found)
-    return [storing, model] if model.bits_per_dim <= PROMISING * storing.bits_per_dim else [storing]
+    if best_model(found).bits_per_dim > PROMISING * _storing(found).bits_per_dim:
+        return [_storing(found)]
+    return [_storing(found), best_model(found)]
 
 
 def best_model(found: Sequence[Estimate]) -> Estimate:

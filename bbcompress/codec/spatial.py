@@ -311,6 +311,11 @@ def outputs_per_place(channels: int, levels: int, components: int) -> int:
     return components * (channels * (2 if components == 1 else 3) + channels * (channels - 1) // 2)
 
 
+def coefficient_place(first: int, channel: int, before: int) -> int:
+    """Where the coefficients of a channel on one before it are among a stage's numbers; `first` are others."""
+    return first + channel * (channel - 1) // 2 + before
+
+
 class _Outputs(Protocol):
     """What a stage's network says of its subpixels: integers (N, rows, columns, outputs)."""
 
@@ -381,7 +386,7 @@ class _Mixtures:
         return coefficient
 
     def _place(self, channel: int, before: int) -> int:
-        return self._kinds * self._channels + channel * (channel - 1) // 2 + before
+        return coefficient_place(self._kinds * self._channels, channel, before)
 
 
 class _Features:

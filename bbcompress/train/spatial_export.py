@@ -31,7 +31,7 @@ from bbcompress.train.vae import Posterior, input_scale
 CALIBRATION_IMAGES = 256
 STAGED = Precision(13, activations=9, outputs=12, latents=9, largest_sum=FLOAT32_LIMIT, largest_output_sum=EXACT_LIMIT)
 """Of coarse-to-fine models of 256 levels: their activations stay small, so that with weights of some 8 to 10 bits for
-each output all large sums fit float32, at a third of the time."""
+each output all large sums fit float32."""
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, pixel_shuffle
 
-from bbcompress.codec.spatial import Offsets, ScaleSpec, StageSpec, contexts, outputs_per_place
+from bbcompress.codec.spatial import Offsets, ScaleSpec, StageSpec, coefficient_place, contexts, outputs_per_place
 from bbcompress.train.vae import (
     LOG_SCALE_RANGE,
     Posterior,
@@ -292,11 +292,6 @@ class SpatialVAE(VAEBase):
 def view(spec: StageSpec, pixels: Tensor) -> Tensor:
     """A stage's pixels of (N, C, H, W)."""
     return pixels[:, :, spec.row :: spec.stride, spec.column :: spec.stride]
-
-
-def coefficient_place(first: int, channel: int, before: int) -> int:
-    """Where the coefficients of a channel on one before it are among a stage's numbers; `first` are others."""
-    return first + channel * (channel - 1) // 2 + before
 
 
 class Mixtures:
