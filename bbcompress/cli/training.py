@@ -61,7 +61,7 @@ def training_options(objective: str, learning_rate: float) -> Callable[[Function
             default=0,
             show_default=True,
             type=click.IntRange(0),
-            help="Steps over which the ELBO's KL term comes in, and colour channels' dependence (but in staged models).",
+            help="Steps over which the KL term comes in, and but in staged models the colour channels' dependence.",
         ),
         click.option("--schedule", type=click.Choice(["constant", "cosine"]), default="constant", show_default=True),
         click.option(

@@ -95,14 +95,14 @@ class Dense:
         # A power of two that all weights of an output share is left to the end, so that sums are smaller. As they are
         # whole numbers, what the bias has below it makes no difference to the floor.
         spare = np.minimum(shared_bits(weight), shift)
-        rounded_bias = np.floor(rounded_bias * 2.0**-spare)
-        forward = float((input.limit * magnitude.sum(1) * 2.0**-spare + np.abs(rounded_bias)).max())
+        rounded_bias = np.floor(np.ldexp(rounded_bias, -spare))
+        forward = float((np.ldexp(input.limit * magnitude.sum(1), -spare) + np.abs(rounded_bias)).max())
         small = max(forward, output.limit) < FLOAT32_LIMIT
         self.dtype = np.dtype(np.float32 if small else np.float64)
         """What its products are computed in."""
-        self._weight = np.ascontiguousarray(weight * 2.0**-spare, self.dtype)
+        self._weight = np.ascontiguousarray(np.ldexp(weight.astype(np.float64), -spare), self.dtype)
         self._bias = rounded_bias.astype(self.dtype)
-        self._scale = (2.0 ** (spare - shift)).astype(self.dtype)
+        self._scale = np.ldexp(1.0, spare - shift).astype(self.dtype)
 
     def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
         return self.finished(self.product(x.astype(self.dtype, copy=False), engine), tape)
