@@ -96,10 +96,10 @@ def test_stages_of_bits_begin_as_their_neighbours():
                 assert ((logits[..., 1:-1, place] > 1) == (column >= 12)).all()
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-def test_a_resumed_run_gives_the_same_weights(tmp_path, bf16):
-    """Adam's moments, in the order of channels-last weights, included."""
-    options = TrainingOptions(epochs=2, batch=25, learning_rate=3e-3, ema=0.9, flip=True, bf16=bf16)
+@pytest.mark.parametrize(("bf16", "muon"), [(False, False), (True, False), (False, True)])
+def test_a_resumed_run_gives_the_same_weights(tmp_path, bf16, muon):
+    """Moments and momenta, in the order of channels-last weights, included."""
+    options = TrainingOptions(epochs=2, batch=25, learning_rate=3e-3, ema=0.9, flip=True, bf16=bf16, muon=muon)
     images = blobs(100)
     best = []
     for name, epochs in (("whole", (2,)), ("parts", (1, 2))):

@@ -55,7 +55,10 @@ def training_options(objective: str, learning_rate: float) -> Callable[[Function
         ),
         click.option("--epochs", default=100, show_default=True, type=click.IntRange(1)),
         click.option("--batch", default=100, show_default=True, type=click.IntRange(1), help="Images a step."),
-        click.option("--learning-rate", default=learning_rate, show_default=True, type=float, help="Adam's step size."),
+        click.option("--learning-rate", default=learning_rate, show_default=True, type=float, help="Step size."),
+        click.option(
+            "--muon", is_flag=True, help="Convolutions by Muon instead of Adam: learns several times as fast an epoch."
+        ),
         click.option(
             "--warm-up",
             default=0,

@@ -1,4 +1,4 @@
-"""The training loop: any objective, Adam, one checkpoint to resume from, the best weights by held-out images, a log."""
+"""The training loop: any objective, one checkpoint to resume from, the best weights by held-out images, a log."""
 
 import copy
 import csv
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from bbcompress.train.objectives import ELBO, Objective
+from bbcompress.train.optimizer import Optimizer
 from bbcompress.train.parallel import DataParallel
 from bbcompress.train.vae import VAEBase
 
@@ -36,6 +37,8 @@ class TrainingOptions:
     epochs: int = 100
     batch: int = 100
     learning_rate: float = 3e-4
+    muon: bool = False
+    """Kernels of convolutions by Muon, all else by Adam; by default Adam for all (`bbcompress.train.optimizer`)."""
     warm_up: int = 0
     """Steps over which the ELBO's warmth rises to 1 (`bbcompress.train.objectives.ELBO`)."""
     schedule: str = "constant"
@@ -69,7 +72,7 @@ class TrainingState:
         self.best = copy.deepcopy(start) if options.keep_best else self.average
         self._parallel = DataParallel(start, threads)
         self._trained = start.encoder if options.encoder_only else start
-        self.optimizer = torch.optim.Adam(self._trained.parameters(), options.learning_rate, fused=True)
+        self.optimizer = Optimizer(self._trained, options.learning_rate, options.muon)
         self.epoch = 0
         self.step = 0
         self.best_epoch = 0
@@ -78,16 +81,15 @@ class TrainingState:
         self._identity = f"{start.config!r}, {_chosen(options)!r}, start {_checksum(start)}"
 
     def take_step(self, pixels: Tensor, rate: float, generators: Sequence[torch.Generator]) -> Tensor:
-        """One step of Adam on a batch (N, P), a generator a thread; returns the encoder's loss in bits/dim."""
+        """One step on a batch (N, P), a generator a thread; returns the encoder's loss in bits/dim."""
         options = self._options
-        self.optimizer.param_groups[0]["lr"] = rate
         objective = options.objective
         if self.step < options.warm_up and isinstance(objective, ELBO):
             objective = ELBO(self.step / options.warm_up)
         loss = self._parallel.gradients(objective, pixels, generators, options.encoder_only, options.bf16)
         if options.gradient_clip:
             clip_grad_norm_(self._trained.parameters(), options.gradient_clip)
-        self.optimizer.step()
+        self.optimizer.step(rate)
         self.step += 1
         if options.ema:
             # early on a shorter average, or the random start would stay in it for long
@@ -108,9 +110,7 @@ class TrainingState:
         tensors: dict[str, Tensor] = {}
         for prefix, module in self._modules():
             tensors |= {f"{prefix}.{name}": tensor for name, tensor in module.state_dict().items()}
-        for name, parameter in self._trained.named_parameters():
-            for key, value in self.optimizer.state[parameter].items():
-                tensors[f"adam.{name}.{key}"] = value
+        tensors |= self.optimizer.state()
         counters = {"epoch": self.epoch, "step": self.step, "best_epoch": self.best_epoch}
         metadata = {key: str(value) for key, value in counters.items()}
         metadata |= {"best_bits_per_dim": repr(self.best_bits_per_dim), "identity": self._identity}
@@ -125,11 +125,7 @@ class TrainingState:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         for prefix, module in self._modules():
             module.load_state_dict({name: tensors[f"{prefix}.{name}"] for name in module.state_dict()})
-        for name, parameter in self._trained.named_parameters():
-            moments = {key: tensors[f"adam.{name}.{key}"] for key in ("exp_avg", "exp_avg_sq")}
-            # on the parameter's device, and in its order in memory
-            moments = {key: torch.empty_like(parameter).copy_(value) for key, value in moments.items()}
-            self.optimizer.state[parameter] = {"step": tensors[f"adam.{name}.step"].to(parameter.device), **moments}
+        self.optimizer.load_state(tensors)
         self.epoch, self.step = int(metadata["epoch"]), int(metadata["step"])
         self.best_epoch = int(metadata["best_epoch"])
         self.best_bits_per_dim = float(metadata["best_bits_per_dim"])
