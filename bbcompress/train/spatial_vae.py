@@ -151,17 +151,22 @@ class Decoder(nn.Module):
                 self.stages.append(nn.Sequential(seen, output))
 
 
+@torch.no_grad()
 def likelihood_output(inputs: int, config: SpatialConfig) -> Output:
-    """A stage's last layer; mixtures begin with middle grey, and scales of some tens of grey levels."""
+    """A stage's last layer. Mixtures begin with middle grey, scales of some tens of grey levels, and each channel
+    differing from its mean as the one before it does."""
     output = Output(inputs, outputs_per_place(config.channels, config.levels, config.components))
     if config.levels == 2:
         return output
-    subpixels = config.channels * config.components
-    bias = output.convolution.bias
-    assert bias is not None
-    with torch.no_grad():
-        bias[:subpixels] = 0.5 + 0.1 * torch.randn(subpixels)
-        bias[subpixels : 2 * subpixels] = -2.5
+    channels, components = config.channels, config.components
+    others = channels * (2 if components == 1 else 3)
+    assert output.convolution.bias is not None
+    biases = output.convolution.bias.view(-1, components)
+    biases[:channels] = 0.5 + 0.1 * torch.randn(channels, components)
+    biases[channels : 2 * channels] = -2.5
+    biases[others:] = 0
+    for channel in range(1, channels):
+        biases[coefficient_place(others, channel, channel - 1)] = 1
     return output
 
 
@@ -199,17 +204,14 @@ def begin_with_neighbours(
         return
     numbers = output.weight[:, :, 0, 0].view(-1, components, config.width)
     biases = output.bias.view(-1, components)
-    others = channels * (2 if components == 1 else 3)
     biases[:channels] = 0.02 * torch.randn(channels, components)
     # from 2 to 13 grey levels
     biases[channels : 2 * channels] = torch.linspace(-5, -3, components)
-    biases[others:] = 0
     for channel in range(channels):
         numbers[channel, :, channel] += 1
         if channel:
             numbers[channel, :, channel - 1] -= 1
             biases[channel] += Mixtures.CENTRE / Mixtures.RANGE
-            biases[coefficient_place(others, channel, channel - 1)] = 1
 
 
 class SpatialVAE(VAEBase):
