@@ -4,10 +4,10 @@
         [--mnist FILE] [--cifar-10 FILE] [--refine-steps 0,5]
 
 Sizes are of whole files, decoded and compared. A set is coded as one file an image ("files"), and, where its images
-have one size, as one file of all ("solid"): a sheet of all images. bbc's are archives. Bilevel pixels go to the general
-coders as bits. Times are wall times of one thread in ms an image, decoding included where a coder has one here. JPEG
-XL, zstd and brotli need `pip install bbcompress[peers]`; FLIF and JBIG2 (jbig2enc) are used where their commands `flif`
-and `jbig2` are installed.
+have one size, as one file of all ("solid"): a sheet of all images. bbc's are archives, by default and with each model
+that fits, which store what is shorter so. Bilevel pixels go to the general coders as bits. Times are wall times of one
+thread in ms an image, decoding included where a coder has one here. JPEG XL, zstd and brotli need `pip install
+bbcompress[peers]`; FLIF and JBIG2 (jbig2enc) are used where their commands `flif` and `jbig2` are installed.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from common import RESULTS, TEST_SETS, add_data_arguments, decoded, images_of, w
 from numpy.typing import NDArray
 from PIL import Image
 
+from bbcompress.archive.choose import candidates
 from bbcompress.archive.compress import Options, compress_archive
 from bbcompress.codec.registry import Registry
 from bbcompress.images import Picture, read
@@ -154,19 +156,25 @@ def image_sets(options: argparse.Namespace) -> Iterator[tuple[str, list[Pixels],
 
 
 def bbc(images: list[Pixels], bilevel: bool, steps: list[int]) -> Iterator[tuple[str, int, float, float]]:
-    """Bits-back archives: (name, bytes, ms to encode, ms to decode)."""
+    """Archives as `bbc` chooses, and with each model that fits: (name, bytes, ms to encode, ms to decode)."""
     mode = "1" if bilevel else "L" if images[0].ndim == 2 else "RGB"
     named = [
         (f"{number}.png", Picture("RGB" if image.ndim == 3 else mode, image)) for number, image in enumerate(images)
     ]
     registry = Registry()
-    for count in steps:
+    models = [way.model for way in candidates(named[0][1], registry, None)]
+    for model, count in [(None, 0), *product(models, steps)]:
         started = time.perf_counter()
-        data, _ = compress_archive(named, registry, Options(refine_steps=count, check=False))
+        data, _ = compress_archive(named, registry, Options(model=model, refine_steps=count, check=False))
         encode_ms = 1e3 * (time.perf_counter() - started)
         started = time.perf_counter()
         decoded(data, named, registry)
-        yield f"bbc K = {count}", len(data), encode_ms, 1e3 * (time.perf_counter() - started)
+        yield (
+            f"bbc {model.stem}, K = {count}" if model else "bbc",
+            len(data),
+            encode_ms,
+            1e3 * (time.perf_counter() - started),
+        )
 
 
 def main() -> None:

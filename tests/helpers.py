@@ -113,8 +113,8 @@ def decode_chain(model: SizedModel, plan: chain.Plan, data: bytes) -> Pixels:
 
 
 def lanes_of(plan: chain.Plan) -> int:
-    """Lanes of the finished stack of a chain of images of one size."""
-    return max((batch.lanes for batch in plan.batches([plan.images])), default=1)
+    """Lanes of the finished stack of a chain of images of one size, with a model of one stage."""
+    return max([plan.first_lanes(plan.first - 1, 1)[-1], *(batch.lanes for batch in plan.batches([plan.images]))])
 
 
 @cache

@@ -172,7 +172,7 @@ def test_long_chains_use_several_lanes() -> None:
     data = archive_of(pictures)
     (part,) = Archive(data).parts
     assert isinstance(part.payload, BitsBack)
-    assert part.payload.lanes > 1
+    assert part.payload.plan.lanes > 1
     assert_same(decoded(data), pictures)
 
 

@@ -67,6 +67,20 @@ def test_chains_of_several_sizes_come_back(spatial: SpatialModel, steps: int, me
     assert encoded.plan.first < encoded.plan.images
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_lanes_grow_with_the_stages_of_the_first_image(spatial: SpatialModel, count: int) -> None:
+    model = spatial.sized(40, 40)
+    group = [
+        chain.Group(
+            model, np.random.default_rng(0).integers(0, spatial.info.levels, (count, model.subpixels), np.uint8)
+        )
+    ]
+    encoded = chain.encode(group, chain.Layout(width=1, lanes=12, density=24), 1)
+    lanes = encoded.plan.first_lanes(0, model.stages)
+    assert encoded.plan.first == 1 and (lanes[0], lanes[-1]) == (1, 12 if model.stages > 1 else 1)
+    np.testing.assert_array_equal(decoded(group, encoded)[0], group[0].pixels)
+
+
 @settings(max_examples=20)
 @given(height=st.integers(1, 20), width=st.integers(1, 20), seed=st.integers(0, 9), noise=st.booleans())
 def test_images_of_any_size(spatial: SpatialModel, height: int, width: int, seed: int, noise: bool) -> None:

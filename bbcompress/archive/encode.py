@@ -27,7 +27,7 @@ SUBPIXEL_BITS = {2: 1 / 8, 256: 4.0}
 """What a subpixel takes, roughly, by its levels."""
 TILE_BITS_PER_LANE = 256
 """A lane takes 32 bits; this many of each tile leave several times as much."""
-CHAIN_BITS_PER_LANE = 4096
+CHAIN_BITS_PER_LANE = 16384
 """Of the whole chain, as a lane costs about 5 bits once."""
 
 

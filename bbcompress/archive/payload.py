@@ -61,11 +61,6 @@ class BitsBack:
 
     method = Method.BITS_BACK
 
-    @property
-    def lanes(self) -> int:
-        """Lanes of the finished stack."""
-        return chain.final_lanes(self.plan, [self.plan.images])
-
     def decode(self, registry: Registry, limit_pixels: int) -> list[Picture]:
         model = _model(registry, self.model_id, self.form)
         if not isinstance(model, DenseModel):
@@ -92,11 +87,6 @@ class Tiles:
     data: bytes
 
     method = Method.TILES
-
-    @property
-    def lanes(self) -> int:
-        """Lanes of the finished stack."""
-        return chain.final_lanes(self.plan, [len(group.tiles) for group in tiles.tiling(self.sizes, self.tile)])
 
     def decode(self, registry: Registry, limit_pixels: int) -> list[Picture]:
         model = _model(registry, self.model_id, self.form)

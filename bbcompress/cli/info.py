@@ -55,7 +55,7 @@ def _describe(file: str, archive: "Archive", registry: "Registry") -> dict[str, 
                 "pictures": part.payload.form.name.lower(),
                 "refine_steps": part.payload.plan.steps,
                 **({"refine_method": part.payload.plan.method.name.lower()} if part.payload.plan.steps else {}),
-                "lanes": part.payload.lanes,
+                "lanes": part.payload.plan.lanes,
             }
         else:
             segment["method"] = "stored"

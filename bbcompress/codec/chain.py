@@ -1,7 +1,7 @@
 """A chain of images on one ANS stack: bits-back coding (paper, Algorithms 1 and 2).
 
 The first images are coded in two parts (`two_part`), until the stack holds enough for the next one's posterior to
-pop. Then come batches and lanes whose number grows with what is done, up to the chain's width.
+pop. Then come batches. Lanes grow in number with what is done, from one.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from bbcompress.codec.two_part import SEARCH_ROUNDS, pop_first, push_first, sear
 from bbcompress.coding.distributions import MICROBITS, Uniform, code_lengths, push
 from bbcompress.coding.rans import Stack, Symbols, Underflow
 
-STARTS = ((2, 1), (2, 2), (2, 4), (8, 4), (32, 8), (128, 16))
+STARTS = ((1, 1), (2, 1), (2, 2), (2, 4), (8, 4), (32, 8), (128, 16))
 """Ways to start a chain (first, growth), from the fastest to the one that needs the least on the stack."""
 
 SEARCH_IMAGES = 100
@@ -64,10 +64,10 @@ class Plan(NamedTuple):
     width: int
     """Images of a full batch."""
     growth: int
-    """A batch is at most 1 / growth of the images before it, and works on at most density / growth lanes for each of
-    these, so that they have left enough on the stack for it."""
+    """A batch is at most 1 / growth of the images before it, and lanes at most density / growth for each image on the
+    stack, so that these have left enough for them."""
     lanes: int
-    """Lanes of a full batch."""
+    """Most lanes."""
     density: int
     """See `growth`."""
     steps: int
@@ -82,15 +82,17 @@ class Plan(NamedTuple):
         for group, (start, stop) in enumerate(pairwise([0, *accumulate(counts)])):
             while start <= done < stop:
                 size = min(self.width, max(1, done // self.growth), stop - done)
-                lanes = min(self.lanes, max(1, self.density * done // self.growth))
-                batches.append(Batch(group, slice(done - start, done - start + size), done, lanes))
+                batches.append(Batch(group, slice(done - start, done - start + size), done, self._lanes(done)))
                 done += size
         return batches
 
+    def first_lanes(self, number: int, stages: int) -> list[int]:
+        """Lanes for each stage of a first image, in the encoder's order."""
+        return [self._lanes(number * stages + done, stages) for done in range(stages)]
 
-def final_lanes(plan: Plan, counts: Sequence[int]) -> int:
-    """Lanes of the finished stack of groups of so many images."""
-    return max((batch.lanes for batch in plan.batches(counts)), default=1)
+    def _lanes(self, done: int, parts: int = 1) -> int:
+        """Lanes once so many parts of images are on the stack."""
+        return min(self.lanes, max(1, self.density * done // (self.growth * parts)))
 
 
 class EncodedChain(NamedTuple):
@@ -117,16 +119,14 @@ def encode(groups: Sequence[Group], layout: Layout, steps: int, method: Method =
     latents: list[Symbols] = []
     images = sum(len(pixels) for _, pixels in groups)
     for first, growth in STARTS:
-        if first < images:
+        if first < images or layout.lanes > 1:
+            first, k = min(first, images), steps if first < images else 0
+            plan = Plan(images, first, layout.width, growth, layout.lanes, layout.density, k, method)
             try:
-                return _encode(
-                    groups,
-                    Plan(images, first, layout.width, growth, layout.lanes, layout.density, steps, method),
-                    latents,
-                )
+                return _encode(groups, plan, latents)
             except Underflow:
                 continue
-    # with all images coded in two parts nothing is popped
+    # with all images coded in two parts on one lane nothing is popped
     return _encode(groups, Plan(images, images, 1, 1, 1, 1, 0), latents)
 
 
@@ -138,7 +138,8 @@ def _encode(groups: Sequence[Group], plan: Plan, latents: list[Symbols]) -> Enco
         if number == len(latents):
             rounds = SEARCH_ROUNDS if plan.images <= SEARCH_IMAGES else 2
             latents.append(search(model, pixels, rounds))
-        net_microbits[number] = push_first(model, stack, pixels, latents[number])
+        lanes = plan.first_lanes(number, model.stages)
+        net_microbits[number] = push_first(model, stack, pixels, latents[number], lanes)
     for batch in plan.batches([len(pixels) for _, pixels in groups]):
         model, pixels = groups[batch.group].model, groups[batch.group].pixels[batch.images]
         stack.widen(batch.lanes)
@@ -168,8 +169,10 @@ def decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) ->
 
 def _decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) -> list[Pixels]:
     groups = [Group(model, np.zeros((count, model.subpixels), np.uint8)) for model, count in models]
+    first = _first(groups, plan)
+    first_lanes = [plan.first_lanes(number, model.stages) for number, (model, _) in enumerate(first)]
     batches = plan.batches([count for _, count in models])
-    lanes = [1, *(batch.lanes for batch in batches)]
+    lanes = [first_lanes[-1][-1], *(batch.lanes for batch in batches)]
     stack = Stack.from_bytes(data, lanes[-1])
     for batch, lanes_before in zip(reversed(batches), reversed(lanes[:-1]), strict=True):
         model, pixels = groups[batch.group].model, groups[batch.group].pixels[batch.images]
@@ -178,10 +181,11 @@ def _decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) -
         q = latent_distribution(model, _posterior(model, pixels, batch, plan))
         stack.push(*q.intervals(bins), q.precision)
         stack.shrink(lanes_before)
-    if batches:
+    if batches and lanes[0] == 1:
         stack.narrow()
-    for model, pixels in reversed(_first(groups, plan)):
-        pop_first(model, stack, pixels)
+    befores = [1, *(own[-1] for own in first_lanes[:-1])]
+    for (model, pixels), own, lanes_before in reversed([*zip(first, first_lanes, befores, strict=True)]):
+        pop_first(model, stack, pixels, [*own[-2::-1], lanes_before])
     if not stack.is_empty:
         raise DamagedChain("something is left on the stack")
     return [pixels for _, pixels in groups]

@@ -55,6 +55,8 @@ class DenseModel:
     Networks are run on at most `batch` images at a time, which bounds memory and changes no bit.
     """
 
+    stages = 1
+
     def __init__(
         self,
         info: DenseInfo,

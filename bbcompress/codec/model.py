@@ -44,6 +44,8 @@ class SizedModel(Protocol):
     """A model for images of one size. Pixels are (N, subpixels) uint8, latents (N, latent) float64."""
 
     subpixels: int
+    stages: int
+    """How many `likelihood` gives."""
     latent: int
     latent_bits: int
     """Latents are coded in 2^latent_bits bins of equal prior mass."""

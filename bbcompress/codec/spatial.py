@@ -155,6 +155,13 @@ class SizedSpatialModel:
         steps = np.ldexp(1.0, np.array(info.grid_log2_steps))
         self.grid_steps = np.tile(steps, self._rows * self._columns)
         self._batch = max(1, model.batch * BATCH_PIXELS // (height * width))
+        self._phases = [
+            (number, place, spec)
+            for number, scale in enumerate(model.networks.scales)
+            for place, spec in enumerate(scale.spec.stages)
+            if spec.row < height and spec.column < width
+        ]
+        self.stages = len(self._phases) * info.channels
 
     def posterior(self, pixels: Pixels) -> Posterior:
         encoder = self._model.networks.encoder
@@ -172,11 +179,9 @@ class SizedSpatialModel:
         features = _Features(self, latent)
         stages: list[Stage] = []
         kind = _Bits if self._info.levels == 2 else _Channel
-        for number, scale in enumerate(self._model.networks.scales):
-            for place, spec in enumerate(scale.spec.stages):
-                if spec.row < self._height and spec.column < self._width:
-                    phase = _Phase(self, spec, partial(self._stage_outputs, features, number, place))
-                    stages += [kind(phase, channel) for channel in range(self._info.channels)]
+        for number, place, spec in self._phases:
+            phase = _Phase(self, spec, partial(self._stage_outputs, features, number, place))
+            stages += [kind(phase, channel) for channel in range(self._info.channels)]
         return stages
 
     def _stage_outputs(self, features: "_Features", scale: int, place: int, pixels: Pixels) -> "_Outputs":

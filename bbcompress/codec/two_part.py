@@ -5,9 +5,11 @@ cheaper: the best grid step is about sqrt(12) posterior standard deviations, and
 than the ELBO. Only the encoder searches, so the decoder repeats nothing of it.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from bbcompress.codec.model import Pixels, SizedModel, pop_pixels, push_pixels
+from bbcompress.codec.model import Pixels, SizedModel
 from bbcompress.codec.refine import Method, refine
 from bbcompress.coding.distributions import GridPrior, code_lengths, push
 from bbcompress.coding.rans import Stack, Symbols
@@ -17,21 +19,38 @@ REFINE_STEPS = 5
 """Of the posterior mean that the search starts from: fewer bits, and fewer rounds of search."""
 SEARCH_ROUNDS = 30
 """Most rounds of search among the grid's neighbouring points; it nearly always ends by itself before."""
+SEARCH_MOVES = 16
+"""Neighbouring points that a round tries."""
 SEARCH_LATENTS = 64
 """A latent of more numbers is not searched for: a round would take as many network calls."""
 
 
-def push_first(model: SizedModel, stack: Stack, pixels: Pixels, latent: Symbols) -> int:
-    """Push pixels (1, subpixels) with the latent that `search` found; returns their length in 1 / MICROBITS bits."""
-    lengths = push_pixels(model, stack, pixels, _points(model, latent[None]))
+def push_first(model: SizedModel, stack: Stack, pixels: Pixels, latent: Symbols, lanes: Sequence[int]) -> int:
+    """Push pixels (1, subpixels) with the latent that `search` found; returns their length in 1 / MICROBITS bits.
+
+    `lanes` are those of each stage in the order of pushing, the last of them the latent's too.
+    """
+    lengths = []
+    for stage, number in zip(reversed(model.likelihood(_points(model, latent[None]))), lanes, strict=True):
+        if number > stack.lanes:
+            stack.widen(number)
+        lengths.append(push(stack, stage.distribution(pixels), stage.symbols(pixels)))
     lengths.append(push(stack, GridPrior(model.grid_steps), latent))
     return int(sum(length.sum() for length in lengths))
 
 
-def pop_first(model: SizedModel, stack: Stack, pixels: Pixels) -> None:
-    """The inverse of `push_first`: fill in pixels (1, subpixels)."""
+def pop_first(model: SizedModel, stack: Stack, pixels: Pixels, lanes_before: Sequence[int]) -> None:
+    """The inverse of `push_first`: fill in pixels (1, subpixels).
+
+    `lanes_before` are those that there were before each stage was pushed, in the order of popping; one lane is narrow.
+    """
     latent = stack.pop(GridPrior(model.grid_steps))
-    pop_pixels(model, stack, pixels, _points(model, latent[None]))
+    for stage, before in zip(model.likelihood(_points(model, latent[None])), lanes_before, strict=True):
+        stage.place(stack.pop(stage.distribution(pixels)), pixels)
+        if before < stack.lanes:
+            stack.shrink(before)
+            if before == 1:
+                stack.narrow()
 
 
 def _points(model: SizedModel, latent: Symbols) -> Floats:
@@ -46,10 +65,9 @@ def search(model: SizedModel, pixels: Pixels, rounds: int = SEARCH_ROUNDS) -> Sy
     best: Symbols = np.clip(rounded + GridPrior.ZERO, 1, 255).astype(np.int64)
     if len(best) > SEARCH_LATENTS:
         return best
-    moves = np.eye(len(best), dtype=np.int64)
-    moves = np.concatenate([moves, -moves])
     cost = _costs(model, pixels, best[None])[0]
     for _ in range(rounds):
+        moves = _moves(model, pixels, best)
         candidates = np.clip(best + moves, 1, 255)
         costs = _costs(model, pixels, candidates)
         gains = cost - costs
@@ -63,6 +81,17 @@ def search(model: SizedModel, pixels: Pixels, rounds: int = SEARCH_ROUNDS) -> Sy
         else:
             best, cost = candidates[costs.argmin()], costs.min()
     return best
+
+
+def _moves(model: SizedModel, pixels: Pixels, latent: Symbols) -> Symbols:
+    """Single steps (n, latent) on the grid: all, or if these are many those along the steepest slopes."""
+    every = np.eye(len(latent), dtype=np.int64)
+    if 2 * len(latent) <= SEARCH_MOVES:
+        return np.concatenate([every, -every])
+    points = _points(model, latent[None])
+    gains = (model.grad_z(pixels, points) - points)[0] * model.grid_steps
+    steepest = np.argsort(-np.abs(gains))[:SEARCH_MOVES]
+    return every[steepest] * np.where(gains > 0, 1, -1)[steepest, None]
 
 
 def _costs(model: SizedModel, pixels: Pixels, latents: Symbols) -> Symbols:
