@@ -2,8 +2,8 @@
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/layout.py [--model thumbnails]
 
-Photographs of scikit-image, a chain each, K = 0, decoded and compared. `total` is the chain's bytes in bits/dim; times are
-CPU seconds a megapixel. Each row changes one constant of the module from what it is.
+Photographs of scikit-image, a chain each, K = 0, decoded and compared. `total` is the chain's bytes in bits/dim; times
+are CPU seconds a megapixel. Each row changes one constant of the module from what it is.
 """
 
 import argparse

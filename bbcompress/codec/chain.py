@@ -170,9 +170,9 @@ def decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) ->
 def _decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) -> list[Pixels]:
     groups = [Group(model, np.zeros((count, model.subpixels), np.uint8)) for model, count in models]
     first = _first(groups, plan)
-    first_lanes = [plan.first_lanes(number, model.stages) for number, (model, _) in enumerate(first)]
+    first_lanes = [1, *(plan.first_lanes(number, model.stages)[-1] for number, (model, _) in enumerate(first))]
     batches = plan.batches([count for _, count in models])
-    lanes = [first_lanes[-1][-1], *(batch.lanes for batch in batches)]
+    lanes = [first_lanes[-1], *(batch.lanes for batch in batches)]
     stack = Stack.from_bytes(data, lanes[-1])
     for batch, lanes_before in zip(reversed(batches), reversed(lanes[:-1]), strict=True):
         model, pixels = groups[batch.group].model, groups[batch.group].pixels[batch.images]
@@ -183,9 +183,10 @@ def _decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) -
         stack.shrink(lanes_before)
     if batches and lanes[0] == 1:
         stack.narrow()
-    befores = [1, *(own[-1] for own in first_lanes[:-1])]
-    for (model, pixels), own, lanes_before in reversed([*zip(first, first_lanes, befores, strict=True)]):
-        pop_first(model, stack, pixels, [*own[-2::-1], lanes_before])
+    for number in reversed(range(plan.first)):
+        model, pixels = first[number]
+        own = plan.first_lanes(number, model.stages)
+        pop_first(model, stack, pixels, [*own[-2::-1], first_lanes[number]])
     if not stack.is_empty:
         raise DamagedChain("something is left on the stack")
     return [pixels for _, pixels in groups]

@@ -87,7 +87,7 @@ COLOUR = TrainingOptions(
     keep_best=False,
     snapshots=5,
 )
-"""That of the shipped model (the paper: 500 epochs, 5e-4)."""
+"""The paper: 500 epochs, 5e-4. (The shipped model learnt by Muon.)"""
 COLOUR_ENCODER = replace(COLOUR, encoder_only=True, epochs=1, learning_rate=1e-4, warm_up=0, snapshots=0)
 
 KINDS: Mapping[str, Kind] = {
