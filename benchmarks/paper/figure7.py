@@ -36,6 +36,7 @@ def main() -> None:
             path = experiment.work / f"{name}-{images.kind.coding_latent}-{encoder}.safetensors"
             export(model, images.train, path.stem, path)
             rows += [row for method in Method for row in chains(images, path, encoder, method, experiment.quick)]
+    experiment.write(rows, "bits/dim of chains, decoded and compared; CPU ms an image")
     by_steps, by_time = {}, {}
     for name in dict.fromkeys(row["kind"] for row in rows):
         found = [row for row in rows if row["kind"] == name]
@@ -46,7 +47,6 @@ def main() -> None:
                 for encoder, method in names
             }
     experiment.plot(by_steps, "refinement steps K", "net rate (bits/dim)")
-    experiment.write(rows, "bits/dim of chains, decoded and compared; CPU ms an image")
     experiment.name = "figure8"
     experiment.plot(by_time, "time to compress (CPU ms an image)", "net rate (bits/dim)")
     experiment.write(same_rate(rows), f"{FIGURE8}: the fewest steps of the baseline's encoder that reach it")
