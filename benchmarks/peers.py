@@ -157,9 +157,9 @@ def image_sets(options: argparse.Namespace) -> Iterator[tuple[str, list[Pixels],
 
 def bbc(images: list[Pixels], bilevel: bool, steps: list[int]) -> Iterator[tuple[str, int, float, float]]:
     """Archives as `bbc` chooses, and with each model that fits: (name, bytes, ms to encode, ms to decode)."""
-    mode = "1" if bilevel else "L" if images[0].ndim == 2 else "RGB"
+    modes = ["RGB" if image.ndim == 3 else "1" if bilevel else "L" for image in images]
     named = [
-        (f"{number}.png", Picture("RGB" if image.ndim == 3 else mode, image)) for number, image in enumerate(images)
+        (f"{number}.png", Picture(mode, image)) for number, (mode, image) in enumerate(zip(modes, images, strict=True))
     ]
     registry = Registry()
     models = [way.model for way in candidates(named[0][1], registry, None)]
