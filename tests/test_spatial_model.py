@@ -16,7 +16,7 @@ from bbcompress.archive.compress import Options, compress_archive, compress_sing
 from bbcompress.archive.errors import DamagedArchive
 from bbcompress.archive.payload import Tiles
 from bbcompress.archive.read import Archive
-from bbcompress.codec import chain, tiles
+from bbcompress.codec import chain, tiles, two_part
 from bbcompress.codec.model import pop_pixels
 from bbcompress.codec.model_file import BadModel, identity, load, read, save
 from bbcompress.codec.refine import Method, refine
@@ -79,6 +79,17 @@ def test_lanes_grow_with_the_stages_of_the_first_image(spatial: SpatialModel, co
     lanes = encoded.plan.first_lanes(0, model.stages)
     assert encoded.plan.first == 1 and (lanes[0], lanes[-1]) == (1, 12 if model.stages > 1 else 1)
     np.testing.assert_array_equal(decoded(group, encoded)[0], group[0].pixels)
+
+
+def test_the_steepest_moves_go_down(spatial: SpatialModel) -> None:
+    """Of latents too many for trying all neighbours; from a point that is two steps off in each of them."""
+    model = spatial.sized(16, 16)
+    pixels = sample(model, 1)
+    off = two_part.search(model, pixels) + 2
+    moves = two_part._moves(model, pixels, off)
+    assert 2 * model.latent > len(moves) == two_part.SEARCH_MOVES
+    assert (np.abs(moves).sum(1) == 1).all() and len(np.unique(moves, axis=0)) == len(moves)
+    assert (two_part._costs(model, pixels, off + moves) < two_part._costs(model, pixels, off[None])).all()
 
 
 @settings(max_examples=20)

@@ -309,3 +309,12 @@ def test_diagnose_measures_what_a_better_encoder_could_gain(spots):
     arguments[-1:] = ["--images", 50]
     text = CliRunner().invoke(main, [str(argument) for argument in arguments]).stdout
     assert "test optimal per image" in text
+
+
+@pytest.mark.parametrize("option", ["--flip", "--muon"])
+def test_options_for_convolutional_models_are_refused(tmp_path, option):
+    np.save(tmp_path / "blobs.npy", blobs(2, 100).reshape(100, 8, 6))
+    arguments = [tmp_path / "blobs.npy", "-o", tmp_path / "model.safetensors", "--likelihood", "bernoulli", option]
+    done = CliRunner().invoke(main, ["train", *map(str, arguments), "--batch", "10", "--validation", "10"])
+    assert (done.exit_code, "convolutional" in done.output) == (2, True)
+    assert not (tmp_path / "model.safetensors").exists()

@@ -64,7 +64,7 @@ def training_options(objective: str, learning_rate: float) -> Callable[[Function
             default=0,
             show_default=True,
             type=click.IntRange(0),
-            help="Steps over which the KL term comes in, and but in staged models the colour channels' dependence.",
+            help="Steps over which the KL term comes in, and in models that are not staged the colour channels' dependence.",
         ),
         click.option("--schedule", type=click.Choice(["constant", "cosine"]), default="constant", show_default=True),
         click.option(
@@ -162,8 +162,9 @@ def train_with(
     if len(images) < validation + options.batch:
         raise DatasetError(f"{data}: {len(images)} images are too few for batches and --validation")
     pixels = to_tensor(model, images)
-    if options.flip and pixels.ndim != 4:
-        raise click.UsageError("--flip is for convolutional models")
+    for name in ("flip", "muon"):
+        if getattr(options, name) and pixels.ndim != 4:
+            raise click.UsageError(f"--{name} is for convolutional models")
     fitted, held_out = pixels[:-validation], pixels[-validation:]
     try:
         state = train(model, fitted, held_out, options, output, report_epoch, device, threads)

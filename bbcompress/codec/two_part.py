@@ -20,9 +20,9 @@ REFINE_STEPS = 5
 SEARCH_ROUNDS = 30
 """Most rounds of search among the grid's neighbouring points; it nearly always ends by itself before."""
 SEARCH_MOVES = 16
-"""Neighbouring points that a round tries."""
+"""Most neighbouring points that a round tries."""
 SEARCH_LATENTS = 64
-"""A latent of more numbers is not searched for: a round would take as many network calls."""
+"""A latent of more numbers is not searched for: it would take too many rounds."""
 
 
 def push_first(model: SizedModel, stack: Stack, pixels: Pixels, latent: Symbols, lanes: Sequence[int]) -> int:

@@ -19,7 +19,7 @@ class Optimizer:
 
     Muon (K. Jordan et al. 2024; scaled as by J. Liu et al. 2025, "Muon is scalable for LLM training") makes the
     gradient's momentum orthogonal, as a matrix of outputs and inputs. torch's own takes matrices only, and computes
-    in bfloat16, which takes three times as long where processors have no units for it.
+    in bfloat16, which is slow where processors have no units for it.
     """
 
     def __init__(self, module: nn.Module, learning_rate: float, muon: bool = False):
@@ -36,7 +36,9 @@ class Optimizer:
         self._adam.step()
         for name, kernel in self._kernels.items():
             assert kernel.grad is not None
-            momentum = self._momenta.setdefault(name, torch.zeros_like(kernel)).lerp_(kernel.grad, 1 - MOMENTUM)
+            if name not in self._momenta:
+                self._momenta[name] = torch.zeros_like(kernel)
+            momentum = self._momenta[name].lerp_(kernel.grad, 1 - MOMENTUM)
             ahead = kernel.grad.lerp(momentum, MOMENTUM).flatten(1)
             scale = ADAM_LIKE * math.sqrt(max(ahead.shape))
             kernel.sub_(orthogonal(ahead).view(kernel.shape), alpha=learning_rate * scale)
