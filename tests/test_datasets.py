@@ -112,10 +112,10 @@ def check(loaded: Pixels, expected: NDArray[Any]) -> None:
     np.testing.assert_array_equal(loaded, expected)
 
 
-def refusal(source: Any) -> str:
+def refusal(source: Any, side: int | None = None) -> str:
     """The message of the `DatasetError` that `source` must give: one line, naming the file."""
     with pytest.raises(DatasetError) as caught:
-        load(source)
+        load(source, side)
     message = str(caught.value)
     assert "\n" not in message
     if isinstance(source, Path):
@@ -224,6 +224,31 @@ def test_folder_is_read_recursively_in_order_of_paths(tmp_path: Path) -> None:
         save_image(tmp_path, name, image)
     save(tmp_path, "README.txt", b"not an image")
     check(load(tmp_path), GREY[[2, 0, 1]][..., None])
+
+
+def test_squares_of_images_of_several_sizes(tmp_path: Path) -> None:
+    image = RGB[0]
+    side = 2
+    rows, columns = image.shape[0] // side, image.shape[1] // side
+    expected = [
+        image[side * row : side * row + side, side * column : side * column + side]
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    assert len(expected) > 1
+    save_image(tmp_path, "a.png", image)
+    save_image(tmp_path, "b.png", image[:1])
+    save_image(tmp_path, "c.png", image[:side, :side])
+    check(load(tmp_path, side), np.array([*expected, expected[0]]))
+    check(load(save(tmp_path, "a.npy", npy_bytes(RGB[:1])), side), np.array(expected))
+
+
+def test_squares_need_images_as_large_and_of_one_mode(tmp_path: Path) -> None:
+    save_image(tmp_path, "a.png", RGB[0])
+    assert "99 x 99" in refusal(tmp_path, side=99)
+    assert "99 x 99" in refusal(save(tmp_path, "a.npy", npy_bytes(RGB)), side=99)
+    save_image(tmp_path, "b.png", GREY[0])
+    assert "b.png: is of mode L" in refusal(tmp_path, side=2)
 
 
 @pytest.mark.parametrize("suffix", ["", ".bin"])

@@ -185,3 +185,7 @@ def test_the_commands_train_fit_and_diagnose_colour(tmp_path):
     found = json.loads(bbc("diagnose", better, *data, "--epochs", 1, "--images", 50, "--json").stdout)
     assert found["test_optimal_per_image"] < found["test"]
     assert "any size" in bbc("models", better).stdout
+    done = bbc(
+        "train", tmp_path / "train.npy", "-o", tmp_path / "more.safetensors", "--start", better, "--crop", 8, *options
+    )
+    assert "test -ELBO" in done.output

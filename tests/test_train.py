@@ -289,6 +289,22 @@ def test_fit_encoder_never_writes_over_its_model(spots):
     assert path.read_bytes() == before
 
 
+def test_training_goes_on_from_a_model(spots, tmp_path):
+    old, new = spots / "spots.safetensors", tmp_path / "new.safetensors"
+    before = old.read_bytes()
+    arguments = ["train", spots / "train.npy", "--start", old, "--epochs", 1, "--learning-rate", 1e-12]
+    arguments += ["--validation", 100, "-o"]
+    done = CliRunner().invoke(main, [str(argument) for argument in [*arguments, new]])
+    assert done.exit_code == 0, done.output
+    pixels = blobs(2)[900:]
+    rates = [negative_elbo_bits_per_dim(load(path).sized(8, 6), pixels, samples=4) for path in (old, new)]
+    assert rates[0] == pytest.approx(rates[1], rel=1e-3)
+    for wrong, message in (([old], "is the model itself"), ([new, "--latent", 3], "--latent is the starting model's")):
+        done = CliRunner().invoke(main, [str(argument) for argument in [*arguments, *wrong]])
+        assert (done.exit_code, message in done.output) == (2, True)
+    assert old.read_bytes() == before
+
+
 def test_images_that_do_not_fit_the_model_are_refused(spots, tmp_path):
     np.save(tmp_path / "wide.npy", np.zeros((300, 8, 7), np.uint8))
     arguments = ["fit-encoder", str(spots / "spots.safetensors"), str(tmp_path / "wide.npy"), "-o"]

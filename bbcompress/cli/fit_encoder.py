@@ -9,6 +9,7 @@ from bbcompress.cli.common import errors_as_exit_codes
 from bbcompress.cli.training import (
     TEST_SAMPLES,
     images_for_model,
+    refuse_overwriting,
     require_torch,
     train_with,
     training_options,
@@ -29,6 +30,7 @@ def command(
     sigma: float,
     latents: str,
     validation: int,
+    crop: int | None,
     test: str | None,
     threads: int,
     device: str | None,
@@ -39,8 +41,7 @@ def command(
     The default, reverse half-asleep, generalises better than the ELBO: half of the images are the model's own samples,
     of which there is no end to overfit to. DATA is as for `bbc train`. A run that was stopped goes on where it was.
     """
-    if output.resolve() == model.resolve():
-        raise click.UsageError(f"{output} is the model itself; name another file to write with -o")
+    refuse_overwriting(model, output)
     require_torch(threads)
     from bbcompress.codec.model_file import read
     from bbcompress.train.architectures import exact_negative_elbo, export_with_new_encoder, restore
@@ -49,12 +50,12 @@ def command(
 
     with errors_as_exit_codes():
         old = read(model)
-        images = images_for_model(data, "train", old.info)
+        images = images_for_model(data, "train", old.info, crop)
         training = TrainingOptions(encoder_only=True, objective=named(objective, alpha, sigma, latents), **options)
         state, fitted = train_with(restore(old), data, images, validation, training, output, device, threads)
         export_with_new_encoder(state.best, fitted, old, name or output.stem, output)
         if test is not None:
-            held = images_for_model(test, "test", old.info)
+            held = images_for_model(test, "test", old.info, crop)
             rates = [exact_negative_elbo(path, held, TEST_SAMPLES) for path in (model, output)]
             click.echo(
                 f"test -ELBO, exact: old {rates[0]:.5f}, new {rates[1]:.5f} bits/dim ({TEST_SAMPLES} samples)", err=True

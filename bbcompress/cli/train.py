@@ -4,15 +4,20 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from bbcompress.cli.common import errors_as_exit_codes
 from bbcompress.cli.training import (
     TEST_SAMPLES,
+    images_for_model,
     images_for_training,
+    refuse_overwriting,
     require_torch,
     train_with,
     training_options,
 )
+
+ARCHITECTURE_OPTIONS = ("likelihood", "architecture", "components", "latent", "hidden", "blocks")
 
 
 @click.command()
@@ -30,6 +35,11 @@ from bbcompress.cli.training import (
     default="dense",
     show_default=True,
     help="dense: grey images of one size; convolutional: any size, all pixels at once; staged: coarse to fine.",
+)
+@click.option(
+    "--start",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Go on from the weights of this model, and with its likelihood and architecture.",
 )
 @click.option(
     "--components", default=1, show_default=True, type=click.IntRange(1, 32), help="Logistics in each mixture."
@@ -52,11 +62,13 @@ def command(
     name: str | None,
     likelihood: str,
     architecture: str,
+    start: Path | None,
     components: int,
     latent: int,
     hidden: int,
     blocks: int,
     validation: int,
+    crop: int | None,
     test: str | None,
     threads: int,
     device: str | None,
@@ -68,33 +80,52 @@ def command(
 ) -> None:
     """Train a VAE on DATA and write its exact form. Needs bbcompress[train].
 
-    DATA is an IDX file, a CIFAR batch, .npy, .npz, or a folder of images of one size, or the name of a set to
-    download: mnist, fashion-mnist, cifar-10. A run that was stopped goes on where it was; OUTPUT.csv is its log.
+    DATA is an IDX file, a CIFAR batch, .npy, .npz, or a folder of images of one size (of any, with --crop), or the name
+    of a set to download: mnist, fashion-mnist, cifar-10. A run that was stopped goes on where it was; OUTPUT.csv is
+    its log.
     Whatever the encoder's --objective, the decoder learns by the ELBO; with `sleep` that is the wake-sleep algorithm.
     """
+    if start is not None:
+        refuse_architecture_options()
+        refuse_overwriting(start, output)
     require_torch(threads)
     import torch
 
+    from bbcompress.codec.model_file import read
     from bbcompress.datasets import DatasetError
-    from bbcompress.train.architectures import exact_negative_elbo, export, new_model, to_tensor
+    from bbcompress.train.architectures import exact_negative_elbo, export, new_model, restore, to_tensor
     from bbcompress.train.loop import TrainingOptions, evaluate
     from bbcompress.train.objectives import named
 
     with errors_as_exit_codes():
-        levels = 2 if likelihood == "bernoulli" else 256
-        images = images_for_training(data, "train", levels)
         training = TrainingOptions(objective=named(objective, alpha, sigma, latents), **options)
         torch.manual_seed(training.seed)
-        try:
-            model = new_model(architecture, images.shape[1:], levels, components, latent, hidden, blocks)
-        except ValueError as error:
-            raise DatasetError(f"{data}: {error}") from error
+        if start is not None:
+            old = read(start)
+            levels = old.info.levels
+            images = images_for_model(data, "train", old.info, crop)
+            model = restore(old)
+        else:
+            levels = 2 if likelihood == "bernoulli" else 256
+            images = images_for_training(data, "train", levels, crop)
+            try:
+                model = new_model(architecture, images.shape[1:], levels, components, latent, hidden, blocks)
+            except ValueError as error:
+                raise DatasetError(f"{data}: {error}") from error
         state, fitted = train_with(model, data, images, validation, training, output, device, threads)
         export(state.best, fitted, name or output.stem, output)
         if test is not None:
-            held = images_for_training(test, "test", levels)
+            held = images_for_training(test, "test", levels, crop)
             float_model = evaluate(state.best, to_tensor(state.best, held), TEST_SAMPLES)
             exact = exact_negative_elbo(output, held, TEST_SAMPLES)
             click.echo(
                 f"test -ELBO: float {float_model:.5f}, exact {exact:.5f} bits/dim ({TEST_SAMPLES} samples)", err=True
             )
+
+
+def refuse_architecture_options() -> None:
+    """Raise UsageError for options that `--start` would leave without effect."""
+    context = click.get_current_context()
+    for name in ARCHITECTURE_OPTIONS:
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name} is the starting model's")

@@ -64,7 +64,7 @@ def training_options(objective: str, learning_rate: float) -> Callable[[Function
             default=0,
             show_default=True,
             type=click.IntRange(0),
-            help="Steps over which the KL term comes in, and in models that are not staged the colour channels' dependence.",
+            help="Steps over which the KL term comes in, and the colour channels' dependence in models not staged.",
         ),
         click.option("--schedule", type=click.Choice(["constant", "cosine"]), default="constant", show_default=True),
         click.option(
@@ -80,6 +80,11 @@ def training_options(objective: str, learning_rate: float) -> Callable[[Function
             show_default=True,
             type=click.IntRange(1),
             help="Images held out, from the end.",
+        ),
+        click.option(
+            "--crop",
+            type=click.IntRange(8),
+            help="Cut images into squares of so many pixels; they may be of several sizes then.",
         ),
         click.option("--test", help="Test images, to report the -ELBO of at the end."),
         click.option("--seed", default=0, show_default=True, type=int),
@@ -120,21 +125,29 @@ def require_torch(threads: int) -> None:
     torch.set_flush_denormal(True)
 
 
-def images_for_training(source: str, part: str, levels: int) -> "NDArray[np.uint8]":
+def refuse_overwriting(model: Path, output: Path) -> None:
+    """Raise UsageError where `output` is the model that a new one is made from."""
+    if output.resolve() == model.resolve():
+        raise click.UsageError(f"{output} is the model itself; name another file to write with -o")
+
+
+def images_for_training(source: str, part: str, levels: int, crop: int | None = None) -> "NDArray[np.uint8]":
     """Images (N, H, W, C) of a file or folder, or of a downloaded set's `part`; rounded at one half for 2 levels."""
     from bbcompress.datasets import binarize, load
     from bbcompress.datasets.download import SOURCES, download
 
-    images = load(download(source)[part] if source in SOURCES else source)
+    images = load(download(source)[part] if source in SOURCES else source, crop)
     return binarize(images) if levels == 2 and images.max() > 1 else images
 
 
-def images_for_model(source: str, part: str, info: "DenseInfo | SpatialInfo") -> "NDArray[np.uint8]":
+def images_for_model(
+    source: str, part: str, info: "DenseInfo | SpatialInfo", crop: int | None = None
+) -> "NDArray[np.uint8]":
     """The same for a model that there is. Raises DatasetError where they do not fit it."""
     from bbcompress.codec.dense import DenseInfo
     from bbcompress.datasets import DatasetError
 
-    images = images_for_training(source, part, info.levels)
+    images = images_for_training(source, part, info.levels, crop)
     shape = info.shape if isinstance(info, DenseInfo) else (*images.shape[1:3], info.channels)
     if images.shape[1:] != shape:
         raise DatasetError(f"{source}: images of {images.shape[1:]}; the model takes {shape}")

@@ -38,27 +38,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.datasets import arrays, cifar, idx, image_files
-from bbcompress.datasets.reading import MAX_UNPACKED_BYTES, DatasetError, naming
+from bbcompress.datasets.reading import MAX_UNPACKED_BYTES, DatasetError, naming, squares
 
 __all__ = ["DatasetError", "binarize", "load"]
 
 
-def load(source: str | Path | Sequence[str | Path]) -> NDArray[np.uint8]:
+def load(source: str | Path | Sequence[str | Path], side: int | None = None) -> NDArray[np.uint8]:
     """Images of a file, a folder or a sequence of image files, as the table above says.
 
     Returns a C-contiguous `(N, H, W, C) uint8` array with N >= 1 and C from 1 to 4. Values are those stored;
-    images of mode 1 and bool arrays give 0 and 1.
+    images of mode 1 and bool arrays give 0 and 1. With a `side`, images are cut into squares of so many pixels, and
+    may be of several sizes; what is left over at the right and below, and smaller images, are not used.
 
     Raises `DatasetError` for what is missing, damaged, of another kind, or not of one size and mode.
     """
-    if not isinstance(source, str | Path):
-        return image_files.read([Path(path) for path in source])
-    path = Path(source)
-    if path.is_dir():
-        return _load_folder(path)
-    if path.exists():
-        return _load_file(path)
-    raise DatasetError(f"{path}: no such file or folder")
+    images = _load(source, side)
+    if side is not None:
+        images = squares(images, side)
+        if not images.size:
+            raise DatasetError(f"{source}: no image has {side} x {side} pixels")
+    return images
 
 
 def binarize(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -66,14 +65,29 @@ def binarize(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return (images >= 128).astype(np.uint8)
 
 
-def _load_folder(folder: Path) -> NDArray[np.uint8]:
+def _load(source: str | Path | Sequence[str | Path], side: int | None) -> NDArray[np.uint8]:
+    if not isinstance(source, str | Path):
+        return _load_images([Path(path) for path in source], side)
+    path = Path(source)
+    if path.is_dir():
+        return _load_folder(path, side)
+    if path.exists():
+        return _load_file(path, side)
+    raise DatasetError(f"{path}: no such file or folder")
+
+
+def _load_images(paths: Sequence[Path], side: int | None) -> NDArray[np.uint8]:
+    return image_files.read(paths) if side is None else image_files.read_squares(paths, side)
+
+
+def _load_folder(folder: Path, side: int | None) -> NDArray[np.uint8]:
     batches = sorted(folder.glob("data_batch_*"))
     if batches:
         return np.concatenate([_load_cifar(batch) for batch in batches])
     found = image_files.find(folder)
     if not found:
         raise DatasetError(f"{folder}: holds no image files ({' '.join(sorted(image_files.SUFFIXES))})")
-    return image_files.read(found)
+    return _load_images(found, side)
 
 
 def _load_cifar(path: Path) -> NDArray[np.uint8]:
@@ -81,7 +95,7 @@ def _load_cifar(path: Path) -> NDArray[np.uint8]:
         return cifar.read(stream, path.stat().st_size)
 
 
-def _load_file(path: Path) -> NDArray[np.uint8]:
+def _load_file(path: Path, side: int | None) -> NDArray[np.uint8]:
     with naming(path), path.open("rb") as stream:
         size = path.stat().st_size
         head = stream.read(4)
@@ -97,4 +111,4 @@ def _load_file(path: Path) -> NDArray[np.uint8]:
             return arrays.read_npy(stream, size)
         if head.startswith(b"PK"):
             return arrays.read_npz(stream)
-    return image_files.read([path])
+    return _load_images([path], side)

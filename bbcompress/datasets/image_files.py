@@ -1,4 +1,4 @@
-"""Image files of one size and mode, read by Pillow."""
+"""Image files of one mode, read by Pillow."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from bbcompress.datasets.reading import MAX_UNPACKED_BYTES, DatasetError, naming
+from bbcompress.datasets.reading import MAX_UNPACKED_BYTES, DatasetError, naming, squares
 
 SUFFIXES = frozenset({".png", ".pbm", ".pgm", ".ppm", ".pnm", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"})
 """Files of a folder that are taken for images, in upper or lower case."""
@@ -47,6 +47,25 @@ def read(paths: Sequence[Path]) -> NDArray[np.uint8]:
                 )
             pixels[...] = np.asarray(image).reshape(pixels.shape)
     return images
+
+
+def read_squares(paths: Sequence[Path], side: int) -> NDArray[np.uint8]:
+    """The same of images of any sizes, cut into squares (N, side, side, C) by `squares`."""
+    if not paths:
+        raise DatasetError("no image files were given")
+    parts: list[NDArray[np.uint8]] = []
+    size_bytes = 0
+    for path in paths:
+        with _open(path) as image:
+            mode = image.mode
+            part = squares(np.asarray(image).reshape(1, image.height, image.width, -1).astype(np.uint8), side)
+        size_bytes += part.size
+        if parts and part.shape[3] != parts[0].shape[3]:
+            raise DatasetError(f"{path}: is of mode {mode}, unlike {paths[0]}: give images of one mode")
+        if size_bytes > MAX_UNPACKED_BYTES:
+            raise DatasetError(f"{path}: images up to this one need more than {MAX_UNPACKED_BYTES} bytes")
+        parts.append(part)
+    return np.concatenate(parts)
 
 
 @contextmanager

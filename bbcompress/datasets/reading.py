@@ -68,3 +68,11 @@ def read_pixels(stream: Readable, shape: tuple[int, ...], limit: int) -> NDArray
         found = "more" if len(data) > count else f"only {len(data)}"
         raise DatasetError(f"declares {count} bytes of pixels but holds {found}: fetch or make it again")
     return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def squares(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Images (N, H, W, C) cut into squares (M, side, side, C), image by image; without what is left right and below."""
+    count, height, width, channels = images.shape
+    rows, columns = height // side, width // side
+    whole = images[:, : rows * side, : columns * side].reshape(count, rows, side, columns, side, channels)
+    return np.ascontiguousarray(whole.swapaxes(2, 3)).reshape(-1, side, side, channels)

@@ -32,6 +32,8 @@ CALIBRATION_IMAGES = 256
 STAGED = Precision(13, activations=9, outputs=12, latents=9, largest_sum=FLOAT32_LIMIT, largest_output_sum=EXACT_LIMIT)
 """Of coarse-to-fine models of 256 levels: their activations stay small, so that with weights of some 8 to 10 bits for
 each output all large sums fit float32."""
+WHOLE_LATENT_BITS = 10
+"""Of models that decode all pixels at once: their latents carry everything, and posteriors are narrow for 2^8 bins."""
 
 
 @torch.no_grad()
@@ -67,7 +69,7 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path) -> None:
         components=config.components,
         downscale=DOWNSCALE,
         latent_channels=config.latent_channels,
-        latent_bits=LATENT_BITS,
+        latent_bits=LATENT_BITS if config.phases else WHOLE_LATENT_BITS,
         grid_log2_steps=_grid_log2_steps(posterior),
         learning_rate=LEARNING_RATE,
     )
