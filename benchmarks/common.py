@@ -107,7 +107,7 @@ def chain_of(chained: Sequence[Picture], model: Model, steps: int, method: Metho
 
 def chain_decoded(chain: Coded, expected: Sequence[Picture], registry: Registry) -> None:
     """Decode a chain and compare with what went in."""
-    for picture, found in zip(expected, chain.payload.decode(registry, LIMIT_PIXELS), strict=True):
+    for picture, found in zip(expected, chain.payload.decode(registry, LIMIT_PIXELS).pictures, strict=True):
         if not found.same_as(picture):
             raise CheckFailed("a chain did not decode to what was compressed")
 

@@ -108,7 +108,9 @@ def encode_chain(
 
 
 def decode_chain(model: SizedModel, plan: chain.Plan, data: bytes) -> Pixels:
-    (pixels,) = chain.decode([(model, plan.images)], plan, data)
+    ((pixels,), bottom) = chain.decode([(model, plan.images)], plan, data)
+    if bottom:
+        raise chain.DamagedChain("the stack did not begin with 0")
     return pixels
 
 
@@ -133,6 +135,11 @@ class PaperModels(Registry):
 @cache
 def paper_models() -> Registry:
     return PaperModels()
+
+
+def single_file(data: bytes) -> bytes:
+    """A file of the small form, and whatever form later versions have, with its checksum."""
+    return blocks.checked(data, blocks.SHORT_CRC_BYTES)
 
 
 def archive_of(pictures: dict[str, Picture], steps: int = 0, method: Method = Method.NATURAL) -> bytes:

@@ -168,9 +168,9 @@ def test_every_way_to_start(tiny_models: dict[str, DenseModel], first: int, grow
     plan = Plan(140, first, 64, growth, 64, 4, 1)
     if growth == 1:  # images this small do not leave as much as the faster starts take
         with pytest.raises(Underflow):
-            chain._encode([chain.Group(model, pixels)], plan, latents)
+            chain._encode([chain.Group(model, pixels)], plan, latents, 0)
         return
-    encoded = chain._encode([chain.Group(model, pixels)], plan, latents)
+    encoded = chain._encode([chain.Group(model, pixels)], plan, latents, 0)
     np.testing.assert_array_equal(decode_chain(model, plan, encoded.data), pixels)
 
 
@@ -522,4 +522,15 @@ def test_something_left_over_is_noticed(tiny: DenseModel) -> None:
     encoded = encode_chain(tiny, sample(tiny, 1), 0, 1)
     assert encoded.plan.batches([encoded.plan.images]) == []
     with pytest.raises(DamagedChain, match="left"):
+        decode_chain(tiny, encoded.plan, encoded.data + bytes(20))
+    with pytest.raises(DamagedChain, match="begin"):
         decode_chain(tiny, encoded.plan, b"\x01" + encoded.data)
+
+
+def test_what_the_stack_began_with_comes_back(tiny: DenseModel) -> None:
+    for images, bottom in ((1, 0), (1, 5), (1, 0xFFFFFFFF), (9, 0x80000000)):
+        pixels = sample(tiny, images)
+        encoded = chain.encode([chain.Group(tiny, pixels)], chain.Layout(4, 4), 0, bottom=bottom)
+        decoded = chain.decode([(tiny, images)], encoded.plan, encoded.data)
+        np.testing.assert_array_equal(decoded.pixels[0], pixels)
+        assert decoded.bottom == bottom

@@ -95,7 +95,7 @@ def images(model: DenseModel) -> Pixels:
 
 def digest(model: SizedModel, pixels: Pixels, steps: int) -> str:
     encoded = chain.encode([chain.Group(model, pixels)], chain.Layout(16, 16), steps)
-    if not np.array_equal(chain.decode([(model, len(pixels))], encoded.plan, encoded.data)[0], pixels):
+    if not np.array_equal(chain.decode([(model, len(pixels))], encoded.plan, encoded.data).pixels[0], pixels):
         raise AssertionError("pixels did not come back")
     return hashlib.sha256(
         repr((tuple(map(int, encoded.plan)), encoded.net_bits.tolist())).encode() + encoded.data

@@ -313,6 +313,19 @@ def test_a_stack_is_not_empty() -> None:
     assert not Stack.from_bytes(b"\x01", 1).is_empty
 
 
+@given(pushes(), st.integers(0, (1 << 32) - 1))
+def test_the_bottom_is_there_again_in_the_end(items: list[Push], bottom: int) -> None:
+    stack = Stack(bottom)
+    for item in items:
+        distribution = categorical(item)
+        stack.push(*distribution.intervals(np.array(item[1], np.int64)), distribution.precision)
+    again = Stack.from_bytes(stack.to_bytes(), 1)
+    for item in reversed(items):
+        assert again.pop(categorical(item)).tolist() == item[1]
+    assert again.bottom == bottom
+    assert again.is_empty == (bottom == 0)
+
+
 def test_words_are_big_endian_from_the_top() -> None:
     """The bytes of a known stack, part of the format."""
     stack = Stack.unflatten(np.array([0x01020304, 0x05060708, 0x090A0B0C, 0x0D0E0F10], np.uint32), 1)

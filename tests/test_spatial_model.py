@@ -50,7 +50,7 @@ def groups_of(model: SpatialModel, sizes: list[tuple[int, int]], each: int) -> l
 
 
 def decoded(groups: list[chain.Group], encoded: chain.EncodedChain) -> list[Pixels]:
-    return chain.decode([(group.model, len(group.pixels)) for group in groups], encoded.plan, encoded.data)
+    return chain.decode([(group.model, len(group.pixels)) for group in groups], encoded.plan, encoded.data).pixels
 
 
 # --- the chain --------------------------------------------------------------------------------------------------

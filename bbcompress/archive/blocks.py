@@ -14,6 +14,8 @@ MAGIC = b"\xbbC"
 VERSION = 1
 END_MARK = b"C\xbb"
 CRC_BYTES = 4
+SHORT_CRC_BYTES = 2
+"""Of files of the small form."""
 MAX_BLOCK_BYTES = 1 << 31
 MAX_VARINT_BYTES = 5
 
@@ -41,14 +43,14 @@ class Block(NamedTuple):
     body: bytes | None
 
 
-def crc(data: bytes) -> bytes:
-    """CRC-32 (as in PNG and zip), 4 bytes little-endian."""
-    return zlib.crc32(data).to_bytes(CRC_BYTES, "little")
+def crc(data: bytes, size: int = CRC_BYTES) -> bytes:
+    """The low `size` bytes of the CRC-32 (as in PNG and zip), little-endian."""
+    return zlib.crc32(data).to_bytes(CRC_BYTES, "little")[:size]
 
 
-def checked(data: bytes) -> bytes:
+def checked(data: bytes, size: int = CRC_BYTES) -> bytes:
     """`data` followed by its CRC."""
-    return data + crc(data)
+    return data + crc(data, size)
 
 
 def header(form: Form) -> bytes:
@@ -58,12 +60,12 @@ def header(form: Form) -> bytes:
 
 def read_form(data: bytes) -> Form:
     """The form of a file, with the check that covers its header. Raises DamagedArchive or UnsupportedArchive."""
-    if len(data) < len(MAGIC) + 1 + CRC_BYTES or data[:2] != MAGIC:
+    if len(data) < len(MAGIC) + 1 + SHORT_CRC_BYTES or data[:2] != MAGIC:
         raise DamagedArchive("not a bbc file, or damaged at its start")
     form, version = data[2] >> 4, data[2] & 15
     # An archive's header has a CRC of its own; a single image's is at the end of the file. So it is in every version.
-    covered = data[: 3 + CRC_BYTES] if form == Form.ARCHIVE else data
-    if crc(covered[:-CRC_BYTES]) != covered[-CRC_BYTES:]:
+    covered, size = (data[: 3 + CRC_BYTES], CRC_BYTES) if form == Form.ARCHIVE else (data, SHORT_CRC_BYTES)
+    if checked(covered[:-size], size) != covered:
         raise DamagedArchive("damaged: the checksum of its header is wrong")
     if version != VERSION or form > Form.ARCHIVE:
         raise UnsupportedArchive(f"written in format {version}, form {form}: use a later version of bbc")

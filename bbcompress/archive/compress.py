@@ -20,13 +20,13 @@ from bbcompress.archive.choose import (
     shorter_stored,
 )
 from bbcompress.archive.encode import encode
-from bbcompress.archive.errors import ArchiveError, ArchiveLimit
+from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
 from bbcompress.archive.fields import MAX_IMAGES
 from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
-from bbcompress.archive.payload import Payload, Stored, pictures_digest
+from bbcompress.archive.payload import Payload, Stored, bottom_of, decode_checked, pictures_digest
 from bbcompress.archive.segment import Segment, pack_segment
-from bbcompress.archive.single import pack_single
+from bbcompress.archive.single import DIGEST_BYTES, pack_single
 from bbcompress.codec.refine import Method as RefineMethod
 from bbcompress.codec.registry import Registry
 from bbcompress.images import stored
@@ -89,8 +89,9 @@ def compress_single(picture: Picture, registry: Registry, options: Options) -> t
     """One picture as a file of the small form."""
     summary = Summary()
     name, payload, net_bits = _best_single(picture, registry, options)
-    _check(payload, [picture], registry, options)
-    data = pack_single(payload, pictures_digest([picture]), picture.metadata)
+    digest = pictures_digest([picture])
+    _check(payload, digest if isinstance(payload, Stored) else None, [picture], registry, options)
+    data = pack_single(payload, digest, picture.metadata)
     summary.count(name, [picture], net_bits)
     summary.total_bytes = len(data)
     return data, summary
@@ -183,8 +184,9 @@ class _Writer:
         self._write("stored", [number], [picture], Stored(data), 8.0 * len(data))
 
     def _write(self, name: str, numbers: list[int], pictures: list[Picture], payload: Payload, net_bits: float) -> None:
-        _check(payload, pictures, self._registry, self._options)
-        segment = Segment(np.array(numbers), payload, pictures_digest(pictures))
+        digest = pictures_digest(pictures)
+        _check(payload, digest, pictures, self._registry, self._options)
+        segment = Segment(np.array(numbers), payload, digest)
         block = blocks.pack_block(blocks.BlockType.SEGMENT, pack_segment(segment))
         self._out += block
         self._index.append((len(block), len(numbers)))
@@ -201,7 +203,7 @@ class _Single(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes of the file but for what all ways have alike."""
-        return len(pack_single(self.payload, b""))
+        return len(pack_single(self.payload, bytes(DIGEST_BYTES)))
 
 
 def _best_single(picture: Picture, registry: Registry, options: Options) -> _Single:
@@ -221,14 +223,20 @@ def _single(picture: Picture, way: Candidate | None, registry: Registry, options
         data = stored.encode(picture)
         return _Single("stored", Stored(data), 8.0 * len(data))
     model = registry.load(way.model)
-    coded = encode(model, [picture], way.form, options.refine_steps, options.refine_method)
+    bottom = bottom_of(pictures_digest([picture]))
+    coded = encode(model, [picture], way.form, options.refine_steps, options.refine_method, bottom)
     return _Single(coded.model, coded.payload, float(coded.net_bits.sum()))
 
 
-def _check(payload: Payload, pictures: list[Picture], registry: Registry, options: Options) -> None:
+def _check(
+    payload: Payload, digest: bytes | None, pictures: list[Picture], registry: Registry, options: Options
+) -> None:
     if not options.check:
         return
     limit = sum(picture.width * picture.height for picture in pictures)
-    decoded = payload.decode(registry, limit)
+    try:
+        decoded = decode_checked(payload, digest, registry, limit)
+    except DamagedArchive:
+        decoded = []
     if len(decoded) != len(pictures) or not all(a.same_as(b) for a, b in zip(decoded, pictures, strict=True)):
         raise CheckFailed("what was written does not decode to what was read; please report this")

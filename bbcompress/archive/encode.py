@@ -41,15 +41,20 @@ class Coded(NamedTuple):
 
 
 def encode(
-    model: Model, pictures: Sequence[Picture], form: PixelForm, steps: int = 0, method: Method = Method.NATURAL
+    model: Model,
+    pictures: Sequence[Picture],
+    form: PixelForm,
+    steps: int = 0,
+    method: Method = Method.NATURAL,
+    bottom: int = 0,
 ) -> Coded:
-    """Pictures that all have this form under `model`, refined by K = `steps`."""
+    """Pictures that all have this form under `model`, refined by K = `steps`, on a stack that begins with `bottom`."""
     pixels = [to_pixels(picture, form) for picture in pictures]
     name = model.info.name
     if isinstance(model, DenseModel):
         width = min(1 << (len(pixels) // IMAGES_PER_LANE).bit_length(), MAX_CHAIN_WIDTH)
         rows = np.stack(pixels).reshape(len(pixels), -1)
-        encoded = chain.encode([chain.Group(model, rows)], chain.Layout(width, width), steps, method)
+        encoded = chain.encode([chain.Group(model, rows)], chain.Layout(width, width), steps, method, bottom)
         return Coded(name, BitsBack(model.identity, form, encoded.plan, encoded.data), encoded.net_bits)
     sizes = [(picture.height, picture.width) for picture in pictures]
     tiling = tiles.tiling(sizes, TILE)
@@ -62,7 +67,7 @@ def encode(
     density = max(1, bits // (count * TILE_BITS_PER_LANE))
     lanes = min(MAX_TILE_LANES, max(1, bits // CHAIN_BITS_PER_LANE))
     width = BATCH_PIXELS // max(group.size[0] * group.size[1] for group in tiling)
-    encoded = chain.encode(cut, chain.Layout(width, lanes, density), steps, method)
+    encoded = chain.encode(cut, chain.Layout(width, lanes, density), steps, method, bottom)
     net_bits = np.zeros(len(pictures))
     np.add.at(net_bits, [tile.image for group in tiling for tile in group.tiles], encoded.net_bits)
     planes = [plane for picture in pictures if (plane := alpha_of(picture, form)) is not None]

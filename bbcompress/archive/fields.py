@@ -15,6 +15,8 @@ MAX_IMAGES = 1 << 22
 MAX_TILE = 1 << 12
 MAX_SIDE = 1 << 24
 MAX_ALPHA_BYTES = 1 << 31
+ONE_PLAN = Plan(images=1, first=1, width=1, growth=1, lanes=1, density=1, steps=0)
+"""Of a chain of one image, where none is written."""
 DIGITS_DENSITY = 4
 """A plan's density where a segment has none (method 1)."""
 
@@ -61,8 +63,9 @@ def pack_tiles(payload: Tiles) -> bytes:
     """Tile size, picture sizes, plan and alpha values."""
     plan = payload.plan
     values = plan.first, plan.width, plan.growth, plan.lanes, plan.density
-    alphas = b"".join(write_varint(len(alpha)) + alpha for alpha in payload.alphas)
-    return write_varint(payload.tile) + _pack_sizes(payload.sizes) + pack_plan(values, plan) + alphas
+    return (
+        write_varint(payload.tile) + _pack_sizes(payload.sizes) + pack_plan(values, plan) + _pack_alphas(payload.alphas)
+    )
 
 
 def unpack_tiles(reader: Reader, identity: bytes, form: PixelForm, pictures: int) -> Tiles:
@@ -73,5 +76,27 @@ def unpack_tiles(reader: Reader, identity: bytes, form: PixelForm, pictures: int
         raise DamagedArchive("damaged: tiles without pixels")
     count = sum(-(-height // tile) * -(-width // tile) for height, width in sizes)
     plan = unpack_plan(reader, count, *(reader.varint(MAX_IMAGES) for _ in range(5)))
-    alphas = [reader.take(reader.varint(MAX_ALPHA_BYTES)) for _ in sizes] if form.has_alpha else []
-    return Tiles(identity, form, plan, tile, sizes, alphas, reader.rest())
+    return Tiles(identity, form, plan, tile, sizes, _unpack_alphas(reader, form, pictures), reader.rest())
+
+
+def pack_tile(payload: Tiles) -> bytes:
+    """The picture's size and alpha values, of a payload whose plan is ONE_PLAN."""
+    ((height, width),) = payload.sizes
+    return write_varint(height) + write_varint(width) + _pack_alphas(payload.alphas)
+
+
+def unpack_tile(reader: Reader, identity: bytes, form: PixelForm) -> Tiles:
+    """The inverse of `pack_tile`; what comes after is the chain's data."""
+    height, width = reader.varint(MAX_TILE), reader.varint(MAX_TILE)
+    if min(height, width) < 1:
+        raise DamagedArchive("damaged: a picture without pixels")
+    alphas = _unpack_alphas(reader, form, 1)
+    return Tiles(identity, form, ONE_PLAN, max(height, width), [(height, width)], alphas, reader.rest())
+
+
+def _pack_alphas(alphas: Sequence[bytes]) -> bytes:
+    return b"".join(write_varint(len(alpha)) + alpha for alpha in alphas)
+
+
+def _unpack_alphas(reader: Reader, form: PixelForm, pictures: int) -> list[bytes]:
+    return [reader.take(reader.varint(MAX_ALPHA_BYTES)) for _ in range(pictures)] if form.has_alpha else []

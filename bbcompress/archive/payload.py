@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import repeat
+from typing import NamedTuple
 
 from bbcompress.archive.errors import ArchiveLimit, DamagedArchive, MissingModel, UnsupportedArchive
 from bbcompress.archive.forms import PixelForm, to_picture
 from bbcompress.codec import chain, tiles
 from bbcompress.codec.dense import DenseModel
-from bbcompress.codec.model import Pixels, SizedModel
+from bbcompress.codec.model import SizedModel
 from bbcompress.codec.model_file import Model
 from bbcompress.codec.registry import ModelNotFound, Registry
 from bbcompress.codec.spatial import SpatialModel
@@ -21,6 +22,14 @@ from bbcompress.images.picture import Picture, digest
 MAX_BATCH_SUBPIXELS = 1 << 23
 """A reader's limit on what one batch of a chain decodes to, as memory is some 80 times that; the encoder keeps to it
 with every model."""
+
+
+class Pictures(NamedTuple):
+    """What a payload decodes to."""
+
+    pictures: list[Picture]
+    bottom: int = 0
+    """What the chain's stack began with (`bbcompress.coding.rans`)."""
 
 
 class Method(IntEnum):
@@ -39,9 +48,9 @@ class Stored:
 
     method = Method.STORED
 
-    def decode(self, registry: Registry, limit_pixels: int) -> list[Picture]:
+    def decode(self, registry: Registry, limit_pixels: int) -> "Pictures":
         try:
-            return [stored.decode(self.data, limit_pixels=limit_pixels)]
+            return Pictures([stored.decode(self.data, limit_pixels=limit_pixels)])
         except LimitExceeded as error:
             raise ArchiveLimit(str(error)) from error
         except ImageError as error:  # this Pillow lacks WebP
@@ -61,14 +70,14 @@ class BitsBack:
 
     method = Method.BITS_BACK
 
-    def decode(self, registry: Registry, limit_pixels: int) -> list[Picture]:
+    def decode(self, registry: Registry, limit_pixels: int) -> "Pictures":
         model = _model(registry, self.model_id, self.form)
         if not isinstance(model, DenseModel):
             raise DamagedArchive("damaged: the model has no size, and the segment names none")
         size = model.info.height, model.info.width
         _check_limits([size] * self.plan.images, limit_pixels, self.plan, model.subpixels)
-        (rows,) = _decode_chain([(model, self.plan.images)], self.plan, self.data)
-        return [to_picture(row.reshape(*size, 1), self.form) for row in rows]
+        (rows,), bottom = _decode_chain([(model, self.plan.images)], self.plan, self.data)
+        return Pictures([to_picture(row.reshape(*size, 1), self.form) for row in rows], bottom)
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ class Tiles:
 
     method = Method.TILES
 
-    def decode(self, registry: Registry, limit_pixels: int) -> list[Picture]:
+    def decode(self, registry: Registry, limit_pixels: int) -> "Pictures":
         model = _model(registry, self.model_id, self.form)
         if not isinstance(model, SpatialModel):
             raise DamagedArchive("damaged: the model has a size of its own")
@@ -98,13 +107,14 @@ class Tiles:
         if sum(count for _, count in models) != self.plan.images:
             raise DamagedArchive("damaged: a segment has other tiles than its plan")
         alphas = [self._alpha(number, registry) for number in range(len(self.alphas))] or repeat(None)
-        parts = _decode_chain(models, self.plan, self.data)
+        parts, bottom = _decode_chain(models, self.plan, self.data)
         images = tiles.join(parts, groups, self.sizes, self.form.channels)
-        return [to_picture(image, self.form, alpha) for image, alpha in zip(images, alphas, strict=False)]
+        pictures = [to_picture(image, self.form, alpha) for image, alpha in zip(images, alphas, strict=False)]
+        return Pictures(pictures, bottom)
 
     def _alpha(self, number: int, registry: Registry) -> Picture:
         height, width = self.sizes[number]
-        (picture,) = Stored(self.alphas[number]).decode(registry, height * width)
+        (picture,) = Stored(self.alphas[number]).decode(registry, height * width).pictures
         if (picture.mode, picture.height, picture.width, picture.transparency) != ("L", height, width, None):
             raise DamagedArchive("damaged: alpha values of another size than their picture")
         return picture
@@ -131,7 +141,7 @@ def _check_limits(sizes: Sequence[tiles.Size], limit_pixels: int, plan: chain.Pl
         raise ArchiveLimit(f"a batch holds more than {MAX_BATCH_SUBPIXELS} subpixels")
 
 
-def _decode_chain(models: Sequence[tuple[SizedModel, int]], plan: chain.Plan, data: bytes) -> list[Pixels]:
+def _decode_chain(models: Sequence[tuple[SizedModel, int]], plan: chain.Plan, data: bytes) -> chain.DecodedChain:
     try:
         return chain.decode(models, plan, data)
     except chain.DamagedChain as error:
@@ -146,10 +156,18 @@ def pictures_digest(pictures: Iterable[Picture]) -> bytes:
     return whole.digest()
 
 
-def decode_checked(payload: Payload, expected: bytes, registry: Registry, limit_pixels: int) -> Sequence[Picture]:
-    """The pictures, if their digest begins with `expected`. Raises an ArchiveError."""
-    pictures = payload.decode(registry, limit_pixels)
-    if pictures_digest(pictures)[: len(expected)] != expected:
+def bottom_of(digest: bytes) -> int:
+    """What a chain's stack begins with where the file has its pictures' digest nowhere else."""
+    return int.from_bytes(digest[:4], "big")
+
+
+def decode_checked(
+    payload: Payload, expected: bytes | None, registry: Registry, limit_pixels: int
+) -> Sequence[Picture]:
+    """The pictures, if their digest begins with `expected`, or the stack began with it. Raises an ArchiveError."""
+    pictures, bottom = payload.decode(registry, limit_pixels)
+    digest = pictures_digest(pictures)
+    if bottom != (bottom_of(digest) if expected is None else 0) or not digest.startswith(expected or b""):
         raise DamagedArchive("damaged: the decoded pixels are not those that were compressed")
     return pictures
 

@@ -36,7 +36,8 @@ class Part(NamedTuple):
 
     numbers: Numbers
     payload: Payload
-    digest: bytes
+    digest: bytes | None
+    """None where the chain's stack began with it."""
     size: int
     """Bytes it takes in the file."""
 

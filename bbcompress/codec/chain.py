@@ -114,8 +114,10 @@ class Layout(NamedTuple):
     """Of digits: each leaves about a hundred bits, and a lane takes 32."""
 
 
-def encode(groups: Sequence[Group], layout: Layout, steps: int, method: Method = Method.NATURAL) -> EncodedChain:
-    """Code images with K = `steps`."""
+def encode(
+    groups: Sequence[Group], layout: Layout, steps: int, method: Method = Method.NATURAL, bottom: int = 0
+) -> EncodedChain:
+    """Code images with K = `steps`, on a stack that begins with `bottom`."""
     latents: list[Symbols] = []
     images = sum(len(pixels) for _, pixels in groups)
     for first, growth in STARTS:
@@ -123,16 +125,16 @@ def encode(groups: Sequence[Group], layout: Layout, steps: int, method: Method =
             first, k = min(first, images), steps if first < images else 0
             plan = Plan(images, first, layout.width, growth, layout.lanes, layout.density, k, method)
             try:
-                return _encode(groups, plan, latents)
+                return _encode(groups, plan, latents, bottom)
             except Underflow:
                 continue
     # with all images coded in two parts on one lane nothing is popped
-    return _encode(groups, Plan(images, images, 1, 1, 1, 1, 0), latents)
+    return _encode(groups, Plan(images, images, 1, 1, 1, 1, 0), latents, bottom)
 
 
-def _encode(groups: Sequence[Group], plan: Plan, latents: list[Symbols]) -> EncodedChain:
+def _encode(groups: Sequence[Group], plan: Plan, latents: list[Symbols], bottom: int) -> EncodedChain:
     """`latents` holds the first images' latents, as far as they were searched for before."""
-    stack = Stack()
+    stack = Stack(bottom)
     net_microbits = np.zeros(plan.images, np.int64)
     for number, (model, pixels) in enumerate(_first(groups, plan)):
         if number == len(latents):
@@ -155,11 +157,20 @@ def _encode(groups: Sequence[Group], plan: Plan, latents: list[Symbols]) -> Enco
     return EncodedChain(plan, stack.to_bytes(), net_microbits / MICROBITS)
 
 
-def decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) -> list[Pixels]:
-    """The inverse of `encode`: each group's pixels, given its model and number of images.
+class DecodedChain(NamedTuple):
+    """What `encode` was given."""
 
-    Raises DamagedChain unless the stack ends as it began: empty. As posteriors are pushed back on the way, this
-    also proves that refinement was repeated to the bit.
+    pixels: list[Pixels]
+    """Each group's (N, subpixels)."""
+    bottom: int
+    """To be compared with what it must be: as posteriors are pushed back on the way, this also proves that refinement
+    was repeated to the bit."""
+
+
+def decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) -> DecodedChain:
+    """The inverse of `encode`, given each group's model and number of images.
+
+    Raises DamagedChain unless the stack ends with nothing but its bottom.
     """
     try:
         return _decode(models, plan, data)
@@ -167,7 +178,7 @@ def decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) ->
         raise DamagedChain(str(error)) from error
 
 
-def _decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) -> list[Pixels]:
+def _decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) -> DecodedChain:
     groups = [Group(model, np.zeros((count, model.subpixels), np.uint8)) for model, count in models]
     first = _first(groups, plan)
     first_lanes = [1, *(plan.first_lanes(number, model.stages)[-1] for number, (model, _) in enumerate(first))]
@@ -187,9 +198,9 @@ def _decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) -
         model, pixels = first[number]
         own = plan.first_lanes(number, model.stages)
         pop_first(model, stack, pixels, [*own[-2::-1], first_lanes[number]])
-    if not stack.is_empty:
+    if stack.bottom is None:
         raise DamagedChain("something is left on the stack")
-    return [pixels for _, pixels in groups]
+    return DecodedChain([pixels for _, pixels in groups], stack.bottom)
 
 
 def _first(groups: Sequence[Group], plan: Plan) -> list[tuple[SizedModel, Pixels]]:

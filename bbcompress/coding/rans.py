@@ -4,7 +4,8 @@ Semantics, function names and words are craystack's (https://github.com/j-towns/
 https://arxiv.org/abs/1311.2540, and Giesen, https://arxiv.org/abs/1402.3392): uint64 heads, one for each lane, in
 [2^31, 2^63), and 32-bit words on one tail that all lanes share. Two things differ. Popping what was never pushed is
 an error (`Underflow`), where craystack invents random words. And a stack may be *narrow*: one lane that starts at 0
-instead of 2^31, so that an empty stack costs nothing; a narrow stack only grows on the encoder's side.
+instead of 2^31, so that an empty stack costs nothing, or at any number below 2^32, which is there again in the end; a
+narrow stack only grows on the encoder's side.
 
 >>> import numpy as np
 >>> from bbcompress.coding.distributions import Categorical
@@ -59,10 +60,14 @@ class Distribution(Protocol):
 
 
 class Stack:
-    """An ANS stack. A new one is empty and narrow: push, then `widen` before popping what others pushed."""
+    """An ANS stack. A new one is empty and narrow: push, then `widen` before popping what others pushed.
 
-    def __init__(self) -> None:
-        self.heads: Counts = np.zeros(1, np.uint64)
+    `bottom`, below 2^32, is what its head starts with. Other than 0 it costs its bits, but for those that the first
+    symbol's interval takes on a head of 0: up to its distribution's precision.
+    """
+
+    def __init__(self, bottom: int = 0) -> None:
+        self.heads: Counts = np.array([bottom], np.uint64)
         self._tail: Words = np.empty(1024, np.uint32)  # the top of the stack is at the end
         self._words = 0
         self._narrow = True
@@ -77,9 +82,14 @@ class Stack:
         return 32 * self._words + sum(int(head).bit_length() for head in self.heads)
 
     @property
+    def bottom(self) -> int | None:
+        """What the stack was made with, if all that was pushed is popped; None where there are words left, or lanes."""
+        return int(self.heads[0]) if self._narrow and self._words == 0 else None
+
+    @property
     def is_empty(self) -> bool:
-        """Whether the stack is as it was made: nothing is left to pop."""
-        return self._narrow and self._words == 0 and int(self.heads[0]) == 0
+        """Whether the stack is as one made of nothing: nothing is left to pop."""
+        return self.bottom == 0
 
     def push(self, starts: Counts, freqs: Counts, precision: int) -> None:
         """Push symbols given by intervals (n,) uint64, freqs >= 1. Lane i takes symbols i, i + lanes, ...

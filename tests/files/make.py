@@ -30,15 +30,15 @@ from helpers import (  # noqa: E402
     photograph,
     registry,
     rgb,
+    single_file,
     thumbnails,
 )
 
-from bbcompress.archive import blocks  # noqa: E402
 from bbcompress.archive.compress import Options, compress_single  # noqa: E402
 from bbcompress.archive.encode import encode  # noqa: E402
 from bbcompress.archive.forms import PixelForm  # noqa: E402
 from bbcompress.archive.names import pack_names  # noqa: E402
-from bbcompress.archive.payload import BitsBack, Stored, Tiles, pictures_digest  # noqa: E402
+from bbcompress.archive.payload import BitsBack, Stored, Tiles, bottom_of, pictures_digest  # noqa: E402
 from bbcompress.archive.read import Archive  # noqa: E402
 from bbcompress.archive.segment import MAX_IMAGES, Segment, pack_segment  # noqa: E402
 from bbcompress.archive.single import pack_single  # noqa: E402
@@ -56,9 +56,12 @@ def single(picture: Picture) -> bytes:
     return compress_single(picture, paper_models(), Options())[0]
 
 
-def in_colour(pictures: list[Picture], form: PixelForm, steps: int = 0, method: Method = Method.NATURAL) -> Tiles:
+def in_colour(
+    pictures: list[Picture], form: PixelForm, steps: int = 0, method: Method = Method.NATURAL, bottom: int = 0
+) -> Tiles:
     """Coded by the model for colour, though some would be shorter when stored."""
-    payload = encode(registry().load(registry().path_named("cifar10")), pictures, form, steps, method).payload
+    model = registry().load(registry().path_named("cifar10"))
+    payload = encode(model, pictures, form, steps, method, bottom).payload
     assert isinstance(payload, Tiles)
     return payload
 
@@ -69,6 +72,11 @@ def colour_archive(
     every = list(pictures.values())
     segment = Segment(np.arange(len(every)), in_colour(every, form, steps, method), pictures_digest(every))
     return hand_made([pack_segment(segment)], [len(every)], pack_names(list(pictures)))
+
+
+def colour_single(picture: Picture, form: PixelForm) -> bytes:
+    digest = pictures_digest([picture])
+    return pack_single(in_colour([picture], form, bottom=bottom_of(digest)), digest)
 
 
 def with_alpha(picture: Picture) -> Picture:
@@ -126,7 +134,9 @@ def good() -> dict[str, tuple[bytes, dict[str, Picture]]]:
     files["archive-colour-refined"] = colour_archive(colour, PixelForm.RGB, 2), colour
     files["archive-colour-refined-adam"] = colour_archive(colour, PixelForm.RGB, 2, Method.ADAM), colour
     files["archive-colour-alpha"] = colour_archive(seen, PixelForm.RGB_ALPHA, 1), seen
-    files["single-colour"] = pack_single(in_colour([edges], PixelForm.RGB), pictures_digest([edges])), {"": edges}
+    files["single-colour"] = colour_single(edges, PixelForm.RGB), {"": edges}
+    files["single-colour-tile"] = colour_single(colour["0.png"], PixelForm.RGB), {"": colour["0.png"]}
+    files["single-colour-alpha"] = colour_single(seen["small.png"], PixelForm.RGB_ALPHA), {"": seen["small.png"]}
     files["archive-empty"] = archive_of({}), {}
     pair = {"first.png": rgb(1, 2), "second.png": rgb(2, 1)}
     segments = [stored_segment(number, picture) for number, picture in enumerate(pair.values())]
@@ -145,7 +155,8 @@ def bad(single: bytes, archive: bytes, about: bytes) -> dict[str, tuple[bytes, l
     lost = Archive(archive).parts
     outside = [[name for n, name in enumerate(every) if n not in part.numbers.tolist()] for part in lost]
     a, b = stored_segment(0, rgb(1, 2)), stored_segment(1, rgb(2, 1))
-    digest = pack_segment(Segment(np.array([0]), Stored(stored.encode(rgb(1, 2))), bytes(32)))
+    small = rgb(1, 2)
+    digest = pack_segment(Segment(np.array([0]), Stored(stored.encode(small)), bytes(32)))
     ab = pack_names(["a.png", "b.png"])
     files: dict[str, tuple[bytes, list[str | None]]] = {
         "empty": (b"", []),
@@ -154,8 +165,9 @@ def bad(single: bytes, archive: bytes, about: bytes) -> dict[str, tuple[bytes, l
         "header": (flipped(single, 20), []),
         "cut-short": (single[:-1], []),
         "single-trailing-byte": (single + b"\0", []),
-        "digest": (blocks.checked(flipped(single, 8 * len(single) - 64)[:-4]), []),
-        "reserved-bits": (blocks.checked(b"\xbbC\1\x10" + bytes(20)), []),
+        "single-bottom": (pack_single(in_colour([small], PixelForm.RGB, bottom=1), bytes(4)), []),
+        "single-digest": (pack_single(Stored(stored.encode(small)), bytes(4)), []),
+        "reserved-bits": (single_file(b"\xbbC\1\x10" + bytes(20)), []),
         "archive-first-segment": (flipped(archive, 8 * first.offset + 400), [*outside[0]]),
         "archive-second-segment": (flipped(archive, 8 * second.offset + 400), [*outside[1]]),
         "archive-names": (flipped(archive, 8 * names.offset + 40), [None] * len(every)),
@@ -195,12 +207,12 @@ def refused(digit: bytes) -> dict[str, tuple[bytes, int]]:
     huge = Picture("L", np.zeros((1, 1), np.uint8)).header._replace(width=1 << 20, height=1 << 20).pack()
     many = b"\1\1\0" + write_varint(MAX_IMAGES - 1) + chain[4:]
     return {
-        "unsupported-version.bb": (blocks.checked(b"\xbbC\2" + b"of the future"), 4),
+        "unsupported-version.bb": (single_file(b"\xbbC\2" + b"of the future"), 4),
         "unsupported-archive-version.bb": (hand_made([a], [1], names, version=2), 4),
-        "unsupported-form.bb": (blocks.checked(b"\xbbC\x21" + b"of the future"), 4),
-        "unsupported-method.bb": (blocks.checked(b"\xbbC\1\x0f" + bytes(20)), 4),
+        "unsupported-form.bb": (single_file(b"\xbbC\x21" + b"of the future"), 4),
+        "unsupported-method.bb": (single_file(b"\xbbC\1\x0f" + bytes(20)), 4),
         "unsupported-archive-method.bb": (hand_made([b"\x0f" + a[1:]], [1], names), 4),
-        "unsupported-pixel-form.bb": (blocks.checked(b"\xbbC\1\xf1" + bytes(20)), 4),
+        "unsupported-pixel-form.bb": (single_file(b"\xbbC\1\xf1" + bytes(20)), 4),
         "unsupported-refinement.bb": (
             hand_made([refined[: steps_at + 1] + b"\xff" + refined[steps_at + 2 :]], [1], names),
             4,

@@ -1,1 +1,1 @@
-»C!of the future7Î
+»C!of the future7

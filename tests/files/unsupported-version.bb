@@ -1,1 +1,1 @@
-»Cof the future4U›
+»Cof the future4U
