@@ -164,9 +164,9 @@ def test_batches_cover_the_chain(images: int, first: int, width: int, growth: in
 def test_every_way_to_start(tiny_models: dict[str, DenseModel], first: int, growth: int) -> None:
     model = tiny_models["logistic-1"]
     pixels = sample(model, 140)
-    latents = [two_part.search(model, pixels[[n]], rounds=0) for n in range(first)]
+    latents = [two_part.search(model, pixels[[n]], thorough=False) for n in range(first)]
     plan = Plan(140, first, 64, growth, 64, 4, 1)
-    if growth == 1:  # images this small do not leave as much as the faster starts take
+    if first <= 2 and growth <= 2:  # images this small do not leave as much as the faster starts take
         with pytest.raises(Underflow):
             chain._encode([chain.Group(model, pixels)], plan, latents, 0)
         return
@@ -267,7 +267,7 @@ def test_first_images_cost_little_more_than_the_elbo(mnist_binary: DenseModel, b
 def test_refinement_lowers_net_bits(
     mnist_binary: DenseModel, mnist_grey: DenseModel, binary_digits: Pixels, digits: Pixels, name: str, method: Method
 ) -> None:
-    model, pixels = {"mnist-binary": (mnist_binary, binary_digits[:64]), "mnist-grey": (mnist_grey, digits[:24])}[name]
+    model, pixels = {"mnist-binary": (mnist_binary, binary_digits[:400]), "mnist-grey": (mnist_grey, digits[:24])}[name]
     plain = encode_chain(model, pixels, 0, 64)
     refined = encode_chain(model, pixels, 10, 64, method)
     assert refined.plan == plain.plan._replace(steps=10, method=method)
@@ -303,7 +303,7 @@ def test_search_ends_where_no_step_helps(tiny: DenseModel) -> None:
         return two_part.push_first(tiny, Stack(), pixels, latent, [1])
 
     for pixels in np.split(sample(tiny, 4), 4):
-        start = two_part.search(tiny, pixels, rounds=0)
+        start = two_part.search(tiny, pixels, thorough=False)
         best = two_part.search(tiny, pixels)
         assert cost(pixels, best) <= cost(pixels, start)
         for move in [*np.eye(len(best), dtype=np.int64), *-np.eye(len(best), dtype=np.int64)]:

@@ -12,11 +12,12 @@ from click.testing import CliRunner
 from bbcompress.cli import main
 from bbcompress.codec.elbo import negative_elbo_bits_per_dim
 from bbcompress.codec.model_file import load, read
+from bbcompress.coding.distributions import EqualMassBins
 
 torch = pytest.importorskip("torch")
 
 from bbcompress.train.architectures import restore  # noqa: E402
-from bbcompress.train.export import export  # noqa: E402
+from bbcompress.train.export import BINS_PER_SIGMA, export, latent_bits  # noqa: E402
 from bbcompress.train.loop import (  # noqa: E402
     OtherRun,
     TrainingOptions,
@@ -325,6 +326,20 @@ def test_diagnose_measures_what_a_better_encoder_could_gain(spots):
     arguments[-1:] = ["--images", 50]
     text = CliRunner().invoke(main, [str(argument) for argument in arguments]).stdout
     assert "test optimal per image" in text
+
+
+@pytest.mark.parametrize("sigma", [0.8, 0.1, 0.02])
+def test_bins_are_fine_enough_for_the_sharpest_posteriors_and_no_finer(sigma):
+    log_scale = torch.zeros(200, 8)
+    log_scale[:, 0] = math.log(sigma)
+    width = (EqualMassBins.of(latent_bits(log_scale)).edges[1:-1]).reshape(-1)
+    centre = len(width) // 2
+    bins_per_sigma = sigma / (width[centre + 1] - width[centre])
+    assert BINS_PER_SIGMA * 0.99 < bins_per_sigma < BINS_PER_SIGMA * 2.01
+
+
+def test_posteriors_that_say_nothing_or_all_have_bins_too():
+    assert [latent_bits(torch.full((9, 2), log_scale)) for log_scale in (3.0, -7.0)] == [4, 12]
 
 
 @pytest.mark.parametrize("option", ["--flip", "--muon"])

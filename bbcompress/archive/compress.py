@@ -24,7 +24,7 @@ from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
 from bbcompress.archive.fields import MAX_IMAGES
 from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
-from bbcompress.archive.payload import Payload, Stored, bottom_of, decode_checked, pictures_digest
+from bbcompress.archive.payload import Payload, Stored, decode_checked, pictures_digest
 from bbcompress.archive.segment import Segment, pack_segment
 from bbcompress.archive.single import DIGEST_BYTES, pack_single
 from bbcompress.codec.refine import Method as RefineMethod
@@ -90,7 +90,7 @@ def compress_single(picture: Picture, registry: Registry, options: Options) -> t
     summary = Summary()
     name, payload, net_bits = _best_single(picture, registry, options)
     digest = pictures_digest([picture])
-    _check(payload, digest if isinstance(payload, Stored) else None, [picture], registry, options)
+    _check(payload, digest, [picture], registry, options)
     data = pack_single(payload, digest, picture.metadata)
     summary.count(name, [picture], net_bits)
     summary.total_bytes = len(data)
@@ -223,14 +223,11 @@ def _single(picture: Picture, way: Candidate | None, registry: Registry, options
         data = stored.encode(picture)
         return _Single("stored", Stored(data), 8.0 * len(data))
     model = registry.load(way.model)
-    bottom = bottom_of(pictures_digest([picture]))
-    coded = encode(model, [picture], way.form, options.refine_steps, options.refine_method, bottom)
+    coded = encode(model, [picture], way.form, options.refine_steps, options.refine_method)
     return _Single(coded.model, coded.payload, float(coded.net_bits.sum()))
 
 
-def _check(
-    payload: Payload, digest: bytes | None, pictures: list[Picture], registry: Registry, options: Options
-) -> None:
+def _check(payload: Payload, digest: bytes, pictures: list[Picture], registry: Registry, options: Options) -> None:
     if not options.check:
         return
     limit = sum(picture.width * picture.height for picture in pictures)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.archive.forms import PixelForm, alpha_of, to_pixels
-from bbcompress.archive.payload import BitsBack, Tiles
+from bbcompress.archive.payload import BitsBack, Tiles, bottom_of, pictures_digest
 from bbcompress.codec import chain, tiles
 from bbcompress.codec.dense import DenseModel
 from bbcompress.codec.model_file import Model
@@ -41,16 +41,11 @@ class Coded(NamedTuple):
 
 
 def encode(
-    model: Model,
-    pictures: Sequence[Picture],
-    form: PixelForm,
-    steps: int = 0,
-    method: Method = Method.NATURAL,
-    bottom: int = 0,
+    model: Model, pictures: Sequence[Picture], form: PixelForm, steps: int = 0, method: Method = Method.NATURAL
 ) -> Coded:
-    """Pictures that all have this form under `model`, refined by K = `steps`, on a stack that begins with `bottom`."""
+    """Pictures that all have this form under `model`, refined by K = `steps`."""
     pixels = [to_pixels(picture, form) for picture in pictures]
-    name = model.info.name
+    name, bottom = model.info.name, bottom_of(pictures_digest(pictures))
     if isinstance(model, DenseModel):
         width = min(1 << (len(pixels) // IMAGES_PER_LANE).bit_length(), MAX_CHAIN_WIDTH)
         rows = np.stack(pixels).reshape(len(pixels), -1)

@@ -28,8 +28,8 @@ class Pictures(NamedTuple):
     """What a payload decodes to."""
 
     pictures: list[Picture]
-    bottom: int = 0
-    """What the chain's stack began with (`bbcompress.coding.rans`)."""
+    bottom: int | None = None
+    """What a chain's stack began with (`bbcompress.coding.rans`): `bottom_of` their digest."""
 
 
 class Method(IntEnum):
@@ -157,17 +157,18 @@ def pictures_digest(pictures: Iterable[Picture]) -> bytes:
 
 
 def bottom_of(digest: bytes) -> int:
-    """What a chain's stack begins with where the file has its pictures' digest nowhere else."""
+    """What the stack of a chain of pictures begins with, for `pictures_digest` of them.
+
+    Random bits are as good as any to pop for the first posteriors, and these check the chain.
+    """
     return int.from_bytes(digest[:4], "big")
 
 
-def decode_checked(
-    payload: Payload, expected: bytes | None, registry: Registry, limit_pixels: int
-) -> Sequence[Picture]:
-    """The pictures, if their digest begins with `expected`, or the stack began with it. Raises an ArchiveError."""
+def decode_checked(payload: Payload, expected: bytes, registry: Registry, limit_pixels: int) -> Sequence[Picture]:
+    """The pictures, if their digest begins with `expected`, and is what a stack began with. Raises an ArchiveError."""
     pictures, bottom = payload.decode(registry, limit_pixels)
     digest = pictures_digest(pictures)
-    if bottom != (bottom_of(digest) if expected is None else 0) or not digest.startswith(expected or b""):
+    if bottom not in (None, bottom_of(digest)) or not digest.startswith(expected):
         raise DamagedArchive("damaged: the decoded pixels are not those that were compressed")
     return pictures
 

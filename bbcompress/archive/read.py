@@ -36,8 +36,7 @@ class Part(NamedTuple):
 
     numbers: Numbers
     payload: Payload
-    digest: bytes | None
-    """None where the chain's stack began with it."""
+    digest: bytes
     size: int
     """Bytes it takes in the file."""
 

@@ -2,8 +2,7 @@
 
 magic 2 | form, version 1 | pixel form, method 1 | metadata (if flagged) | model id 4 or pixel check 4 | payload | CRC 2
 
-With a model the pixel check is what the payload's stack begins with: a stack that begins with 0 would take almost as
-many bits for its first symbol, and in vain.
+With a model the pixel check is what the payload's stack begins with.
 """
 
 from typing import NamedTuple
@@ -30,13 +29,13 @@ class Single(NamedTuple):
     """What a file holds."""
 
     payload: Payload
-    digest: bytes | None
-    """The first bytes of `payload.pictures_digest`; None where the stack began with them."""
+    digest: bytes
+    """The first bytes of `payload.pictures_digest`; none where only the stack has them."""
     metadata: Metadata
 
 
 def pack_single(payload: Payload, digest: bytes, metadata: Metadata = NO_METADATA) -> bytes:
-    """A file with one picture; `digest` is that of `payload.pictures_digest`, whose `bottom_of` a chain began with."""
+    """A file with one picture; `digest` is that of `payload.pictures_digest`."""
     form = 0 if isinstance(payload, Stored) else payload.form
     extra = b""
     if metadata != NO_METADATA:
@@ -69,7 +68,7 @@ def unpack_single(data: bytes) -> Single:
                 raise DamagedArchive("damaged: reserved bits are set")
             digest = reader.take(DIGEST_BYTES)
             return Single(Stored(reader.rest()), digest, metadata)
-        return Single(_chain(reader, number, known_form(form)), None, metadata)
+        return Single(_chain(reader, number, known_form(form)), b"", metadata)
     except Malformed as error:
         raise DamagedArchive(f"damaged: {error}") from error
 

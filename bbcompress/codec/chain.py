@@ -21,15 +21,15 @@ from bbcompress.codec.model import (
     push_pixels,
 )
 from bbcompress.codec.refine import Method, refine
-from bbcompress.codec.two_part import SEARCH_ROUNDS, pop_first, push_first, search
+from bbcompress.codec.two_part import pop_first, push_first, search
 from bbcompress.coding.distributions import MICROBITS, Uniform, code_lengths, push
 from bbcompress.coding.rans import Stack, Symbols, Underflow
 
 STARTS = ((1, 1), (2, 1), (2, 2), (2, 4), (8, 4), (32, 8), (128, 16))
 """Ways to start a chain (first, growth), from the fastest to the one that needs the least on the stack."""
 
-SEARCH_IMAGES = 100
-"""In longer chains a full search for the first images' latents takes longer than its few bits are worth."""
+SEARCH_IMAGES = 8
+"""In longer chains a thorough search for the first images' latents takes longer than its few bits are worth."""
 
 
 class DamagedChain(ValueError):
@@ -138,8 +138,7 @@ def _encode(groups: Sequence[Group], plan: Plan, latents: list[Symbols], bottom:
     net_microbits = np.zeros(plan.images, np.int64)
     for number, (model, pixels) in enumerate(_first(groups, plan)):
         if number == len(latents):
-            rounds = SEARCH_ROUNDS if plan.images <= SEARCH_IMAGES else 2
-            latents.append(search(model, pixels, rounds))
+            latents.append(search(model, pixels, plan.images <= SEARCH_IMAGES))
         lanes = plan.first_lanes(number, model.stages)
         net_microbits[number] = push_first(model, stack, pixels, latents[number], lanes)
     for batch in plan.batches([len(pixels) for _, pixels in groups]):

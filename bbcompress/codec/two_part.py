@@ -9,20 +9,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bbcompress.codec.model import Pixels, SizedModel
+from bbcompress.codec.model import Pixels, Posterior, SizedModel
 from bbcompress.codec.refine import Method, refine
 from bbcompress.coding.distributions import GridPrior, code_lengths, push
 from bbcompress.coding.rans import Stack, Symbols
 from bbcompress.exact.functions import Floats
 
-REFINE_STEPS = 5
-"""Of the posterior mean that the search starts from: fewer bits, and fewer rounds of search."""
 SEARCH_ROUNDS = 30
 """Most rounds of search among the grid's neighbouring points; it nearly always ends by itself before."""
+FAST_ROUNDS = 2
+"""Where the image is one of many, and its few bits are worth little time."""
 SEARCH_MOVES = 16
 """Most neighbouring points that a round tries."""
 SEARCH_LATENTS = 64
-"""A latent of more numbers is not searched for: it would take too many rounds."""
+"""A latent of more numbers is not searched for, as it would take too many rounds, but refined."""
+REFINE_STEPS = 5
+"""Of its posterior mean; none where the image is one of many."""
 
 
 def push_first(model: SizedModel, stack: Stack, pixels: Pixels, latent: Symbols, lanes: Sequence[int]) -> int:
@@ -58,15 +60,15 @@ def _points(model: SizedModel, latent: Symbols) -> Floats:
     return points
 
 
-def search(model: SizedModel, pixels: Pixels, rounds: int = SEARCH_ROUNDS) -> Symbols:
-    """Grid symbols (latent,) with a short code of pixels (1, subpixels): descent from the refined posterior mean."""
-    posterior = refine(model, pixels, model.posterior(pixels), 0, REFINE_STEPS, Method.NATURAL)
-    rounded = np.floor(posterior.mean[0] / model.grid_steps + 0.5)
-    best: Symbols = np.clip(rounded + GridPrior.ZERO, 1, 255).astype(np.int64)
-    if len(best) > SEARCH_LATENTS:
-        return best
+def search(model: SizedModel, pixels: Pixels, thorough: bool = True) -> Symbols:
+    """Grid symbols (latent,) with a short code of pixels (1, subpixels): descent from the posterior mean."""
+    posterior = model.posterior(pixels)
+    if model.latent > SEARCH_LATENTS:
+        steps = REFINE_STEPS if thorough else 0
+        return _symbols(model, refine(model, pixels, posterior, 0, steps, Method.NATURAL))
+    best = _symbols(model, posterior)
     cost = _costs(model, pixels, best[None])[0]
-    for _ in range(rounds):
+    for _ in range(SEARCH_ROUNDS if thorough else FAST_ROUNDS):
         moves = _moves(model, pixels, best)
         candidates = np.clip(best + moves, 1, 255)
         costs = _costs(model, pixels, candidates)
@@ -81,6 +83,13 @@ def search(model: SizedModel, pixels: Pixels, rounds: int = SEARCH_ROUNDS) -> Sy
         else:
             best, cost = candidates[costs.argmin()], costs.min()
     return best
+
+
+def _symbols(model: SizedModel, posterior: Posterior) -> Symbols:
+    """The grid symbols (latent,) nearest to the mean of one image."""
+    rounded = np.floor(posterior.mean[0] / model.grid_steps + 0.5)
+    symbols: Symbols = np.clip(rounded + GridPrior.ZERO, 1, 255).astype(np.int64)
+    return symbols
 
 
 def _moves(model: SizedModel, pixels: Pixels, latent: Symbols) -> Symbols:

@@ -48,7 +48,9 @@ LATENT_REACH = 8
 CALIBRATION_IMAGES = 5000
 HEADROOM = 1.25
 """Activations may exceed the largest seen in calibration by this factor before they are clamped."""
-LATENT_BITS = 8
+BINS_PER_SIGMA = 5
+"""Of the sharpest posteriors; half as many cost 0.2 % more, twice as many nothing less."""
+LATENT_BITS_RANGE = (4, 12)
 LEARNING_RATE = 5e-3
 """Adam's step size in refinement (paper, section 5, binary and grey MNIST)."""
 
@@ -68,7 +70,7 @@ def export(model: VAE, pixels: Tensor, name: str, path: Path) -> None:
         levels=config.levels,
         components=1 if config.levels == 2 else config.components,
         latent=config.latent,
-        latent_bits=LATENT_BITS,
+        latent_bits=latent_bits(posterior.log_scale),
         grid_log2_steps=grid_log2_steps(posterior.log_scale),
         learning_rate=LEARNING_RATE,
     )
@@ -78,7 +80,9 @@ def export(model: VAE, pixels: Tensor, name: str, path: Path) -> None:
 def export_with_new_encoder(model: VAE, pixels: Tensor, old: DenseContents, name: str, path: Path) -> None:
     """Write the exact form of the encoder of `model` with the very decoder of `old`. Raises InexactNetwork."""
     encoder, posterior = _encoder(model, pixels)
-    info = replace(old.info, name=name, grid_log2_steps=grid_log2_steps(posterior.log_scale))
+    log_scale = posterior.log_scale
+    bits, steps = latent_bits(log_scale), grid_log2_steps(log_scale)
+    info = replace(old.info, name=name, latent_bits=bits, grid_log2_steps=steps)
     save(path, DenseContents(info, encoder, old.decoder))
 
 
@@ -95,6 +99,16 @@ def _encoder(model: VAE, pixels: Tensor) -> tuple[list[DenseSpec], Posterior]:
     layers = _layers(model.encoder, inputs, pixel_range, POSTERIOR_BITS, PRECISIONS[levels])
     with torch.no_grad():
         return layers, model.posterior(pixels)
+
+
+def latent_bits(log_scale: Tensor) -> int:
+    """Log2 of how many bins of equal mass the prior has, from posteriors: as few as their sharpest need.
+
+    Those that there are beyond cost no bits in the end, but are popped for every image: a chain takes longer to start.
+    """
+    sharpest = math.exp(np.quantile(log_scale.numpy(), 0.05))
+    bits = math.ceil(math.log2(BINS_PER_SIGMA * math.sqrt(2 * math.pi) / sharpest))
+    return min(max(bits, LATENT_BITS_RANGE[0]), LATENT_BITS_RANGE[1])
 
 
 def grid_log2_steps(log_scale: Tensor) -> tuple[int, ...]:

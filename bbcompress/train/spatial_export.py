@@ -16,7 +16,6 @@ from bbcompress.codec.spatial_file import ScaleContents, SpatialContents
 from bbcompress.exact.network import EXACT_LIMIT, FLOAT32_LIMIT, Range
 from bbcompress.train.export import (
     HEADROOM,
-    LATENT_BITS,
     LATENT_REACH,
     LEARNING_RATE,
     POSTERIOR_BITS,
@@ -24,6 +23,7 @@ from bbcompress.train.export import (
     Precision,
     dense_spec,
     grid_log2_steps,
+    latent_bits,
 )
 from bbcompress.train.spatial_vae import DOWNSCALE, Convolution, Residual, SpatialConfig, SpatialVAE, Up
 from bbcompress.train.vae import Posterior, input_scale
@@ -32,8 +32,6 @@ CALIBRATION_IMAGES = 256
 STAGED = Precision(13, activations=9, outputs=12, latents=9, largest_sum=FLOAT32_LIMIT, largest_output_sum=EXACT_LIMIT)
 """Of coarse-to-fine models of 256 levels: their activations stay small, so that with weights of some 8 to 10 bits for
 each output all large sums fit float32."""
-WHOLE_LATENT_BITS = 10
-"""Of models that decode all pixels at once: their latents carry everything, and posteriors are narrow for 2^8 bins."""
 
 
 @torch.no_grad()
@@ -69,7 +67,7 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path) -> None:
         components=config.components,
         downscale=DOWNSCALE,
         latent_channels=config.latent_channels,
-        latent_bits=LATENT_BITS if config.phases else WHOLE_LATENT_BITS,
+        latent_bits=latent_bits(posterior.log_scale),
         grid_log2_steps=_grid_log2_steps(posterior),
         learning_rate=LEARNING_RATE,
     )
@@ -80,7 +78,8 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path) -> None:
 def export_with_new_encoder(model: SpatialVAE, pixels: Tensor, old: SpatialContents, name: str, path: Path) -> None:
     """Write the exact form of the encoder of `model` with the very decoder of `old`. Raises InexactNetwork."""
     encoder, posterior = _encoder(model, pixels[:CALIBRATION_IMAGES])
-    info = replace(old.info, name=name, grid_log2_steps=_grid_log2_steps(posterior))
+    bits, steps = latent_bits(posterior.log_scale), _grid_log2_steps(posterior)
+    info = replace(old.info, name=name, latent_bits=bits, grid_log2_steps=steps)
     save(path, replace(old, info=info, encoder=encoder))
 
 

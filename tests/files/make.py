@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -38,7 +39,7 @@ from bbcompress.archive.compress import Options, compress_single  # noqa: E402
 from bbcompress.archive.encode import encode  # noqa: E402
 from bbcompress.archive.forms import PixelForm  # noqa: E402
 from bbcompress.archive.names import pack_names  # noqa: E402
-from bbcompress.archive.payload import BitsBack, Stored, Tiles, bottom_of, pictures_digest  # noqa: E402
+from bbcompress.archive.payload import BitsBack, Stored, Tiles, pictures_digest  # noqa: E402
 from bbcompress.archive.read import Archive  # noqa: E402
 from bbcompress.archive.segment import MAX_IMAGES, Segment, pack_segment  # noqa: E402
 from bbcompress.archive.single import pack_single  # noqa: E402
@@ -56,12 +57,9 @@ def single(picture: Picture) -> bytes:
     return compress_single(picture, paper_models(), Options())[0]
 
 
-def in_colour(
-    pictures: list[Picture], form: PixelForm, steps: int = 0, method: Method = Method.NATURAL, bottom: int = 0
-) -> Tiles:
+def in_colour(pictures: list[Picture], form: PixelForm, steps: int = 0, method: Method = Method.NATURAL) -> Tiles:
     """Coded by the model for colour, though some would be shorter when stored."""
-    model = registry().load(registry().path_named("cifar10"))
-    payload = encode(model, pictures, form, steps, method, bottom).payload
+    payload = encode(registry().load(registry().path_named("cifar10")), pictures, form, steps, method).payload
     assert isinstance(payload, Tiles)
     return payload
 
@@ -75,8 +73,13 @@ def colour_archive(
 
 
 def colour_single(picture: Picture, form: PixelForm) -> bytes:
-    digest = pictures_digest([picture])
-    return pack_single(in_colour([picture], form, bottom=bottom_of(digest)), digest)
+    return pack_single(in_colour([picture], form), pictures_digest([picture]))
+
+
+def wrong_bottom(picture: Picture) -> Tiles:
+    """A chain that decodes to the picture, though its stack began with another's digest."""
+    with patch("bbcompress.archive.encode.pictures_digest", lambda _: bytes(32)):
+        return in_colour([picture], PixelForm.RGB)
 
 
 def with_alpha(picture: Picture) -> Picture:
@@ -157,6 +160,7 @@ def bad(single: bytes, archive: bytes, about: bytes) -> dict[str, tuple[bytes, l
     a, b = stored_segment(0, rgb(1, 2)), stored_segment(1, rgb(2, 1))
     small = rgb(1, 2)
     digest = pack_segment(Segment(np.array([0]), Stored(stored.encode(small)), bytes(32)))
+    bottom = pack_segment(Segment(np.array([0]), wrong_bottom(small), pictures_digest([small])))
     ab = pack_names(["a.png", "b.png"])
     files: dict[str, tuple[bytes, list[str | None]]] = {
         "empty": (b"", []),
@@ -165,7 +169,8 @@ def bad(single: bytes, archive: bytes, about: bytes) -> dict[str, tuple[bytes, l
         "header": (flipped(single, 20), []),
         "cut-short": (single[:-1], []),
         "single-trailing-byte": (single + b"\0", []),
-        "single-bottom": (pack_single(in_colour([small], PixelForm.RGB, bottom=1), bytes(4)), []),
+        "single-bottom": (pack_single(wrong_bottom(small), bytes(4)), []),
+        "archive-bottom": (hand_made([bottom, b], [1, 1], ab), ["b.png"]),
         "single-digest": (pack_single(Stored(stored.encode(small)), bytes(4)), []),
         "reserved-bits": (single_file(b"\xbbC\1\x10" + bytes(20)), []),
         "archive-first-segment": (flipped(archive, 8 * first.offset + 400), [*outside[0]]),
