@@ -28,9 +28,6 @@ from bbcompress.coding.rans import Stack, Symbols, Underflow
 STARTS = ((1, 1), (2, 1), (2, 2), (2, 4), (8, 4), (32, 8), (128, 16))
 """Ways to start a chain (first, growth), from the fastest to the one that needs the least on the stack."""
 
-SEARCH_IMAGES = 8
-"""In longer chains a thorough search for the first images' latents takes longer than its few bits are worth."""
-
 
 class DamagedChain(ValueError):
     """A chain's bytes do not decode to what an encoder can have written."""
@@ -138,7 +135,7 @@ def _encode(groups: Sequence[Group], plan: Plan, latents: list[Symbols], bottom:
     net_microbits = np.zeros(plan.images, np.int64)
     for number, (model, pixels) in enumerate(_first(groups, plan)):
         if number == len(latents):
-            latents.append(search(model, pixels, plan.images <= SEARCH_IMAGES))
+            latents.append(search(model, pixels, thorough=plan.images == 1))
         lanes = plan.first_lanes(number, model.stages)
         net_microbits[number] = push_first(model, stack, pixels, latents[number], lanes)
     for batch in plan.batches([len(pixels) for _, pixels in groups]):

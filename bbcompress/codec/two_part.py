@@ -18,13 +18,13 @@ from bbcompress.exact.functions import Floats
 SEARCH_ROUNDS = 30
 """Most rounds of search among the grid's neighbouring points; it nearly always ends by itself before."""
 FAST_ROUNDS = 2
-"""Where the image is one of many, and its few bits are worth little time."""
+"""Where the image is not alone in its chain, and its few bits are worth little time."""
 SEARCH_MOVES = 16
 """Most neighbouring points that a round tries."""
 SEARCH_LATENTS = 64
 """A latent of more numbers is not searched for, as it would take too many rounds, but refined."""
 REFINE_STEPS = 5
-"""Of its posterior mean; none where the image is one of many."""
+"""Of its posterior mean; none where the image is not alone."""
 
 
 def push_first(model: SizedModel, stack: Stack, pixels: Pixels, latent: Symbols, lanes: Sequence[int]) -> int:
