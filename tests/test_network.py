@@ -137,8 +137,9 @@ def floats(values: list[list[int]]) -> Floats:
 @given(spec=specs(), data=st.data())
 def test_forward_is_what_integers_give(spec: Spec, data: st.DataObject) -> None:
     x = rows(data, len(spec.weight), spec.input.limit)
-    y = Network([spec.build()]).forward(floats(x), NUMPY)
-    assert y.dtype == np.float64
+    layer = spec.build()
+    y = Network([layer]).forward(floats(x), NUMPY)
+    assert y.dtype == layer.dtype
     assert y.tolist() == [spec.forward(row) for row in x]
 
 
@@ -181,7 +182,6 @@ def test_network_is_its_layers_in_a_row(data: st.DataObject) -> None:
         result = network.forward(floats([row]), NUMPY, tape)
         assert [activation.tolist() for activation in tape] == [[output] for output in outputs]
         assert result.tolist() == [outputs[-1]]
-        assert result.dtype == np.float64
         gradient = [(-1) ** n * (LIMIT - n) for n in range(len(y))]
         back = network.backward(floats([gradient]), tape, NUMPY)
         for layer, output in zip(reversed(layers), reversed(outputs), strict=True):

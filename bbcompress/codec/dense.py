@@ -100,7 +100,7 @@ class DenseModel:
     def grad_z(self, pixels: Pixels, latent: Floats) -> Floats:
         def gradient(rows: slice) -> Floats:
             tape: Tape = []
-            output = self._decoder.forward(self._on_grid(latent[rows]), self._engine, tape)
+            output = self._decoder.forward(self._on_grid(latent[rows]), self._engine, tape).astype(np.float64)
             on_grid = to_grid(self._output_gradient(output, pixels[rows]), GRADIENT_BITS, GRADIENT_LIMIT)
             return self._decoder.backward(on_grid, tape, self._engine)
 
@@ -109,7 +109,7 @@ class DenseModel:
     def _batched(self, network: Network, inputs: Floats) -> Floats:
         batches = self._batches(len(inputs))
         parts = self._engine.map(lambda rows: network.forward(inputs[rows], self._engine), batches)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.concatenate(parts, dtype=np.float64)
 
     def _batches(self, count: int) -> list[slice]:
         return [slice(first, first + self._batch) for first in range(0, count, self._batch)]

@@ -170,7 +170,7 @@ class SizedSpatialModel:
             return encoder.forward(self._padded(pixels[rows], "edge"), self._model.engine)
 
         parts = self._model.engine.map(output, self._batches(len(pixels)))
-        outputs = np.concatenate(parts) * 2.0**-encoder.output.fraction_bits
+        outputs = np.concatenate(parts, dtype=np.float64) * 2.0**-encoder.output.fraction_bits
         mean, log_scale = np.split(outputs, 2, axis=3)
         count = len(pixels)
         return Posterior(mean.reshape(count, -1), np.clip(log_scale, *LOG_SCALE_RANGE).reshape(count, -1))
@@ -196,7 +196,7 @@ class SizedSpatialModel:
             return network.forward(input, self._model.engine)[:, : coded.shape[1], : coded.shape[2]]
 
         parts = self._of_batches(output, features.of(scale, pixels))
-        return _outputs(np.concatenate(parts), self._info, network.output.fraction_bits)
+        return _outputs(np.concatenate(parts, dtype=np.float64), self._info, network.output.fraction_bits)
 
     def latent_input(self, latent: Floats) -> list[Floats]:
         """Latents (N, latent) as the first scale's input, of each batch."""
@@ -243,7 +243,7 @@ class SizedSpatialModel:
                     output = network.forward(self._input(network, x, known, values), engine, tape)
                     gradient = np.zeros(output.shape)
                     inside = slice(None), slice(coded.shape[1]), slice(coded.shape[2])
-                    outputs = _outputs(output[inside], self._info, network.output.fraction_bits)
+                    outputs = _outputs(output[inside].astype(np.float64), self._info, network.output.fraction_bits)
                     gradient[inside] = outputs.gradient(coded.astype(np.float64))
                     back = network.backward(to_grid(gradient, GRADIENT_BITS, GRADIENT_LIMIT), tape, engine)
                     gradients[-1] += back[..., : x.shape[3]]
@@ -260,11 +260,11 @@ class SizedSpatialModel:
         stride = values.shape[1] // features.shape[1]
         scale = 2.0 ** (network.input.fraction_bits - self._info.pixel_bits)
         known = [values[:, row::stride, column::stride] * scale for row, column in offsets]
-        return np.concatenate([features, *known], axis=3)
+        return np.concatenate([features, *known], axis=3, dtype=features.dtype, casting="same_kind")
 
     def _padded(self, pixels: Pixels, mode: str) -> Floats:
         """Pixel values (N, H, W, C), to the right and below up to whole places of the latents' grid."""
-        images = pixels.reshape(len(pixels), self._height, self._width, -1).astype(np.float64)
+        images = pixels.reshape(len(pixels), self._height, self._width, -1).astype(np.float32)
         down = self._rows * self._info.downscale - self._height
         right = self._columns * self._info.downscale - self._width
         padded: Floats = np.pad(images, ((0, 0), (0, down), (0, right), (0, 0)), mode=mode)  # type: ignore[call-overload]

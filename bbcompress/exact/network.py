@@ -169,7 +169,7 @@ def _rows_product(x: Floats, weight: Floats, engine: Engine) -> Floats:
 
 
 class Network:
-    """Layers in a row. Integer arrays in, integer arrays out, float64."""
+    """Layers in a row. Integer arrays in, integer arrays out."""
 
     def __init__(self, layers: list[Layer]):
         for before, after in pairwise(layers):
@@ -191,10 +191,10 @@ class Network:
         return max(layer.bound for layer in self.layers)
 
     def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
-        """Outputs for integer inputs x within the input range, float64."""
+        """Outputs for integer inputs x within the input range; float32 where they fit, as all that layers compute."""
         for layer in self.layers:
             x = layer.forward(x, engine, tape)
-        return x.astype(np.float64, copy=False)
+        return x
 
     def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
         """Vector-Jacobian product: gradient at the input from `gradient` at the output, both on the gradient grid.

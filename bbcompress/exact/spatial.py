@@ -43,7 +43,7 @@ class Convolution:
         self._margin = (kernel - stride) // 2
 
     def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
-        seen = self._seen(x.astype(self._dense.dtype, copy=False))
+        seen = self._seen(x)
         count, rows, columns = seen.shape[:3]
         y = np.empty((count, rows, columns, self._dense.outputs), self._dense.dtype)
         # a few rows, or images, at a time, so that what is gathered stays in the processor's cache
@@ -61,8 +61,10 @@ class Convolution:
 
     def _seen(self, x: Floats) -> Floats:
         """What each place sees: a view (N, H / stride, W / stride, kernel, kernel, C)."""
-        margin = (self._margin, self._margin)
-        padded = np.pad(x, ((0, 0), margin, margin, (0, 0)))
+        count, height, width, channels = x.shape
+        margin = self._margin
+        padded = np.zeros((count, height + 2 * margin, width + 2 * margin, channels), self._dense.dtype)
+        padded[:, margin : margin + height, margin : margin + width] = x
         windows = sliding_window_view(padded, (self.kernel, self.kernel), (1, 2))
         return windows[:, :: self.stride, :: self.stride].transpose(0, 1, 2, 4, 5, 3)
 
