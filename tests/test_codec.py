@@ -295,7 +295,7 @@ def test_first_image_alone_on_the_stack(tiny: DenseModel) -> None:
         popped = np.zeros_like(pixels)
         two_part.pop_first(tiny, stack, popped, [1])
         np.testing.assert_array_equal(popped, pixels)
-        assert stack.is_empty
+        assert stack.bottom == 0
 
 
 def test_search_ends_where_no_step_helps(tiny: DenseModel) -> None:

@@ -292,4 +292,4 @@ def test_push_says_what_it_adds() -> None:
     np.testing.assert_array_equal(lengths, code_lengths(distribution.intervals(symbols)[1], PRECISION))
     assert stack.bits == pytest.approx(lengths.sum() / MICROBITS, rel=1e-3)
     np.testing.assert_array_equal(stack.pop(distribution), symbols)
-    assert stack.is_empty
+    assert stack.bottom == 0

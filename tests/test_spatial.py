@@ -126,6 +126,16 @@ def test_residual_adds_and_clamps(relu: bool) -> None:
     assert tape == []
 
 
+def test_residual_sums_beyond_float32_are_exact() -> None:
+    limit = (1 << 24) - 1
+    input = Range(0, limit)
+    same = Dense(np.array([[2]]), np.array([0]), 1, input, Range(0, limit - 1), relu=False)
+    layer = Residual(Network([same]), Range(0, 1 << 25), relu=False)
+    x = np.full((1, 1, 1, 1), limit, np.float32)
+    assert same.dtype == layer.branch.forward(x, NUMPY).dtype == np.float32
+    assert layer.forward(x, NUMPY).item() == 2 * limit - 1
+
+
 def test_impossible_layers_are_refused() -> None:
     for kernel, stride in ((2, 1), (1, 2), (3, 2), (3, 0)):
         with pytest.raises(InexactNetwork, match="stride"):

@@ -86,11 +86,6 @@ class Stack:
         """What the stack was made with, if all that was pushed is popped; None where there are words left, or lanes."""
         return int(self.heads[0]) if self._narrow and self._words == 0 else None
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether the stack is as one made of nothing: nothing is left to pop."""
-        return self.bottom == 0
-
     def push(self, starts: Counts, freqs: Counts, precision: int) -> None:
         """Push symbols given by intervals (n,) uint64, freqs >= 1. Lane i takes symbols i, i + lanes, ...
 

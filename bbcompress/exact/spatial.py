@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.functions import Floats
 from bbcompress.exact.network import (
+    FLOAT32_LIMIT,
     GRADIENT_LIMIT,
     Dense,
     InexactNetwork,
@@ -113,10 +114,13 @@ class Residual:
             raise InexactNetwork("a residual branch has other fractional bits than what it is added to")
         self.branch, self.relu = branch, relu
         self.input, self.output = branch.input, output
-        self.bound = max(branch.bound, float(branch.input.limit + branch.output.limit), 2 * GRADIENT_LIMIT)
+        sum_limit = float(branch.input.limit + branch.output.limit)
+        self.bound = max(branch.bound, sum_limit, 2 * GRADIENT_LIMIT)
+        # what comes may be float32 although the sum does not fit it
+        self._dtype = np.dtype(np.float32 if sum_limit < FLOAT32_LIMIT else np.float64)
 
     def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
-        y = x + self.branch.forward(x, engine, tape)
+        y = np.add(x, self.branch.forward(x, engine, tape), dtype=self._dtype, casting="same_kind")
         return clamp(y, self.output, self.relu, tape)
 
     def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
