@@ -15,6 +15,7 @@ from bbcompress.datasets import binarize
 torch = pytest.importorskip("torch")
 
 from bbcompress.train.architectures import export, new_model, restore, to_tensor  # noqa: E402
+from bbcompress.train.augment import distorted  # noqa: E402
 from bbcompress.train.loop import TrainingOptions, evaluate, train  # noqa: E402
 from bbcompress.train.spatial_vae import Mixtures, SpatialConfig, SpatialVAE, view  # noqa: E402
 from bbcompress.train.vae import mixture_log_mass, sample_mixture  # noqa: E402
@@ -189,3 +190,37 @@ def test_the_commands_train_fit_and_diagnose_colour(tmp_path):
         "train", tmp_path / "train.npy", "-o", tmp_path / "more.safetensors", "--start", better, "--crop", 8, *options
     )
     assert "test -ELBO" in done.output
+
+
+def test_distortions_are_about_the_centre_and_as_large_as_asked():
+    shades = torch.zeros(200, 1, 21, 21, dtype=torch.uint8)
+    shades[:, :, 10, 10], shades[:, :, 10, 20] = 255, 200
+    generator = torch.Generator().manual_seed(0)
+    assert torch.equal(distorted(shades, 0.0, 256, generator), shades)
+    moved = distorted(shades, 0.1, 256, generator)
+    assert (moved[:, :, 10, 10] > 200).all()
+    mass = moved[:, 0, :, 14:].float()
+    rows = (mass.sum(2) * torch.arange(21)).sum(1)[mass.sum((1, 2)) > 0] / mass.sum((1, 2))[mass.sum((1, 2)) > 0]
+    assert 0.9 < (rows - 10).abs().max() < 1.3  # 10 pixels from the centre, times the amount
+    bits = distorted(shades, 0.1, 2, torch.Generator().manual_seed(1))
+    again = distorted(shades, 0.1, 256, torch.Generator().manual_seed(1))
+    assert torch.equal(bits, (again >= 128).to(torch.uint8))
+
+
+def test_distorted_images_are_trained_on(tmp_path):
+    """A model of upright bars learns leaning ones, of two levels, only from distorted ones; shades are rounded."""
+    upright = np.zeros((100, 16, 8, 1), np.uint8)
+    upright[:, :, 3:5] = 255
+    shades = torch.from_numpy(np.moveaxis(upright, 3, 1).copy())
+    pixels = (shades >= 128).to(torch.uint8)
+    leaning = distorted(shades, 0.3, 2, torch.Generator().manual_seed(7))
+    rates = []
+    for amount in (0.0, 0.3):
+        torch.manual_seed(0)
+        model = new_model("staged", (16, 8, 1), 2, 1, latent=1, hidden=16, blocks=0)
+        options = TrainingOptions(epochs=15, batch=10, learning_rate=3e-3, distort=amount)
+        training = shades if amount else pixels
+        state = train(model, training, pixels, options, tmp_path / f"run-{amount}", lambda row: None)
+        assert state.best_bits_per_dim < 0.2
+        rates.append(evaluate(state.best, leaning))
+    assert rates[1] < 0.8 * rates[0]

@@ -342,10 +342,10 @@ def test_posteriors_that_say_nothing_or_all_have_bins_too():
     assert [latent_bits(torch.full((9, 2), log_scale)) for log_scale in (3.0, -7.0)] == [4, 12]
 
 
-@pytest.mark.parametrize("option", ["--flip", "--muon"])
+@pytest.mark.parametrize("option", [["--flip"], ["--distort", "0.1"], ["--muon"]])
 def test_options_for_convolutional_models_are_refused(tmp_path, option):
     np.save(tmp_path / "blobs.npy", blobs(2, 100).reshape(100, 8, 6))
-    arguments = [tmp_path / "blobs.npy", "-o", tmp_path / "model.safetensors", "--likelihood", "bernoulli", option]
+    arguments = [tmp_path / "blobs.npy", "-o", tmp_path / "model.safetensors", "--likelihood", "bernoulli", *option]
     done = CliRunner().invoke(main, ["train", *map(str, arguments), "--batch", "10", "--validation", "10"])
     assert (done.exit_code, "convolutional" in done.output) == (2, True)
     assert not (tmp_path / "model.safetensors").exists()

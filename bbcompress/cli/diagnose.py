@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from bbcompress.cli.common import errors_as_exit_codes
-from bbcompress.cli.training import images_for_model, report_epoch, require_torch, torch_threads_option
+from bbcompress.cli.training import images_for_model, report_epoch, require_torch, rounded, torch_threads_option
 
 
 @click.command()
@@ -37,7 +37,7 @@ def command(
         info = contents.info
         vae = restore(contents)
         trained_on, new = (
-            to_tensor(vae, images_for_model(source, part, info)[:images])
+            to_tensor(vae, rounded(images_for_model(source, part, info), info.levels)[:images])
             for source, part in ((training, "train"), (test, "test"))
         )
         found = diagnose(vae, trained_on, new, epochs, report_epoch)

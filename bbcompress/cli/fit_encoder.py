@@ -11,6 +11,7 @@ from bbcompress.cli.training import (
     images_for_model,
     refuse_overwriting,
     require_torch,
+    rounded,
     train_with,
     training_options,
 )
@@ -55,7 +56,7 @@ def command(
         state, fitted = train_with(restore(old), data, images, validation, training, output, device, threads)
         export_with_new_encoder(state.best, fitted, old, name or output.stem, output)
         if test is not None:
-            held = images_for_model(test, "test", old.info, crop)
+            held = rounded(images_for_model(test, "test", old.info, crop), old.info.levels)
             rates = [exact_negative_elbo(path, held, TEST_SAMPLES) for path in (model, output)]
             click.echo(
                 f"test -ELBO, exact: old {rates[0]:.5f}, new {rates[1]:.5f} bits/dim ({TEST_SAMPLES} samples)", err=True

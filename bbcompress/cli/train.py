@@ -13,6 +13,7 @@ from bbcompress.cli.training import (
     images_for_training,
     refuse_overwriting,
     require_torch,
+    rounded,
     train_with,
     training_options,
 )
@@ -115,7 +116,7 @@ def command(
         state, fitted = train_with(model, data, images, validation, training, output, device, threads)
         export(state.best, fitted, name or output.stem, output)
         if test is not None:
-            held = images_for_training(test, "test", levels, crop)
+            held = rounded(images_for_training(test, "test", levels, crop), levels)
             float_model = evaluate(state.best, to_tensor(state.best, held), TEST_SAMPLES)
             exact = exact_negative_elbo(output, held, TEST_SAMPLES)
             click.echo(

@@ -89,6 +89,14 @@ def training_options(objective: str, learning_rate: float) -> Callable[[Function
         click.option("--test", help="Test images, to report the -ELBO of at the end."),
         click.option("--seed", default=0, show_default=True, type=int),
         click.option("--flip", is_flag=True, help="Turn half of the images left to right (convolutional models)."),
+        click.option(
+            "--distort",
+            default=0.0,
+            show_default=True,
+            type=click.FloatRange(0, 0.5),
+            help="Turn, shear and stretch images by up to so much, times the step size over its largest (convolutional "
+            "models).",
+        ),
         click.option("--bf16", is_flag=True, help="Convolutions in bfloat16: faster on processors made for it."),
         click.option("--device", help="Where torch computes. Default: cuda where there is one, else cpu."),
         torch_threads_option,
@@ -132,12 +140,19 @@ def refuse_overwriting(model: Path, output: Path) -> None:
 
 
 def images_for_training(source: str, part: str, levels: int, crop: int | None = None) -> "NDArray[np.uint8]":
-    """Images (N, H, W, C) of a file or folder, or of a downloaded set's `part`; rounded at one half for 2 levels."""
-    from bbcompress.datasets import binarize, load
+    """Images (N, H, W, C) of a file or folder, or of a downloaded set's `part`; for 2 levels shades 0 .. 255."""
+    from bbcompress.datasets import load
     from bbcompress.datasets.download import SOURCES, download
 
     images = load(download(source)[part] if source in SOURCES else source, crop)
-    return binarize(images) if levels == 2 and images.max() > 1 else images
+    return images * 255 if levels == 2 and images.max() <= 1 else images
+
+
+def rounded(shades: "NDArray[np.uint8]", levels: int) -> "NDArray[np.uint8]":
+    """What a model of so many levels takes: shades as they are, or rounded at one half."""
+    from bbcompress.datasets import binarize
+
+    return binarize(shades) if levels == 2 else shades
 
 
 def images_for_model(
@@ -164,7 +179,10 @@ def train_with(
     device: str | None,
     threads: int,
 ) -> tuple["TrainingState", "Tensor"]:
-    """Train `model` on images (N, H, W, C) of `data`; returns what came of it, and the pixels that were trained on."""
+    """Train `model` on images (N, H, W, C) of `data`, shades for 2 levels.
+
+    Returns what came of it, and the pixels that it was trained on, not distorted.
+    """
     import torch
 
     from bbcompress.datasets import DatasetError
@@ -174,13 +192,14 @@ def train_with(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if len(images) < validation + options.batch:
         raise DatasetError(f"{data}: {len(images)} images are too few for batches and --validation")
-    pixels = to_tensor(model, images)
-    for name in ("flip", "muon"):
+    pixels = to_tensor(model, rounded(images, model.largest_value + 1))
+    for name in ("flip", "distort", "muon"):
         if getattr(options, name) and pixels.ndim != 4:
             raise click.UsageError(f"--{name} is for convolutional models")
     fitted, held_out = pixels[:-validation], pixels[-validation:]
+    training = to_tensor(model, images[:-validation]) if options.distort else fitted
     try:
-        state = train(model, fitted, held_out, options, output, report_epoch, device, threads)
+        state = train(model, training, held_out, options, output, report_epoch, device, threads)
     except OtherRun as error:
         fail(str(error), ExitCode.ERROR)
     click.echo(f"{output}: epoch {state.best_epoch}, {state.best_bits_per_dim:.4f} held-out bits/dim", err=True)

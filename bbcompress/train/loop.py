@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from bbcompress.train.augment import distorted, flipped
 from bbcompress.train.objectives import ELBO, Objective
 from bbcompress.train.optimizer import Optimizer
 from bbcompress.train.parallel import DataParallel
@@ -51,6 +52,9 @@ class TrainingOptions:
     """Largest norm of a step's gradient, in bits/dim; 0 does not clip."""
     flip: bool = False
     """Turn a random half of the images (N, C, H, W) of a batch left to right."""
+    distort: float = 0.0
+    """How far images (N, C, H, W) are turned, sheared and stretched, times the step size over its largest: with
+    `cosine` a run ends on images as they are (`bbcompress.train.augment.distorted`)."""
     bf16: bool = False
     """Compute convolutions in bfloat16, weights and sums in float32: faster where the processor has units for it."""
     snapshots: int = 0
@@ -211,6 +215,7 @@ def train(
 ) -> TrainingState:
     """Train `model` on pixels (N, P) uint8 and return the finished state; its `best` holds the chosen weights.
 
+    To be distorted, images of two levels come as shades 0 .. 255.
     After each epoch the -ELBO of `held_out` pixels (M, P) is measured. Writes `output`.checkpoint and `output`.csv
     after each epoch, and goes on from them where they exist. A run that was interrupted and resumed gives the same
     weights as one that was not, given as many `threads`, each of which takes its share of every batch. Networks run on
@@ -235,10 +240,12 @@ def train(
         total = torch.zeros((), device=device)
         for batch in torch.split(order[: steps_per_epoch * options.batch], options.batch):
             pixels = training[batch].to(device)
-            if options.flip:
-                turned = torch.rand(len(pixels), 1, 1, 1, generator=generator, device=device) < 0.5
-                pixels = torch.where(turned, pixels.flip(3), pixels)
             rate = learning_rate(options, state.step, steps_per_epoch * options.epochs)
+            if options.flip:
+                pixels = flipped(pixels, generator)
+            if options.distort:
+                amount = options.distort * rate / options.learning_rate
+                pixels = distorted(pixels, amount, model.largest_value + 1, generator)
             total += state.take_step(pixels, rate, generators)
         bits_per_dim = evaluate(state.average, held_out)
         state.end_epoch(bits_per_dim)
