@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bbcompress.archive.compress import Options, compress_archive, compress_single
+from bbcompress.archive.encode import encode
 from bbcompress.archive.errors import DamagedArchive
-from bbcompress.archive.payload import Tiles
+from bbcompress.archive.forms import PixelForm
+from bbcompress.archive.payload import Tiles, decode_checked
 from bbcompress.archive.read import Archive
-from bbcompress.codec import chain, tiles, two_part
-from bbcompress.codec.model import pop_pixels
+from bbcompress.archive.single import pack_single, unpack_single
+from bbcompress.codec import chain, scale_shifts, tiles, two_part
+from bbcompress.codec.model import ScaleShifts, pop_pixels
 from bbcompress.codec.model_file import BadModel, identity, load, read, save
 from bbcompress.codec.refine import Method, refine
 from bbcompress.codec.registry import Registry
@@ -131,6 +135,18 @@ def log_likelihood_nats(model: SizedSpatialModel, pixels: Pixels, latents: Float
     return total
 
 
+def slopes(model: SizedSpatialModel, pixels: Pixels, latents: Floats) -> Floats:
+    """What `grad_z` should be, by differences."""
+    found = np.empty_like(latents)
+    step = 2.0**-5
+    for place in range(model.latent):
+        move = np.zeros(model.latent)
+        move[place] = step
+        above, below = (log_likelihood_nats(model, pixels, latents + sign * move) for sign in (1, -1))
+        found[:, place] = (above - below) / (2 * step)
+    return found
+
+
 def test_stages_code_every_subpixel_once(spatial: SpatialModel) -> None:
     for size in SIZES:
         model = spatial.sized(*size)
@@ -164,14 +180,7 @@ def test_grad_z_is_the_slope_of_the_log_likelihood(spatial: SpatialModel) -> Non
     latents = np.random.default_rng(1).normal(0, 1, (20, model.latent))
     pixels = sample(model, 20, latents=latents)
     gradient = model.grad_z(pixels, latents)
-    slopes = np.empty_like(gradient)
-    step = 2.0**-5
-    for place in range(model.latent):
-        move = np.zeros(model.latent)
-        move[place] = step
-        above, below = (log_likelihood_nats(model, pixels, latents + sign * move) for sign in (1, -1))
-        slopes[:, place] = (above - below) / (2 * step)
-    assert np.corrcoef(gradient.ravel(), slopes.ravel())[0, 1] > 0.95
+    assert np.corrcoef(gradient.ravel(), slopes(model, pixels, latents).ravel())[0, 1] > 0.95
 
 
 def test_refinement_is_independent_of_the_batch(spatial: SpatialModel) -> None:
@@ -207,17 +216,113 @@ def test_features_see_the_pixels_of_scales_before_on_their_grid() -> None:
 
 
 @given(
-    sizes=st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), min_size=1, max_size=5), tile=st.integers(1, 9)
+    pictures=st.lists(
+        st.tuples(st.tuples(st.integers(1, 20), st.integers(1, 20)), st.sampled_from([(), (1, 2), (3, -4)])),
+        min_size=1,
+        max_size=5,
+    ),
+    tile=st.integers(1, 9),
 )
-def test_tiles_cover_every_pixel_and_come_back(sizes: list[tuple[int, int]], tile: int) -> None:
+def test_tiles_cover_every_pixel_and_come_back(pictures: list[tuple[tuple[int, int], ScaleShifts]], tile: int) -> None:
     random = np.random.default_rng(0)
+    sizes, shifts = ([picture[part] for picture in pictures] for part in (0, 1))
     images = [random.integers(0, 256, (*size, 3)).astype(np.uint8) for size in sizes]
-    groups = tiles.tiling(sizes, tile)
-    assert sum(height * width * len(found) for (height, width), found in groups) == sum(h * w for h, w in sizes)
-    assert len({group.size for group in groups}) == len(groups)
+    groups = tiles.tiling(sizes, tile, shifts)
+    assert sum(height * width * len(found) for (height, width), _, found in groups) == sum(h * w for h, w in sizes)
     assert all(max(group.size) <= tile for group in groups)
+    assert [group.size for group in groups] == sorted((group.size for group in groups), reverse=True)
+    runs = sum(before != after for before, after in pairwise([None, *shifts]))
+    for size in {group.size for group in groups}:
+        alike = [group for group in groups if group.size == size]
+        assert len(alike) <= runs
+        assert [tile.image for group in alike for tile in group.tiles] == sorted(
+            tile.image for group in alike for tile in group.tiles
+        )
+    assert all(shifts[one.image] == group.shifts for group in groups for one in group.tiles)
     for image, back in zip(images, tiles.join(list(tiles.cut(images, groups)), groups, sizes, 3), strict=True):
         np.testing.assert_array_equal(back, image)
+
+
+# --- scale shifts -----------------------------------------------------------------------------------------------
+
+
+def shifted_pictures(spatial: SpatialModel, shift: int, *sizes: tuple[int, int]) -> list[Pixels]:
+    """Images (H, W, C) of a model whose scales are shifted alike in all stages."""
+    return [
+        sample(spatial.sized(*size, (shift,) * spatial.shifts), 1, number).reshape(*size, -1)
+        for number, size in enumerate(sizes)
+    ]
+
+
+@pytest.mark.parametrize("shift", [-13, -5, 0, 5, 13])
+def test_shifts_are_found_again(spatial: SpatialModel, shift: int) -> None:
+    if not spatial.shifts:
+        pytest.skip("two levels have no scales")
+    images = shifted_pictures(spatial, shift, (64, 64), (70, 90), (30, 5))
+    shifts, saved_bits = scale_shifts.fit(spatial, images)
+    assert len(shifts) == spatial.shifts
+    assert np.abs(np.array(shifts) - shift).max() <= 4 and abs(np.mean(shifts) - shift) < 1.5
+    assert (saved_bits > 300) == (shift != 0)
+    pixels = images[1].reshape(1, -1)
+    plain, fitted = (spatial.sized(70, 90, own) for own in ((), shifts))
+    latents = plain.posterior(pixels).mean
+    rates = [log_likelihood_nats(model, pixels, latents).sum() for model in (plain, fitted)]
+    assert (rates[1] > rates[0] + 200) == (shift != 0)
+
+
+def test_shifts_change_the_gradient_as_they_change_the_likelihood(spatial: SpatialModel) -> None:
+    if not spatial.shifts:
+        pytest.skip("two levels have no scales")
+    shifts = tuple(range(8 - spatial.shifts, 8))
+    latents = np.random.default_rng(1).normal(0, 1, (20, spatial.sized(6, 5).latent))
+    model = spatial.sized(6, 5, shifts)
+    pixels = sample(model, 20, latents=latents)
+    assert np.corrcoef(model.grad_z(pixels, latents).ravel(), slopes(model, pixels, latents).ravel())[0, 1] > 0.95
+    assert not np.array_equal(model.grad_z(pixels, latents), spatial.sized(6, 5).grad_z(pixels, latents))
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_pictures_unlike_the_models_get_shifts_and_come_back(
+    spatial: SpatialModel, spatial_path: Path, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large one has its own, between two small ones that share theirs."""
+    if not spatial.shifts:
+        pytest.skip("two levels have no scales")
+    mode = "RGB" if spatial.info.channels == 3 else "L"
+    sides = (40, 300, 40)
+    images = [shifted_pictures(spatial, 10 if side == 300 else -10, (side, side))[0] for side in sides]
+    pictures = [Picture(mode, image if mode == "RGB" else image[..., 0]) for image in images]
+    coded = encode(spatial, pictures, PixelForm.RGB if mode == "RGB" else PixelForm.GREY, steps)
+    assert isinstance(coded.payload, Tiles)
+    first, large, last = coded.payload.shifts
+    assert np.mean(first) < -5 < 5 < np.mean(large) and first == last
+    registry = Registry(files=[spatial_path])
+    monkeypatch.setattr(stored, "encode", lambda picture: bytes(2 * picture.pixels.size))
+    options = Options(refine_steps=steps, model=spatial_path)
+    data, _ = compress_archive(((f"{n}", picture) for n, picture in enumerate(pictures)), registry, options)
+    for item in Archive(data).decode(registry):
+        assert item.picture.same_as(pictures[item.number])
+    for picture in pictures[:2]:
+        single, _ = compress_single(picture, registry, options)
+        (item,) = Archive(single).decode(registry)
+        assert item.picture.same_as(picture)
+
+
+def test_wrong_shifts_are_damage(spatial: SpatialModel, spatial_path: Path) -> None:
+    if not spatial.shifts:
+        pytest.skip("two levels have no scales")
+    mode, form = ("RGB", PixelForm.RGB) if spatial.info.channels == 3 else ("L", PixelForm.GREY)
+    image = shifted_pictures(spatial, 12, (90, 90))[0]
+    picture = Picture(mode, image if mode == "RGB" else image[..., 0])
+    payload = encode(spatial, [picture], form).payload
+    assert isinstance(payload, Tiles)
+    registry = Registry(files=[spatial_path])
+    (shifts,) = payload.shifts
+    assert shifts
+    for wrong in (shifts[1:], (*shifts, 0), (shifts[0] + 1, *shifts[1:])):
+        packed = pack_single(replace(payload, shifts=[wrong]), bytes(4))
+        with pytest.raises(DamagedArchive):
+            decode_checked(unpack_single(packed).payload, b"", registry, 10_000)
 
 
 # --- archives ---------------------------------------------------------------------------------------------------

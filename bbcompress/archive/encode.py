@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 
 from bbcompress.archive.forms import PixelForm, alpha_of, to_pixels
 from bbcompress.archive.payload import BitsBack, Tiles, bottom_of, pictures_digest
-from bbcompress.codec import chain, tiles
+from bbcompress.codec import chain, scale_shifts, tiles
 from bbcompress.codec.dense import DenseModel
+from bbcompress.codec.model import Pixels, ScaleShifts
 from bbcompress.codec.model_file import Model
 from bbcompress.codec.refine import Method
+from bbcompress.codec.spatial import SpatialModel
 from bbcompress.images import stored
 from bbcompress.images.picture import Picture
 
@@ -29,6 +31,12 @@ TILE_BITS_PER_LANE = 256
 """A lane takes 32 bits; this many of each tile leave several times as much."""
 CHAIN_BITS_PER_LANE = 16384
 """Of the whole chain, as a lane costs about 5 bits once."""
+
+
+OWN_SHIFTS_SUBPIXELS = 1 << 16
+"""An image of as many has scale shifts of its own."""
+MARGIN_BITS = 64
+"""What they must be estimated to save beyond what they take."""
 
 
 class Coded(NamedTuple):
@@ -52,9 +60,10 @@ def encode(
         encoded = chain.encode([chain.Group(model, rows)], chain.Layout(width, width), steps, method, bottom)
         return Coded(name, BitsBack(model.identity, form, encoded.plan, encoded.data), encoded.net_bits)
     sizes = [(picture.height, picture.width) for picture in pictures]
-    tiling = tiles.tiling(sizes, TILE)
+    shifts = shifts_for(model, pixels)
+    tiling = tiles.tiling(sizes, TILE, shifts)
     cut = [
-        chain.Group(model.sized(*group.size), part)
+        chain.Group(model.sized(*group.size, group.shifts), part)
         for group, part in zip(tiling, tiles.cut(pixels, tiling), strict=True)
     ]
     count = sum(len(group.tiles) for group in tiling)
@@ -69,4 +78,19 @@ def encode(
     alphas = [stored.encode(plane) for plane in planes]
     if alphas:
         net_bits += 8.0 * np.array([len(alpha) for alpha in alphas])
-    return Coded(name, Tiles(model.identity, form, encoded.plan, TILE, sizes, alphas, encoded.data), net_bits)
+    return Coded(name, Tiles(model.identity, form, encoded.plan, TILE, sizes, shifts, alphas, encoded.data), net_bits)
+
+
+def shifts_for(model: SpatialModel, images: Sequence[Pixels]) -> list[ScaleShifts]:
+    """Scale shifts of each of the images (H, W, C): a large one has its own, the others share theirs."""
+    shared = [image for image in images if image.size < OWN_SHIFTS_SUBPIXELS]
+    of_shared = worthwhile_shifts(model, shared)
+    return [of_shared if image.size < OWN_SHIFTS_SUBPIXELS else worthwhile_shifts(model, [image]) for image in images]
+
+
+def worthwhile_shifts(model: SpatialModel, images: Sequence[Pixels]) -> ScaleShifts:
+    """Shifts that save more than they take in a file, or none."""
+    if not images or not model.shifts:
+        return ()
+    fit = scale_shifts.fit(model, images)
+    return fit.shifts if fit.saved_bits > 8 * model.shifts + MARGIN_BITS else ()

@@ -7,6 +7,7 @@ from bbcompress.archive.errors import DamagedArchive, UnsupportedArchive
 from bbcompress.archive.forms import PixelForm
 from bbcompress.archive.payload import Tiles
 from bbcompress.codec.chain import Plan
+from bbcompress.codec.model import ScaleShifts
 from bbcompress.codec.refine import MAX_STEPS, Method
 from bbcompress.codec.tiles import Size
 from bbcompress.varint import Reader, write_varint
@@ -15,6 +16,9 @@ MAX_IMAGES = 1 << 22
 MAX_TILE = 1 << 12
 MAX_SIDE = 1 << 24
 MAX_ALPHA_BYTES = 1 << 31
+MAX_SHIFTS = 1 << 10
+ZERO_SHIFT = 128
+"""The byte of a scale shift of 0."""
 ONE_PLAN = Plan(images=1, first=1, width=1, growth=1, lanes=1, density=1, steps=0)
 """Of a chain of one image, where none is written."""
 DIGITS_DENSITY = 4
@@ -60,12 +64,11 @@ def _known_refinement(number: int) -> Method:
 
 
 def pack_tiles(payload: Tiles) -> bytes:
-    """Tile size, picture sizes, plan and alpha values."""
+    """Tile size, picture sizes and scale shifts, plan and alpha values."""
     plan = payload.plan
     values = plan.first, plan.width, plan.growth, plan.lanes, plan.density
-    return (
-        write_varint(payload.tile) + _pack_sizes(payload.sizes) + pack_plan(values, plan) + _pack_alphas(payload.alphas)
-    )
+    pictures = _pack_sizes(payload.sizes) + _pack_shifts(payload)
+    return write_varint(payload.tile) + pictures + pack_plan(values, plan) + _pack_alphas(payload.alphas)
 
 
 def unpack_tiles(reader: Reader, identity: bytes, form: PixelForm, pictures: int) -> Tiles:
@@ -74,15 +77,16 @@ def unpack_tiles(reader: Reader, identity: bytes, form: PixelForm, pictures: int
     sizes = _unpack_sizes(reader, pictures)
     if tile < 1:
         raise DamagedArchive("damaged: tiles without pixels")
+    shifts = _unpack_shifts(reader, form, pictures)
     count = sum(-(-height // tile) * -(-width // tile) for height, width in sizes)
     plan = unpack_plan(reader, count, *(reader.varint(MAX_IMAGES) for _ in range(5)))
-    return Tiles(identity, form, plan, tile, sizes, _unpack_alphas(reader, form, pictures), reader.rest())
+    return Tiles(identity, form, plan, tile, sizes, shifts, _unpack_alphas(reader, form, pictures), reader.rest())
 
 
 def pack_tile(payload: Tiles) -> bytes:
-    """The picture's size and alpha values, of a payload whose plan is ONE_PLAN."""
+    """The picture's size, scale shifts and alpha values, of a payload whose plan is ONE_PLAN."""
     ((height, width),) = payload.sizes
-    return write_varint(height) + write_varint(width) + _pack_alphas(payload.alphas)
+    return write_varint(height) + write_varint(width) + _pack_shifts(payload) + _pack_alphas(payload.alphas)
 
 
 def unpack_tile(reader: Reader, identity: bytes, form: PixelForm) -> Tiles:
@@ -90,8 +94,32 @@ def unpack_tile(reader: Reader, identity: bytes, form: PixelForm) -> Tiles:
     height, width = reader.varint(MAX_TILE), reader.varint(MAX_TILE)
     if min(height, width) < 1:
         raise DamagedArchive("damaged: a picture without pixels")
-    alphas = _unpack_alphas(reader, form, 1)
-    return Tiles(identity, form, ONE_PLAN, max(height, width), [(height, width)], alphas, reader.rest())
+    shifts, alphas = _unpack_shifts(reader, form, 1), _unpack_alphas(reader, form, 1)
+    return Tiles(identity, form, ONE_PLAN, max(height, width), [(height, width)], shifts, alphas, reader.rest())
+
+
+def _pack_shifts(payload: Tiles) -> bytes:
+    """Runs of pictures with the same scale shifts: their number but for a single picture, how many shifts, these."""
+    if payload.form.levels == 2:
+        return b""
+    out = b""
+    for shifts, run in groupby(payload.shifts):
+        out += write_varint(len(list(run))) if len(payload.shifts) > 1 else b""
+        out += write_varint(len(shifts)) + bytes(shift + ZERO_SHIFT for shift in shifts)
+    return out
+
+
+def _unpack_shifts(reader: Reader, form: PixelForm, pictures: int) -> list[ScaleShifts]:
+    if form.levels == 2:
+        return [()] * pictures
+    found: list[ScaleShifts] = []
+    while len(found) < pictures:
+        run = reader.varint(pictures - len(found)) if pictures > 1 else 1
+        shifts = tuple(byte - ZERO_SHIFT for byte in reader.take(reader.varint(MAX_SHIFTS)))
+        if run < 1 or (found and found[-1] == shifts):
+            raise DamagedArchive("damaged: runs of pictures that are none, or one")
+        found += [shifts] * run
+    return found
 
 
 def _pack_alphas(alphas: Sequence[bytes]) -> bytes:

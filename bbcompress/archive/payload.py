@@ -11,7 +11,7 @@ from bbcompress.archive.errors import ArchiveLimit, DamagedArchive, MissingModel
 from bbcompress.archive.forms import PixelForm, to_picture
 from bbcompress.codec import chain, tiles
 from bbcompress.codec.dense import DenseModel
-from bbcompress.codec.model import SizedModel
+from bbcompress.codec.model import ScaleShifts, SizedModel
 from bbcompress.codec.model_file import Model
 from bbcompress.codec.registry import ModelNotFound, Registry
 from bbcompress.codec.spatial import SpatialModel
@@ -91,6 +91,8 @@ class Tiles:
     """Largest height and width of a tile."""
     sizes: Sequence[tiles.Size]
     """Of each picture."""
+    shifts: Sequence[ScaleShifts]
+    """Of each picture."""
     alphas: Sequence[bytes]
     """Each picture's alpha values as a stored grey picture, where the form has alpha."""
     data: bytes
@@ -102,8 +104,10 @@ class Tiles:
         if not isinstance(model, SpatialModel):
             raise DamagedArchive("damaged: the model has a size of its own")
         _check_limits(self.sizes, limit_pixels, self.plan, self.tile * self.tile * self.form.channels)
-        groups = tiles.tiling(self.sizes, self.tile)
-        models = [(model.sized(*group.size), len(group.tiles)) for group in groups]
+        if not {len(shifts) for shifts in self.shifts} <= {0, model.shifts}:
+            raise DamagedArchive("damaged: other scale shifts than the model has")
+        groups = tiles.tiling(self.sizes, self.tile, self.shifts)
+        models = [(model.sized(*group.size, group.shifts), len(group.tiles)) for group in groups]
         if sum(count for _, count in models) != self.plan.images:
             raise DamagedArchive("damaged: a segment has other tiles than its plan")
         alphas = [self._alpha(number, registry) for number in range(len(self.alphas))] or repeat(None)

@@ -11,6 +11,9 @@ from bbcompress.coding.rans import Distribution, Stack, Symbols
 from bbcompress.exact.functions import Floats
 
 Pixels = NDArray[np.uint8]
+ScaleShifts = tuple[int, ...]
+"""For each stage and channel of a model, what is added to its log scales, in units of 2^SHIFT_LOG2_UNIT; none: ()."""
+SHIFT_LOG2_UNIT = -3
 LOG_SCALE_RANGE = (-7.0, 3.0)
 """Posterior log scales are clamped to this range."""
 NETWORK_BATCH = 64

@@ -4,7 +4,8 @@ Latents lie on a grid `downscale` times coarser than the image, `latent_channels
 other, on finer and finer grids: a network computes features, from those of the scale before (or the latents) and every
 pixel known by then; then each stage codes the subpixels at one offset of the grid, all places in parallel, given the
 features there and every pixel of earlier stages. Pixels have two levels, or 256 in one channel or several; within a
-place, channels follow each other, and a channel's means depend linearly on the channels before it.
+place, channels follow each other, and a channel's means depend linearly on the channels before it. Where an image is
+unlike those that a model has learned from, scale shifts make its logistics wider or narrower, stage by stage.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 
 from bbcompress.codec import bilevel
 from bbcompress.codec.mixture import Mixture
-from bbcompress.codec.model import LOG_SCALE_RANGE, NETWORK_BATCH, Pixels, Posterior, Stage
+from bbcompress.codec.model import LOG_SCALE_RANGE, NETWORK_BATCH, SHIFT_LOG2_UNIT, Pixels, Posterior, ScaleShifts
 from bbcompress.coding.rans import Distribution, Symbols
 from bbcompress.exact import functions
 from bbcompress.exact.engine import Engine
@@ -136,15 +137,21 @@ class SpatialModel:
         every = [self.networks.encoder, *(network for scale in scales for network in (scale.features, *scale.stages))]
         return max(network.bound for network in every)
 
-    def sized(self, height: int, width: int) -> "SizedSpatialModel":
-        """The model for images of this size."""
-        return SizedSpatialModel(self, height, width)
+    @property
+    def shifts(self) -> int:
+        """How many scale shifts there are: one for each stage and channel, none without scales."""
+        stages = sum(len(scale.stages) for scale in self.networks.scales)
+        return 0 if self.info.levels == 2 else stages * self.info.channels
+
+    def sized(self, height: int, width: int, shifts: ScaleShifts = ()) -> "SizedSpatialModel":
+        """The model for images of this size, with as many `shifts` as it has or none."""
+        return SizedSpatialModel(self, height, width, shifts)
 
 
 class SizedSpatialModel:
     """A `SizedModel`: pixels are rows of H * W * C values, latents rows of the grid's."""
 
-    def __init__(self, model: SpatialModel, height: int, width: int):
+    def __init__(self, model: SpatialModel, height: int, width: int, shifts: ScaleShifts):
         info = model.info
         self._model, self._info = model, info
         self._height, self._width = height, width
@@ -155,11 +162,14 @@ class SizedSpatialModel:
         steps = np.ldexp(1.0, np.array(info.grid_log2_steps))
         self.grid_steps = np.tile(steps, self._rows * self._columns)
         self._batch = max(1, model.batch * BATCH_PIXELS // (height * width))
-        self._phases = [
+        every = [
             (number, place, spec)
             for number, scale in enumerate(model.networks.scales)
             for place, spec in enumerate(scale.spec.stages)
-            if spec.row < height and spec.column < width
+        ]
+        self._shifts = np.array(shifts or [0] * len(every) * info.channels, np.float64).reshape(-1, info.channels)
+        self._phases = [
+            (stage, *phase) for stage, phase in enumerate(every) if phase[2].row < height and phase[2].column < width
         ]
         self.stages = len(self._phases) * info.channels
 
@@ -175,13 +185,17 @@ class SizedSpatialModel:
         count = len(pixels)
         return Posterior(mean.reshape(count, -1), np.clip(log_scale, *LOG_SCALE_RANGE).reshape(count, -1))
 
-    def likelihood(self, latent: Floats) -> list[Stage]:
+    def likelihood(self, latent: Floats) -> list["ChannelStage"]:
         features = _Features(self, latent)
-        stages: list[Stage] = []
-        kind = _Bits if self._info.levels == 2 else _Channel
-        for number, place, spec in self._phases:
+        stages: list[ChannelStage] = []
+        kind = _Bits if self._info.levels == 2 else ChannelStage
+        channels = self._info.channels
+        for stage, number, place, spec in self._phases:
             phase = _Phase(self, spec, partial(self._stage_outputs, features, number, place))
-            stages += [kind(phase, channel) for channel in range(self._info.channels)]
+            stages += [
+                kind(phase, channel, stage * channels + channel, self._shifts[stage, channel])
+                for channel in range(channels)
+            ]
         return stages
 
     def _stage_outputs(self, features: "_Features", scale: int, place: int, pixels: Pixels) -> "_Outputs":
@@ -231,20 +245,21 @@ class SizedSpatialModel:
         widths: list[int] = []
         gradients: list[Floats] = []
         x = np.concatenate(self.latent_input(latent))
+        shifts = iter(self._shifts)
         for scale, context in zip(model.networks.scales, model.contexts, strict=True):
             tapes.append([])
             widths.append(x.shape[3])
             x = scale.features.forward(self._input(scale.features, x, context.features, values), engine, tapes[-1])
             gradients.append(np.zeros(x.shape))
             for spec, network, known in zip(scale.spec.stages, scale.stages, context.stages, strict=True):
-                coded = self.view(spec, pixels)
+                coded, own = self.view(spec, pixels), next(shifts)
                 if coded.size:
                     tape: Tape = []
                     output = network.forward(self._input(network, x, known, values), engine, tape)
                     gradient = np.zeros(output.shape)
                     inside = slice(None), slice(coded.shape[1]), slice(coded.shape[2])
                     outputs = _outputs(output[inside].astype(np.float64), self._info, network.output.fraction_bits)
-                    gradient[inside] = outputs.gradient(coded.astype(np.float64))
+                    gradient[inside] = outputs.gradient(coded.astype(np.float64), own)
                     back = network.backward(to_grid(gradient, GRADIENT_BITS, GRADIENT_LIMIT), tape, engine)
                     gradients[-1] += back[..., : x.shape[3]]
         gradient = np.zeros_like(gradients[-1])
@@ -324,12 +339,12 @@ def coefficient_place(first: int, channel: int, before: int) -> int:
 class _Outputs(Protocol):
     """What a stage's network says of its subpixels: integers (N, rows, columns, outputs)."""
 
-    def distribution(self, channel: int, values: Floats) -> Distribution:
-        """Of a channel, given the values (N, rows, columns, C) of the channels before it."""
+    def distribution(self, channel: int, values: Floats, shift: float) -> Distribution:
+        """Of a channel, given the values (N, rows, columns, C) of the channels before it; log scales are shifted."""
         ...
 
-    def gradient(self, values: Floats) -> Floats:
-        """d log p(values) / d output, per unit of output as reals, (N, rows, columns, outputs)."""
+    def gradient(self, values: Floats, shifts: Floats) -> Floats:
+        """d log p(values) / d output, per unit of output as reals, (N, rows, columns, outputs); `shifts` are (C,)."""
         ...
 
 
@@ -343,10 +358,10 @@ class _Logits:
     def __init__(self, output: Floats, fraction_bits: int):
         self._logits, self._fraction_bits = output, fraction_bits
 
-    def distribution(self, channel: int, values: Floats) -> Distribution:
+    def distribution(self, channel: int, values: Floats, shift: float) -> Distribution:
         return bilevel.distribution(self._logits.reshape(len(self._logits), -1), self._fraction_bits)
 
-    def gradient(self, values: Floats) -> Floats:
+    def gradient(self, values: Floats, shifts: Floats) -> Floats:
         return values - functions.sigmoid(self._logits * 2.0**-self._fraction_bits)
 
 
@@ -366,19 +381,20 @@ class _Mixtures:
         self._numbers = np.moveaxis(output.reshape(*output.shape[:3], -1, info.components), (3, 4), (0, 1))
         self._kinds = 2 if info.components == 1 else 3
 
-    def distribution(self, channel: int, values: Floats) -> Distribution:
-        return self._mixture(channel, values).distribution()
+    def distribution(self, channel: int, values: Floats, shift: float) -> Distribution:
+        return self._mixture(channel, values, shift).distribution()
 
-    def _mixture(self, channel: int, values: Floats) -> Mixture:
+    def _mixture(self, channel: int, values: Floats, shift: float) -> Mixture:
         parts = self._numbers[channel : self._kinds * self._channels : self._channels].copy()
         for before in range(channel):
             parts[0] += self._coefficient(channel, before) * ((values[..., before] - self.CENTRE) / self.RANGE)
+        parts[1] += shift * (2.0**SHIFT_LOG2_UNIT / self._unit)
         return Mixture.of(parts, self._unit)
 
-    def gradient(self, values: Floats) -> Floats:
+    def gradient(self, values: Floats, shifts: Floats) -> Floats:
         gradient = np.empty(self._numbers.shape)
         for channel in range(self._channels):
-            parts = self._mixture(channel, values).gradients(values[..., channel])
+            parts = self._mixture(channel, values, shifts[channel]).gradients(values[..., channel])
             for kind, part in enumerate(parts):
                 gradient[kind * self._channels + channel] = part
             for before in range(channel):
@@ -415,24 +431,29 @@ class _Phase:
         self._model, self._spec, self._run = model, spec, outputs
         self._outputs: _Outputs | None = None
 
-    def distribution(self, channel: int, pixels: Pixels) -> Distribution:
+    def distribution(self, channel: int, pixels: Pixels, shift: float) -> Distribution:
         """Of a channel, given earlier stages and channels."""
         if self._outputs is None:
             self._outputs = self._run(pixels)
-        return self._outputs.distribution(channel, self.view(pixels).astype(np.float64))
+        return self._outputs.distribution(channel, self.view(pixels).astype(np.float64), shift)
 
     def view(self, pixels: Pixels) -> Pixels:
         return self._model.view(self._spec, pixels)
 
 
-class _Channel:
-    """One channel of a phase: a `Stage`."""
+class ChannelStage:
+    """One channel of a phase: a `Stage`, number `number` of all that the model has."""
 
-    def __init__(self, phase: _Phase, channel: int):
+    def __init__(self, phase: _Phase, channel: int, number: int, shift: float):
         self._phase, self._channel = phase, channel
+        self.number, self._shift = number, shift
 
     def distribution(self, pixels: Pixels) -> Distribution:
-        return self._phase.distribution(self._channel, pixels)
+        return self.shifted(pixels, self._shift)
+
+    def shifted(self, pixels: Pixels, shift: float) -> Distribution:
+        """The `distribution` that there would be with this scale shift."""
+        return self._phase.distribution(self._channel, pixels, shift)
 
     def symbols(self, pixels: Pixels) -> Symbols:
         return self._view(pixels).astype(np.int64).ravel()
@@ -445,7 +466,7 @@ class _Channel:
         return self._phase.view(pixels)[..., self._channel]
 
 
-class _Bits(_Channel):
+class _Bits(ChannelStage):
     """The same for pixels of two levels."""
 
     def symbols(self, pixels: Pixels) -> Symbols:

@@ -137,6 +137,8 @@ def good() -> dict[str, tuple[bytes, dict[str, Picture]]]:
     files["archive-colour-refined"] = colour_archive(colour, PixelForm.RGB, 2), colour
     files["archive-colour-refined-adam"] = colour_archive(colour, PixelForm.RGB, 2, Method.ADAM), colour
     files["archive-colour-alpha"] = colour_archive(seen, PixelForm.RGB_ALPHA, 1), seen
+    between = {"0.png": colour["0.png"], "large.png": photograph(3, 5, 160, 150), "1.png": colour["1.png"]}
+    files["archive-colour-shifts"] = colour_archive(between, PixelForm.RGB, 1), between
     files["single-colour"] = colour_single(edges, PixelForm.RGB), {"": edges}
     files["single-colour-tile"] = colour_single(colour["0.png"], PixelForm.RGB), {"": colour["0.png"]}
     files["single-colour-alpha"] = colour_single(seen["small.png"], PixelForm.RGB_ALPHA), {"": seen["small.png"]}
