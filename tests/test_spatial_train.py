@@ -163,15 +163,15 @@ def test_a_channels_mean_follows_the_channels_before_it():
     assert float(masses.exp().sum()) == pytest.approx(1, abs=1e-4)
 
 
+def bbc(*arguments):
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert done.exit_code == 0, done.output
+    return done
+
+
 def test_the_commands_train_fit_and_diagnose_colour(tmp_path):
     np.save(tmp_path / "train.npy", blobs())
     np.save(tmp_path / "test.npy", blobs()[:50])
-
-    def bbc(*arguments):
-        done = CliRunner().invoke(main, [str(argument) for argument in arguments])
-        assert done.exit_code == 0, done.output
-        return done
-
     model, better = tmp_path / "blobs.safetensors", tmp_path / "better.safetensors"
     options = ["--batch", 50, "--epochs", 2, "--validation", 50, "--test", tmp_path / "test.npy"]
     bbc(
@@ -224,3 +224,17 @@ def test_distorted_images_are_trained_on(tmp_path):
         assert state.best_bits_per_dim < 0.2
         rates.append(evaluate(state.best, leaning))
     assert rates[1] < 0.8 * rates[0]
+
+
+def test_black_and_white_is_distorted_as_shades_however_it_is_stored(tmp_path):
+    white = blobs(channels=1)[..., 0] >= 128
+    np.save(tmp_path / "bits.npy", white)
+    np.save(tmp_path / "shades.npy", white * np.uint8(255))
+    options = ["--likelihood", "bernoulli", "--architecture", "staged", "--hidden", 8, "--latent", 1, "--name", "white"]
+    options += ["--batch", 50, "--epochs", 1, "--validation", 50, "--distort", 0.2]
+    for kind in ("bits", "shades"):
+        bbc("train", tmp_path / f"{kind}.npy", "-o", tmp_path / f"{kind}.safetensors", *options)
+    models = [(tmp_path / f"{kind}.safetensors").read_bytes() for kind in ("bits", "shades")]
+    assert models[0] == models[1]
+    bbc("train", tmp_path / "bits.npy", "-o", tmp_path / "plain.safetensors", *options[:-2])
+    assert (tmp_path / "plain.safetensors").read_bytes() != models[0]
