@@ -31,8 +31,6 @@ TILE_BITS_PER_LANE = 256
 """A lane takes 32 bits; this many of each tile leave several times as much."""
 CHAIN_BITS_PER_LANE = 16384
 """Of the whole chain, as a lane costs about 5 bits once."""
-
-
 OWN_SHIFTS_SUBPIXELS = 1 << 16
 """An image of as many has scale shifts of its own."""
 MARGIN_BITS = 64
