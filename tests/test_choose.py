@@ -52,7 +52,8 @@ def stored_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_estimates_come_from_crops_of_large_pictures(installed: Registry, stored_sizes: list[int]) -> None:
     ways = candidates(noise(300), installed, None)
     found = estimates([noise(300)], ways, installed)
-    assert {estimate.name for estimate in found} == {"stored", "spatial-True", "spatial-False", "cifar10", "thumbnails"}
+    shipped = {"cifar10", "photo", "thumbnails"}
+    assert {estimate.name for estimate in found} == {"stored", "spatial-True", "spatial-False"} | shipped
     assert [estimate.bits_per_dim for estimate in found] == sorted(estimate.bits_per_dim for estimate in found)
     assert stored_sizes == [64 * 64] * 4
     assert 7.9 < next(estimate for estimate in found if estimate.name == "stored").bits_per_dim < 8.2
