@@ -20,13 +20,13 @@ from bbcompress.codec.registry import Registry
 from bbcompress.images.picture import Picture
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea")
-NO_SHIFTS = 1 << 60
-"""More bits than scale shifts can save."""
+NO_SHIFTS = 64.0
+"""More than scale shifts can save."""
 CHANGES = {
     "TILE": (32, 64, 128, 256),
     "BATCH_PIXELS": tuple(tiles * encode.TILE**2 for tiles in (2, 8, 32)),
     "CHAIN_BITS_PER_LANE": (1024, 4096, 16384, 65536),
-    "MARGIN_BITS": (encode.MARGIN_BITS, NO_SHIFTS),
+    "SHIFTS_MARGIN_BITS_PER_DIM": (encode.SHIFTS_MARGIN_BITS_PER_DIM, NO_SHIFTS),
 }
 
 

@@ -261,7 +261,7 @@ def test_shifts_are_found_again(spatial: SpatialModel, shift: int) -> None:
     images = shifted_pictures(spatial, shift, (64, 64), (70, 90), (30, 5))
     shifts, saved_bits = scale_shifts.fit(spatial, images)
     assert len(shifts) == spatial.shifts
-    assert np.abs(np.array(shifts) - shift).max() <= 4 and abs(np.mean(shifts) - shift) < 1.5
+    assert np.abs(np.array(shifts) - shift).max() <= 6 and abs(np.mean(shifts) - shift) < 2.5
     assert (saved_bits > 300) == (shift != 0)
     pixels = images[1].reshape(1, -1)
     plain, fitted = (spatial.sized(70, 90, own) for own in ((), shifts))

@@ -33,8 +33,8 @@ CHAIN_BITS_PER_LANE = 16384
 """Of the whole chain, as a lane costs about 5 bits once."""
 OWN_SHIFTS_SUBPIXELS = 1 << 16
 """An image of as many has scale shifts of its own."""
-MARGIN_BITS = 64
-"""What they must be estimated to save beyond what they take."""
+SHIFTS_MARGIN_BITS_PER_DIM = 2.0**-10
+"""What they must be estimated to save beyond what they take: less may be chance."""
 
 
 class Coded(NamedTuple):
@@ -91,4 +91,5 @@ def worthwhile_shifts(model: SpatialModel, images: Sequence[Pixels]) -> ScaleShi
     if not images or not model.shifts:
         return ()
     fit = scale_shifts.fit(model, images)
-    return fit.shifts if fit.saved_bits > 8 * model.shifts + MARGIN_BITS else ()
+    margin_bits = SHIFTS_MARGIN_BITS_PER_DIM * sum(image.size for image in images)
+    return fit.shifts if fit.saved_bits > 8 * model.shifts + margin_bits else ()

@@ -1,16 +1,20 @@
 """Finding scale shifts for images: only an encoder does, so that a decoder repeats nothing of it.
 
 Networks see all pixels as they are, so that stages and channels do not depend on each other's shifts: each shift is
-found alone, by the code length of its own symbols.
+found alone, by the code length of its own symbols. It is found twice, on the halves of a sample, and taken as far as
+they agree: images differ, and what a few of them want may be wrong for all others.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from bbcompress.codec import tiles
 from bbcompress.codec.model import Pixels, ScaleShifts
 from bbcompress.codec.spatial import ChannelStage, SpatialModel
 from bbcompress.coding.distributions import MICROBITS, code_lengths
+from bbcompress.exact import functions, noise
 
 SAMPLE_SIDE = 64
 SAMPLE_SUBPIXELS = 3 << 15
@@ -28,29 +32,43 @@ class Fit(NamedTuple):
 
 def fit(model: SpatialModel, images: Sequence[Pixels]) -> Fit:
     """The best shifts for images (H, W, C) together, by a sample of small tiles of them."""
-    sample = _sample(images)
-    costs = [_Cost() for _ in range(model.shifts)]
-    for group, pixels in zip(sample, tiles.cut(images, sample), strict=True):
-        sized = model.sized(*group.size)
-        for stage in sized.likelihood(sized.posterior(pixels).mean):
-            costs[stage.number].add(stage, pixels)
-    found = model.engine.map(_Cost.minimum, costs)
-    seen = sum(len(group.tiles) * group.size[0] * group.size[1] for group in sample)
+    halves = _halves(images)
+    costs = [(_Cost(), _Cost()) for _ in range(model.shifts)]
+    for half, sample in enumerate(halves):
+        for group, pixels in zip(sample, tiles.cut(images, sample), strict=True):
+            sized = model.sized(*group.size)
+            mean, log_scale = sized.posterior(pixels)
+            # at the mean, stages that hang on the latents would seem surer than they are
+            normals = noise.normals(np.arange(len(pixels)), 0, mean.shape[1])
+            for stage in sized.likelihood(mean + functions.exp(log_scale) * normals):
+                costs[stage.number][half].add(stage, pixels)
+    found = model.engine.map(_agreed, costs)
+    seen = sum(len(group.tiles) * group.size[0] * group.size[1] for sample in halves for group in sample)
     share = seen / sum(image.shape[0] * image.shape[1] for image in images)
     return Fit(tuple(shift for shift, _ in found), sum(saved for _, saved in found) / (share * MICROBITS))
 
 
-def _sample(images: Sequence[Pixels]) -> list[tiles.TileGroup]:
-    """Tiles evenly from all of the images."""
+def _halves(images: Sequence[Pixels]) -> list[list[tiles.TileGroup]]:
+    """Tiles evenly from all of the images, every other one in the second half; a single tile leaves that empty."""
     sizes = [(image.shape[0], image.shape[1]) for image in images]
     groups = tiles.tiling(sizes, SAMPLE_SIDE, [()] * len(images))
     every = [(number, tile) for number, group in enumerate(groups) for tile in group.tiles]
     step = -(-sum(image.size for image in images) // SAMPLE_SUBPIXELS)
-    chosen = [
-        group._replace(tiles=[tile for place, tile in every[::step] if place == number])
-        for number, group in enumerate(groups)
-    ]
-    return [group for group in chosen if group.tiles]
+    halves = []
+    for chosen in (every[:: 2 * step], every[step :: 2 * step]):
+        parts = [
+            group._replace(tiles=[tile for place, tile in chosen if place == number])
+            for number, group in enumerate(groups)
+        ]
+        halves.append([group for group in parts if group.tiles])
+    return halves
+
+
+def _agreed(halves: tuple["_Cost", "_Cost"]) -> tuple[int, int]:
+    """The shift nearest to 0 of all that lie between the halves' best ones, and what it saves of both."""
+    low, high = sorted(cost.minimum() for cost in halves)
+    shift = max(low, min(0, high))
+    return shift, sum(cost.saved(shift) for cost in halves)
 
 
 class _Cost:
@@ -65,12 +83,15 @@ class _Cost:
         self._parts.append((stage, pixels))
         self._known[0] += _bits(stage, pixels, 0)
 
-    def minimum(self) -> tuple[int, int]:
-        """The best shift, and what it saves."""
+    def minimum(self) -> int:
+        """The best shift."""
         best = 0
         for distance in SEARCH_STEPS:
             best = min((best, best - distance, best + distance), key=self._of)
-        return best, self._known[0] - self._of(best)
+        return best
+
+    def saved(self, shift: int) -> int:
+        return self._known[0] - self._of(shift)
 
     def _of(self, shift: int) -> int:
         if shift not in self._known:
