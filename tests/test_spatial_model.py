@@ -270,6 +270,11 @@ def test_shifts_are_found_again(spatial: SpatialModel, shift: int) -> None:
     assert (rates[1] > rates[0] + 200) == (shift != 0)
 
 
+def test_what_is_too_little_to_find_shifts_by_has_none(spatial: SpatialModel) -> None:
+    assert scale_shifts.fit(spatial, []) == ((), 0.0)
+    assert scale_shifts.fit(spatial, shifted_pictures(spatial, 0, (64, 64))) == ((), 0.0)
+
+
 def test_shifts_change_the_gradient_as_they_change_the_likelihood(spatial: SpatialModel) -> None:
     if not spatial.shifts:
         pytest.skip("two levels have no scales")

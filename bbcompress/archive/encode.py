@@ -58,7 +58,7 @@ def encode(
         encoded = chain.encode([chain.Group(model, rows)], chain.Layout(width, width), steps, method, bottom)
         return Coded(name, BitsBack(model.identity, form, encoded.plan, encoded.data), encoded.net_bits)
     sizes = [(picture.height, picture.width) for picture in pictures]
-    shifts = shifts_for(model, pixels)
+    shifts = _shifts_for(model, pixels)
     tiling = tiles.tiling(sizes, TILE, shifts)
     cut = [
         chain.Group(model.sized(*group.size, group.shifts), part)
@@ -79,17 +79,15 @@ def encode(
     return Coded(name, Tiles(model.identity, form, encoded.plan, TILE, sizes, shifts, alphas, encoded.data), net_bits)
 
 
-def shifts_for(model: SpatialModel, images: Sequence[Pixels]) -> list[ScaleShifts]:
+def _shifts_for(model: SpatialModel, images: Sequence[Pixels]) -> list[ScaleShifts]:
     """Scale shifts of each of the images (H, W, C): a large one has its own, the others share theirs."""
     shared = [image for image in images if image.size < OWN_SHIFTS_SUBPIXELS]
-    of_shared = worthwhile_shifts(model, shared)
-    return [of_shared if image.size < OWN_SHIFTS_SUBPIXELS else worthwhile_shifts(model, [image]) for image in images]
+    of_shared = _worthwhile_shifts(model, shared)
+    return [of_shared if image.size < OWN_SHIFTS_SUBPIXELS else _worthwhile_shifts(model, [image]) for image in images]
 
 
-def worthwhile_shifts(model: SpatialModel, images: Sequence[Pixels]) -> ScaleShifts:
+def _worthwhile_shifts(model: SpatialModel, images: Sequence[Pixels]) -> ScaleShifts:
     """Shifts that save more than they take in a file, or none."""
-    if not images or not model.shifts:
-        return ()
     fit = scale_shifts.fit(model, images)
     margin_bits = SHIFTS_MARGIN_BITS_PER_DIM * sum(image.size for image in images)
     return fit.shifts if fit.saved_bits > 8 * model.shifts + margin_bits else ()

@@ -30,9 +30,16 @@ class Fit(NamedTuple):
     saved_bits: float
 
 
+NOTHING = Fit((), 0.0)
+
+
 def fit(model: SpatialModel, images: Sequence[Pixels]) -> Fit:
-    """The best shifts for images (H, W, C) together, by a sample of small tiles of them."""
+    """The best shifts for images (H, W, C) together, by a sample of small tiles of them; none of a single tile."""
+    if not (images and model.shifts):
+        return NOTHING
     halves = _halves(images)
+    if not all(halves):
+        return NOTHING
     costs = [(_Cost(), _Cost()) for _ in range(model.shifts)]
     for half, sample in enumerate(halves):
         for group, pixels in zip(sample, tiles.cut(images, sample), strict=True):

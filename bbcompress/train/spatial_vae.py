@@ -12,7 +12,7 @@ from itertools import product
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, pixel_shuffle
+from torch.nn.functional import binary_cross_entropy_with_logits, linear, pixel_shuffle
 
 from bbcompress.codec.spatial import Offsets, ScaleSpec, StageSpec, coefficient_place, contexts, outputs_per_place
 from bbcompress.train.vae import (
@@ -91,7 +91,9 @@ class Output(Convolution):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            return super().forward(x.float())
+            # torch has no fast convolution for small float32 batches of one thread
+            weight, bias = self.convolution.weight[:, :, 0, 0], self.convolution.bias
+            return linear(x.float().movedim(1, 3), weight, bias).movedim(3, 1).contiguous()
 
 
 class Up(nn.Module):
@@ -304,14 +306,15 @@ class Mixtures:
 
     def __init__(self, output: Tensor, config: SpatialConfig):
         count, _, rows, columns = output.shape
-        self._numbers = output.view(count, -1, config.components, rows, columns)
+        # unbound at once: each part taken by itself has a gradient as large as the whole
+        self._numbers = output.view(count, -1, config.components, rows, columns).unbind(1)
         self._channels, self._kinds = config.channels, 2 if config.components == 1 else 3
 
     def parts(self, channel: int, values: Tensor, warmth: float = 1.0) -> list[Tensor]:
         """What `mixture_log_mass` takes, for a channel given those before it in values (N, C, H, W)."""
-        kinds = [self._numbers[:, kind * self._channels + channel] for kind in range(self._kinds)]
+        kinds = [self._numbers[kind * self._channels + channel] for kind in range(self._kinds)]
         for before in range(channel):
             place = coefficient_place(self._kinds * self._channels, channel, before)
             moved = warmth * (values[:, before, None] - self.CENTRE) / self.RANGE
-            kinds[0] = kinds[0] + self._numbers[:, place] * moved
+            kinds[0] = kinds[0] + self._numbers[place] * moved
         return kinds
