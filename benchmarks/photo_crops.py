@@ -1,10 +1,12 @@
-"""Training images for `photo`: 64 x 64 crops of photographs, as they are, enlarged, with noise and once JPEG files.
+"""Training images for `photo` and `photo-grey`: 64 x 64 crops of photographs, as they are, enlarged, pale, with noise
+and once JPEG files.
 
-    python benchmarks/photo_crops.py --halved CROPS.npy --reduced CROPS.npy --full FOLDER -o crops.npy
+    python benchmarks/photo_crops.py --halved CROPS.npy --reduced CROPS.npy --full FOLDER -o crops.npy [--grey]
 
 Full-size photographs are smoother and grainier than reduced ones, and most were JPEG files once. `--halved` are crops
 of photographs reduced by two, `--reduced` of ones reduced further, both (N, 64, 64, 3); FOLDER holds whole photographs
-as PNG files. Those to hold out, 898 where all sets are those of the model's card, come last.
+as PNG files. Those to hold out, 898 where all sets are those of the models' cards, come last. With `--grey` it is their
+luma.
 """
 
 import argparse
@@ -26,6 +28,8 @@ ENLARGEMENT = (1.2, 2.0)
 MOST_NOISE = 2.0
 """Standard deviation of luma noise in grey levels; chroma has half of it."""
 JPEG_QUALITIES = (75, 99)
+LEAST_CONTRAST, LEAST_TINT = 0.4, 0.8
+"""Of pale crops: what is left of all channels' contrast, and of each one's besides."""
 
 
 def jpeg(image: Pixels, random: np.random.Generator) -> Pixels:
@@ -36,12 +40,15 @@ def jpeg(image: Pixels, random: np.random.Generator) -> Pixels:
     return np.asarray(Image.open(out).convert("RGB"))
 
 
-def enlarged(image: Pixels, random: np.random.Generator) -> Pixels:
-    """A part of the image at its whole size, with a little noise."""
+def enlarged(image: Pixels, random: np.random.Generator, pale: bool = False) -> Pixels:
+    """A part of the image at its whole size, with a little noise; `pale` takes contrast away before."""
     part = round(SIDE / random.uniform(*ENLARGEMENT))
     top, left = random.integers(0, SIDE - part + 1, 2)
     whole = Image.fromarray(image[top : top + part, left : left + part])
     large = np.asarray(whole.resize((SIDE, SIDE), Image.Resampling.LANCZOS)).astype(float)
+    if pale:
+        gains = random.uniform(LEAST_CONTRAST, 1) * random.uniform(LEAST_TINT, 1, 3)
+        large = gains * large + random.uniform() * 255 * (1 - gains)
     noise = random.uniform(0, MOST_NOISE)
     luma, chroma = random.normal(0, noise, (SIDE, SIDE, 1)), random.normal(0, noise / 2, (SIDE, SIDE, 3))
     return np.clip(np.round(large + luma + chroma), 0, 255).astype(np.uint8)
@@ -71,19 +78,25 @@ def crops(halved: Pixels, reduced: Pixels, full: Sequence[list[Pixels]]) -> tupl
     for photograph in full[:-HELD_OUT_FULL]:
         training += photograph + [jpeg(image.transpose(1, 0, 2), random) for image in photograph]
     held_out += [image for photograph in full[-HELD_OUT_FULL:] for image in photograph]
+    large = [enlarged(image, random, pale=True) for image in own]
+    training += [jpeg(image, random) if number % 2 else image for number, image in enumerate(large)]
     return [training[place] for place in random.permutation(len(training))], held_out
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Training images of photographs.")
     parser.add_argument("--halved", required=True)
     parser.add_argument("--reduced", required=True)
     parser.add_argument("--full", required=True, type=Path)
     parser.add_argument("-o", "--output", required=True, type=Path)
+    parser.add_argument("--grey", action="store_true")
     options = parser.parse_args()
     paths = sorted(options.full.glob("*.png"), key=lambda path: (len(path.name), path.name))
     training, held_out = crops(load(options.halved), load(options.reduced), [squares(path) for path in paths])
-    np.save(options.output, np.stack(training + held_out))
+    images = training + held_out
+    if options.grey:
+        images = [np.asarray(Image.fromarray(image).convert("L")) for image in images]
+    np.save(options.output, np.stack(images))
     print(f"{options.output}: {len(training)} to train on, then {len(held_out)} to hold out")
 
 

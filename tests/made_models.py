@@ -68,8 +68,13 @@ def make_tiny(levels: int = 2, components: int = 1, width: int = 6) -> Parts:
     return Parts(info, encoder, decoder)
 
 
-def make_spatial(phases: bool, channels: int = 3, components: int = 2, levels: int = 256) -> SpatialContents:
-    """A convolutional model with 2 latents at each place, in sums of up to 2^40, decoded at once or in phases."""
+def make_spatial(
+    phases: bool, channels: int = 3, components: int = 2, levels: int = 256, int8: bool = False
+) -> SpatialContents:
+    """A convolutional model with 2 latents at each place, in sums of up to 2^40, decoded at once or in phases.
+
+    With `int8` residual branches compute from what fits it.
+    """
     pixel = Range(0, 1) if levels == 2 else Range(8, 255)
     middle, posterior = Range(12, 1 << 16), Range(10, 8 << 10)
     latents, output = Range(10, 8 << 10), Range(12, 16 << 12)
@@ -78,15 +83,17 @@ def make_spatial(phases: bool, channels: int = 3, components: int = 2, levels: i
     def dense(inputs: int, outs: int, source: Range, target: Range, relu: bool) -> DenseSpec:
         # weights of a size that keeps activations about as large as they were
         bits = 12 if source.fraction_bits else 16
-        limit = int(2**bits * 1.5 / inputs**0.5)
+        unit = 64 if source.limit == 127 else 1
+        limit = int(2**bits * 1.5 / inputs**0.5) // unit
         seed = next(seeds)
         bias = scattered_integers((outs,), 1 << (bits - 1 + source.fraction_bits), seed + 50)
-        return DenseSpec(scattered_integers((inputs, outs), limit, seed), bias, bits, source, target, relu)
+        return DenseSpec(scattered_integers((inputs, outs), limit, seed) * unit, bias, bits, source, target, relu)
 
     def convolution(inputs: int, outs: int, source: Range, target: Range, kernel: int, stride: int) -> list[Spec]:
         return [ConvolutionSpec(kernel, stride, dense(inputs * kernel**2, outs, source, target, True))]
 
-    branch = (*convolution(6, 6, middle, middle, 3, 1), dense(6, 6, middle, middle, False))
+    seen, inside = (Range(3, 127), Range(4, 127)) if int8 else (middle, middle)
+    branch = (*convolution(6, 6, seen, inside, 3, 1), dense(6, 6, inside, middle, False))
     residual = ResidualSpec(branch, middle, True)
     encoder = [*convolution(channels, 6, pixel, middle, 4, 4), residual, dense(6, 4, middle, posterior, False)]
     outputs = outputs_per_place(channels, levels, components)
@@ -107,5 +114,5 @@ def make_spatial(phases: bool, channels: int = 3, components: int = 2, levels: i
         ]
         scales.append(ScaleContents(spec, features, stages))
         inputs, source = 6, middle
-    info = SpatialInfo(f"spatial-{phases}", channels, levels, components, 4, 2, 8, (0, -1), 0.01)
+    info = SpatialInfo(f"spatial-{phases}{'-int8' * int8}", channels, levels, components, 4, 2, 8, (0, -1), 0.01)
     return SpatialContents(info, encoder, scales)

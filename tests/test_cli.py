@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from helpers import FILES, archive_of, binary_digits, grey_digits, grey_noise, odd_pictures, rgb
+from helpers import FILES, archive_of, binary_digits, grey_digits, grey_noise, odd_pictures, rgb, thumbnails
 from PIL import Image
 
 from bbcompress.archive import blocks
@@ -624,6 +624,24 @@ def test_threads_change_no_byte(here):
         command = ["compress", FILES.parent / "files" / "digit.png", "-o", f"{threads}.bb", "-T", threads, "-q"]
         subprocess.run([sys.executable, "-c", script, *map(str, command)], check=True)
     assert (here / "1.bb").read_bytes() == (here / "3.bb").read_bytes()
+
+
+def test_engines_change_no_byte(here):
+    pytest.importorskip("torch")
+    (here / "colour").mkdir()
+    for number, picture in enumerate(thumbnails(4)):
+        write(picture, here / "colour" / f"{number}.png")
+    for engine in ("numpy", "torch"):
+        bbc("compress", "colour", "-o", f"{engine}.bb", "--model", "thumbnails", "--engine", engine, "-q")
+    assert (here / "numpy.bb").read_bytes() == (here / "torch.bb").read_bytes()
+    assert "ok" in bbc("test", "numpy.bb", "--engine", "torch").stdout
+
+
+def test_an_engine_that_is_not_installed(here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = bbc("compress", FILES / "digit.png", "-o", "a.bb", "--engine", "torch", code=1)
+    assert result.stderr == "bbc: --engine torch needs torch: pip install torch\n"
+    assert list(here.iterdir()) == []
 
 
 def test_no_check_writes_the_same(digits_folder, here):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bbcompress.exact.engine import Engine, NumpyEngine, engine_named
 from bbcompress.exact.network import GRADIENT_LIMIT, Dense, InexactNetwork, Network, Range, Tape, to_grid
+from bbcompress.exact.spatial import Convolution
 
 Floats = NDArray[np.float64]
 NUMPY = NumpyEngine()
@@ -19,17 +20,17 @@ LIMIT = int(GRADIENT_LIMIT)
 LIMIT_FLOAT32, LIMIT_FLOAT64 = 1 << 24, 1 << 53
 
 
-class Watching:
-    """The numpy engine; remembers the operands of each product."""
+class Watching(NumpyEngine):
+    """The numpy engine, with products of int8 if `int8`; remembers the operands of each product."""
 
-    name = "numpy"
-
-    def __init__(self) -> None:
+    def __init__(self, int8: bool = False) -> None:
+        super().__init__()
+        self.int8 = int8
         self.operands: list[tuple[NDArray[Any], NDArray[Any]]] = []
 
-    def matmul(self, a: Floats, b: Floats) -> Floats:
+    def matmul(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
         self.operands.append((a.copy(), b.copy()))
-        return NUMPY.matmul(a, b)
+        return a.astype(np.int32) @ b.astype(np.int32) if a.dtype == np.int8 else NUMPY.matmul(a, b)
 
 
 @dataclass(frozen=True)
@@ -362,6 +363,58 @@ def test_float32_begins_below_2_to_24(weights: tuple[int, int], dtype: type) -> 
         [(-first - second + 4) // 8],
     ]
     assert engine.operands[0][1].dtype == dtype
+
+
+@settings(max_examples=100)
+@given(
+    weight=st.lists(st.lists(st.integers(-130, 130), min_size=3, max_size=3), min_size=1, max_size=5),
+    limit=st.integers(120, 130),
+    shared=st.integers(0, 3),
+    data=st.data(),
+)
+def test_int8_where_inputs_and_weights_fit(
+    weight: list[list[int]], limit: int, shared: int, data: st.DataObject
+) -> None:
+    """Weights without the powers of two that each output shares."""
+    scaled = [[value << shared for value in row] for row in weight]
+    spec = Spec(scaled, [1, -2, 3], 8, Range(0, limit), Range(4, 1 << 20), False)
+    layer, engine = spec.build(), Watching(int8=True)
+    x = rows(data, len(weight), limit)
+    assert layer.forward(floats(x), engine).tolist() == [spec.forward(row) for row in x]
+    a, b = engine.operands[0]
+    left = np.array(scaled) // spec.shared()
+    assert (a.dtype == np.int8) == (max(limit, np.abs(left).max()) <= 127)
+    assert a.dtype == b.dtype and b.tolist() == left.tolist()
+    gradient = floats(rows(data, 3, LIMIT))[:1]
+    y = floats([spec.forward(row) for row in x])[:1]
+    np.testing.assert_array_equal(layer.backward(gradient, [y], engine), layer.backward(gradient, [y], NUMPY))
+
+
+def test_int8_convolutions_are_those_of_float32() -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-127, 128, (9 * 64, 5))
+    dense = Dense(weight, rng.integers(-9999, 9999, 5), 7, Range(0, 127), Range(0, 1 << 20), False)
+    x = rng.integers(-127, 128, (2, 6, 7, 64)).astype(np.float32)
+    engine = Watching(int8=True)
+    y = Convolution(3, 1, dense).forward(x, NUMPY)
+    np.testing.assert_array_equal(Convolution(3, 1, dense).forward(x, engine), y)
+    assert {a.dtype for a, _ in engine.operands} == {np.dtype(np.int8)}
+    pytest.importorskip("torch")
+    np.testing.assert_array_equal(Convolution(3, 1, dense).forward(x, engine_named("torch")), y)
+
+
+def test_torch_whose_int8_products_saturate_is_not_asked_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+
+    def saturating(a: Any, b: Any) -> Any:
+        """Pairs of products are added in 16 bits, as by processors without instructions for sums of four."""
+        pairs = (a.int()[:, 0::2] + 128)[..., None] * b.int()[0::2] + (a.int()[:, 1::2] + 128)[..., None] * b.int()[
+            1::2
+        ]
+        return pairs.clamp(-(2**15), 2**15 - 1).sum(1).int() - 128 * b.int().sum(0, dtype=torch.int32)
+
+    monkeypatch.setattr(torch, "_int_mm", saturating)
+    assert not engine_named("torch").int8
 
 
 # --- order, batch, engine ---------------------------------------------------------------------------------------

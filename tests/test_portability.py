@@ -39,9 +39,9 @@ GOLDEN = {
     "model grey": "73ecbcec7d9d7fd5d511570df3fe72a564505f024279a01a9254999ce9ca9456",
     "grey 0": "94765a052403871f766bfee3f9e0ffa7133458a93a08aad34dff208134c80c23",
     "grey 3": "5572f175896e8f22cd3ab1a51bd6535fab8c74719e2e4f05ad144d5bf6eb4316",
-    "model colour": "2b5edeb4808317d141827a694965d7cbfda5294b8b3e116a1d328a3c187449ff",
-    "colour 0": "21629eed2d94d4824fed69c64e1673e79350d0ea23f6d7d92c701fce52baf555",
-    "colour 3": "c451e02ae62478671ccdd90bd915271741be508bec40f6a6a17c133136a27188",
+    "model colour": "9217ddc588085ce63d8e93271900f34a41ecfd96dddb532462e5a8d325f9df04",
+    "colour 0": "422fd6a6991de2ad6c6d5e42bb4fe7a7ed298807182afd245c7bf49b7a9ea28c",
+    "colour 3": "e363cbc024a5973f3d6b62926d69f92a428dd12b7e498c170c2f7cfc7d5b96b5",
     "model bilevel": "7763d3d80db9cea2e0781bad61588becbf7b6d01f3c40dee976250103cc2008f",
     "bilevel 0": "a3bc0463a7d3e24dce69f239fe0a048b34fecf9a69aa83595d8b58d616e08c48",
     "bilevel 3": "86354d6081b0b82d7c461d057b526a8bf1cf8a5e5f4fd8e6031ca8e6c4e002a1",
@@ -110,7 +110,7 @@ def main(folder: str, engine: str, batch: str, *files: str) -> None:
         for steps in (0, 3):
             digests[f"{kind} {steps}"] = digest(model, images(model), steps)
     for kind, channels, components, levels in (("colour", 3, 2, 256), ("bilevel", 1, 1, 2)):
-        save(Path(folder) / kind, make_spatial(True, channels, components, levels))
+        save(Path(folder) / kind, make_spatial(True, channels, components, levels, int8=levels == 256))
         spatial = load(Path(folder) / kind, engine_named(engine), int(batch))
         digests[f"model {kind}"] = spatial.identity.hex()
         pixels = integers((24, 13 * 10 * channels), 127, 60) % levels

@@ -110,7 +110,7 @@ def test_depth_to_space_makes_squares(factor: int, rows: int, columns: int, chan
 @pytest.mark.parametrize("relu", [False, True])
 def test_residual_adds_and_clamps(relu: bool) -> None:
     input, output = Range(3, 500), Range(3, 300)
-    layer = Residual(Network([dense(1, 4, 4, input, Range(3, 400))]), output, relu)
+    layer = Residual(input, Network([dense(1, 4, 4, input, Range(3, 400))]), output, relu)
     x = integers(3, (2, 3, 3, 4), 500)
     tape: Tape = []
     y = layer.forward(x, NUMPY, tape)
@@ -130,10 +130,29 @@ def test_residual_sums_beyond_float32_are_exact() -> None:
     limit = (1 << 24) - 1
     input = Range(0, limit)
     same = Dense(np.array([[2]]), np.array([0]), 1, input, Range(0, limit - 1), relu=False)
-    layer = Residual(Network([same]), Range(0, 1 << 25), relu=False)
+    layer = Residual(input, Network([same]), Range(0, 1 << 25), relu=False)
     x = np.full((1, 1, 1, 1), limit, np.float32)
     assert same.dtype == layer.branch.forward(x, NUMPY).dtype == np.float32
     assert layer.forward(x, NUMPY).item() == 2 * limit - 1
+
+
+@pytest.mark.parametrize("seen", [Range(1, 60), Range(3, 127), Range(0, 500)])
+def test_residual_branch_sees_what_its_input_holds(seen: Range) -> None:
+    input, output = Range(3, 500), Range(3, 1000)
+    layer = Residual(input, Network([dense(1, 4, 4, seen, Range(3, 400))]), output, relu=False)
+    x = np.arange(-500.0, 500).reshape(1, 10, 25, 4)
+    rounded = np.clip(np.floor(x / 2 ** (3 - seen.fraction_bits) + 0.5), -seen.limit, seen.limit)
+    assert rounded.min() == -min(seen.limit, 500 >> 3 - seen.fraction_bits)
+    y = x + layer.branch.forward(rounded, NUMPY)
+    tape: Tape = []
+    for values in (x, x.astype(np.float32)):
+        tape.clear()
+        np.testing.assert_array_equal(layer.forward(values, NUMPY, tape), y)
+    gradient = integers(4, y.shape, 1 << 14)
+    branch_tape: Tape = []
+    layer.branch.forward(rounded, NUMPY, branch_tape)
+    back = gradient + layer.branch.backward(gradient, branch_tape, NUMPY)
+    np.testing.assert_array_equal(layer.backward(gradient, tape, NUMPY), back)
 
 
 def test_impossible_layers_are_refused() -> None:
@@ -141,8 +160,11 @@ def test_impossible_layers_are_refused() -> None:
         with pytest.raises(InexactNetwork, match="stride"):
             convolution(kernel, stride, np.ones((kernel * kernel, 1)))
     branch = Network([dense(1, 4, 4, Range(3, 10), Range(4, 10))])
-    with pytest.raises(InexactNetwork, match="fractional bits"):
-        Residual(branch, Range(3, 10), True)
+    for input in (Range(3, 10), Range(2, 10)):
+        with pytest.raises(InexactNetwork, match="fractional bits"):
+            Residual(input, branch, Range(3, 10), True)
+    with pytest.raises(InexactNetwork, match="more fractional bits"):
+        Residual(Range(2, 10), Network([dense(1, 4, 4, Range(3, 10), Range(2, 10))]), Range(2, 10), True)
 
 
 def residual_network() -> Network:
@@ -153,7 +175,7 @@ def residual_network() -> Network:
     return Network(
         [
             Convolution(4, 2, dense(1, 48, 8, PIXELS, wide, relu=True)),
-            Residual(block, wide, relu=True),
+            Residual(wide, block, wide, relu=True),
             dense(4, 8, 20, wide, output),
             DepthToSpace(2, output),
         ]

@@ -176,6 +176,8 @@ def test_a_stage_sees_only_what_was_decoded_before_it(spatial: SpatialModel) -> 
 
 
 def test_grad_z_is_the_slope_of_the_log_likelihood(spatial: SpatialModel) -> None:
+    if "int8" in spatial.info.name:
+        pytest.skip("gradients are those of numbers before rounding")
     model = spatial.sized(6, 5)
     latents = np.random.default_rng(1).normal(0, 1, (20, model.latent))
     pixels = sample(model, 20, latents=latents)
@@ -278,6 +280,8 @@ def test_what_is_too_little_to_find_shifts_by_has_none(spatial: SpatialModel) ->
 def test_shifts_change_the_gradient_as_they_change_the_likelihood(spatial: SpatialModel) -> None:
     if not spatial.shifts:
         pytest.skip("two levels have no scales")
+    if "int8" in spatial.info.name:
+        pytest.skip("gradients are those of numbers before rounding")
     shifts = tuple(range(8 - spatial.shifts, 8))
     latents = np.random.default_rng(1).normal(0, 1, (20, spatial.sized(6, 5).latent))
     model = spatial.sized(6, 5, shifts)

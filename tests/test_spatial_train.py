@@ -9,13 +9,16 @@ from click.testing import CliRunner
 
 from bbcompress.cli import main
 from bbcompress.codec.elbo import negative_elbo_bits_per_dim
+from bbcompress.codec.layer_specs import ResidualSpec
 from bbcompress.codec.model_file import load, read, read_header
 from bbcompress.datasets import binarize
+from bbcompress.exact.network import Range, shared_bits
 
 torch = pytest.importorskip("torch")
 
 from bbcompress.train.architectures import export, new_model, restore, to_tensor  # noqa: E402
 from bbcompress.train.augment import distorted  # noqa: E402
+from bbcompress.train.export import PRECISIONS, dense_spec  # noqa: E402
 from bbcompress.train.loop import TrainingOptions, evaluate, train  # noqa: E402
 from bbcompress.train.spatial_vae import Mixtures, SpatialConfig, SpatialVAE, view  # noqa: E402
 from bbcompress.train.vae import mixture_log_mass, sample_mixture  # noqa: E402
@@ -95,6 +98,31 @@ def test_stages_of_bits_begin_as_their_neighbours():
         for place, column in enumerate(range(spec.column, 24, spec.stride)):
             if 4 <= column < 8 or 16 <= column < 20:  # away from the edge, and from the border
                 assert ((logits[..., 1:-1, place] > 1) == (column >= 12)).all()
+
+
+@pytest.mark.parametrize("levels", [2, 256])
+def test_residual_branches_are_exported_to_int8(tmp_path, levels):
+    model, pixels, images = trained("staged", tmp_path, 1, levels, 1)
+    rates = []
+    for int8 in (False, True):
+        path = tmp_path / f"{int8}.safetensors"
+        export(model, pixels, "blobs", path, int8)
+        contents = read(path)
+        networks = [contents.encoder, *(scale.features for scale in contents.scales)]
+        residuals = [spec for network in networks for spec in network if isinstance(spec, ResidualSpec)]
+        branches = [layer.dense for residual in residuals for layer in residual.branch]
+        fits = [
+            max(dense.input.limit, np.abs(dense.weight >> shared_bits(dense.weight)).max()) <= 127 for dense in branches
+        ]
+        assert len(branches) == 8 and all(fits) == int8
+        rates.append(negative_elbo_bits_per_dim(load(path).sized(12, 8), images.reshape(len(images), -1), 20))
+    assert rates[1] == pytest.approx(rates[0], rel=0.02) and rates[1] != rates[0]
+
+
+def test_weights_are_rounded_without_bias():
+    weight, range = torch.tensor([[1.5], [0.5], [2.5], [-0.5], [3.5]]), Range(0, 127)
+    spec = dense_spec(weight, torch.zeros(1), range, Range(-1, 1), False, PRECISIONS[256], True, largest_weight=4)
+    assert spec.weight_bits == 0 and spec.weight.ravel().tolist() == [2, 0, 2, 0, 4]
 
 
 @pytest.mark.parametrize(("bf16", "muon"), [(False, False), (True, False), (False, True)])
@@ -239,3 +267,10 @@ def test_black_and_white_is_distorted_as_shades_however_it_is_stored(tmp_path):
         read_header(tmp_path / f"{kind}.safetensors").identity for kind in ("bits", "shades", "plain")
     )
     assert bits == shades != plain
+
+
+def test_int8_is_for_convolutional_models(tmp_path):
+    np.save(tmp_path / "blobs.npy", blobs(channels=1)[..., 0])
+    result = CliRunner().invoke(main, ["train", f"{tmp_path}/blobs.npy", "-o", f"{tmp_path}/m.safetensors", "--int8"])
+    assert result.exit_code == 2 and "--int8 is for convolutional models" in result.output
+    assert not list(tmp_path.glob("m.*"))

@@ -7,10 +7,10 @@ import click
 
 from bbcompress.cli.common import (
     MAX_REFINE_STEPS,
+    engine_options,
     errors_as_exit_codes,
     refine_method_option,
     registry_and_model,
-    threads_option,
 )
 
 
@@ -20,9 +20,9 @@ from bbcompress.cli.common import (
 @click.option("--refine-steps", default="0,1,2,5,10", show_default=True, metavar="K,K,...", help="Steps to compare.")
 @refine_method_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-@threads_option
+@engine_options
 def command(
-    images: tuple[str, ...], model: str, refine_steps: str, refine_method: str, as_json: bool, threads: int
+    images: tuple[str, ...], model: str, refine_steps: str, refine_method: str, as_json: bool, engine: str, threads: int
 ) -> None:
     """Measure bits per dimension and time of IMAGES as one archive, for each number of refinement steps.
 
@@ -42,7 +42,7 @@ def command(
     method = Method[refine_method.upper()]
     rows = []
     with errors_as_exit_codes():
-        registry, chosen = registry_and_model(model, threads)
+        registry, chosen = registry_and_model(model, engine, threads)
         pictures = list(read_images(listed_images(images)))
         for steps in all_steps:
             started = time.perf_counter()

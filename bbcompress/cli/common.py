@@ -82,8 +82,8 @@ refine_method_option = click.option(
 )
 
 
-def threads_option(function: Function) -> Function:
-    """`-T`: network calls that run side by side, as `threads`.
+def engine_options(function: Function) -> Function:
+    """`-T` and `--engine`: network calls that run side by side, as `threads`, and what computes them, as `engine`.
 
     BLAS libraries get one thread each, and are told before numpy is imported, as they read it once.
     """
@@ -93,33 +93,45 @@ def threads_option(function: Function) -> Function:
             os.environ[name] = "1"
         return value
 
-    return click.option(
-        "-T",
-        "--threads",
-        type=click.IntRange(1),
-        default=lambda: os.cpu_count() or 1,
-        show_default="all cores",
-        callback=one_for_blas,
-        is_eager=True,
-        help="Threads (no effect on the result).",
-    )(function)
+    engine = click.option(
+        "--engine",
+        type=click.Choice(["numpy", "torch"]),
+        default="numpy",
+        show_default=True,
+        help="What computes (no effect on the result). torch, where it is installed, can be faster for many images.",
+    )
+    return engine(
+        click.option(
+            "-T",
+            "--threads",
+            type=click.IntRange(1),
+            default=lambda: os.cpu_count() or 1,
+            show_default="all cores",
+            callback=one_for_blas,
+            is_eager=True,
+            help="Threads (no effect on the result).",
+        )(function)
+    )
 
 
-def installed_models(threads: int, files: Sequence[Path] = ()) -> "Registry":
+def installed_models(engine: str, threads: int, files: Sequence[Path] = ()) -> "Registry":
     """The installed models, and `files` besides."""
     from bbcompress.codec.registry import Registry
-    from bbcompress.exact.engine import NumpyEngine
+    from bbcompress.exact.engine import engine_named
 
-    return Registry(NumpyEngine(threads), files)
+    try:
+        return Registry(engine_named(engine, threads), files)
+    except ImportError:
+        fail(f"--engine {engine} needs {engine}: pip install {engine}", ExitCode.ERROR)
 
 
-def registry_and_model(model: str, threads: int) -> tuple["Registry", Path | None]:
+def registry_and_model(model: str, engine: str, threads: int) -> tuple["Registry", Path | None]:
     """The installed models, and which to use: None for `auto`, else a name, or a file's path."""
     if model == "auto":
-        return installed_models(threads), None
+        return installed_models(engine, threads), None
     if Path(model).suffix == ".safetensors" or Path(model).is_file():
-        return installed_models(threads, [Path(model)]), Path(model)
-    registry = installed_models(threads)
+        return installed_models(engine, threads, [Path(model)]), Path(model)
+    registry = installed_models(engine, threads)
     return registry, registry.path_named(model)
 
 

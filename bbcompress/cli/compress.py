@@ -8,11 +8,11 @@ import click
 
 from bbcompress.cli.common import (
     MAX_REFINE_STEPS,
+    engine_options,
     errors_as_exit_codes,
     progress,
     refine_method_option,
     registry_and_model,
-    threads_option,
     write_stdout,
 )
 
@@ -38,7 +38,7 @@ from bbcompress.cli.common import (
 @click.option("-v", "--verbose", is_flag=True, help="Say what was chosen, and why.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite the output.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-@threads_option
+@engine_options
 def command(
     images: tuple[str, ...],
     output: str | None,
@@ -51,6 +51,7 @@ def command(
     verbose: bool,
     force: bool,
     quiet: bool,
+    engine: str,
     threads: int,
 ) -> None:
     """Compress images, or folders of them, into one file. The sources are kept.
@@ -74,7 +75,7 @@ def command(
     with errors_as_exit_codes(output):
         if output != "-" and not force:
             refuse_existing(Path(output))
-        registry, chosen = registry_and_model(model, threads)
+        registry, chosen = registry_and_model(model, engine, threads)
         options = Options(refine_steps, chosen, check, Method[refine_method.upper()], fast)
         if verbose:
             options = replace(options, report=lambda text: click.echo(text, err=True))

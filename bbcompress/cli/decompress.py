@@ -11,13 +11,13 @@ import click
 
 from bbcompress.cli.common import (
     ExitCode,
+    engine_options,
     errors_as_exit_codes,
     fail,
     installed_models,
     model_file_option,
     progress,
     read_input,
-    threads_option,
     write_stdout,
 )
 
@@ -37,9 +37,16 @@ if TYPE_CHECKING:
 @model_file_option
 @click.option("-f", "--force", is_flag=True, help="Overwrite files.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-@threads_option
+@engine_options
 def command(
-    file: str, output: str | None, keep_going: bool, models: tuple[Path, ...], force: bool, quiet: bool, threads: int
+    file: str,
+    output: str | None,
+    keep_going: bool,
+    models: tuple[Path, ...],
+    force: bool,
+    quiet: bool,
+    engine: str,
+    threads: int,
 ) -> None:
     """Bring back the images of FILE (- for standard input), checked against their hashes.
 
@@ -50,7 +57,7 @@ def command(
     from bbcompress.archive.read import Archive
 
     with errors_as_exit_codes(file):
-        registry = installed_models(threads, models)
+        registry = installed_models(engine, threads, models)
         archive = Archive(read_input(file), recover=keep_going)
         if output is None:
             output = "-" if file == "-" else str(_default_output(Path(file), archive))

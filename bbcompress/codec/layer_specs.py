@@ -77,7 +77,7 @@ def build(specs: Sequence[Spec], input: Range) -> Network:
             case DepthToSpaceSpec(factor):
                 layers.append(DepthToSpace(factor, input))
             case ResidualSpec(branch, output, relu):
-                layers.append(Residual(build(branch, input), output, relu))
+                layers.append(Residual(input, build(branch, input_range(branch)), output, relu))
         input = layers[-1].output
     return Network(layers)
 

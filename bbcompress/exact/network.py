@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.exact.engine import Engine
+from bbcompress.exact.engine import INT8_LIMIT, Engine
 from bbcompress.exact.functions import Floats
 
 EXACT_LIMIT = 2.0**53
@@ -99,17 +99,26 @@ class Dense:
         forward = float((np.ldexp(input.limit * magnitude.sum(1), -spare) + np.abs(rounded_bias)).max())
         small = max(forward, output.limit) < FLOAT32_LIMIT
         self.dtype = np.dtype(np.float32 if small else np.float64)
-        """What its products are computed in."""
-        self._weight = np.ascontiguousarray(np.ldexp(weight.astype(np.float64), -spare), self.dtype)
+        """What its outputs are computed in."""
+        weights = np.ascontiguousarray(np.ldexp(weight.astype(np.float64), -spare), self.dtype)
+        self._weights: dict[np.dtype[Any], NDArray[Any]] = {self.dtype: weights}
+        if small and max(input.limit, np.abs(weights).max()) <= INT8_LIMIT:
+            self._weights[np.dtype(np.int8)] = weights.astype(np.int8)
         self._bias = rounded_bias.astype(self.dtype)
         self._scale = np.ldexp(1.0, spare - shift).astype(self.dtype)
 
     def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
-        return self.finished(self.product(x.astype(self.dtype, copy=False), engine), tape)
+        product = self.product(x.astype(self.operands(engine), copy=False), engine)
+        return self.finished(product.astype(self.dtype, copy=False), tape)
+
+    def operands(self, engine: Engine) -> "np.dtype[Any]":
+        """What its products are computed from: int8 where the engine has them and numbers fit, else `dtype`."""
+        int8 = np.dtype(np.int8)
+        return int8 if engine.int8 and int8 in self._weights else self.dtype
 
     def product(self, x: Floats, engine: Engine) -> Floats:
-        """x W, for x of type `dtype`."""
-        return _rows_product(x, self._weight, engine)
+        """x W, for x of the type of `operands`."""
+        return _rows_product(x, self._weights[x.dtype], engine)
 
     def finished(self, y: Floats, tape: Tape | None) -> Floats:
         """The layer's output from what `product` gives; in place."""

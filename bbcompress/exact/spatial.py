@@ -5,6 +5,8 @@ whose kernel is as large as its stride, is `Dense` followed by `DepthToSpace`. S
 multiplies, and its proof of exactness the one that counts.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -44,7 +46,7 @@ class Convolution:
         self._margin = (kernel - stride) // 2
 
     def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
-        seen = self._seen(x)
+        seen = self._seen(x, self._dense.operands(engine))
         count, rows, columns = seen.shape[:3]
         y = np.empty((count, rows, columns, self._dense.outputs), self._dense.dtype)
         # a few rows, or images, at a time, so that what is gathered stays in the processor's cache
@@ -60,11 +62,11 @@ class Convolution:
     def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
         return self._dense.rounded(self._scattered(self._dense.pull_back(gradient, tape, engine)))
 
-    def _seen(self, x: Floats) -> Floats:
+    def _seen(self, x: Floats, dtype: "np.dtype[Any]") -> Floats:
         """What each place sees: a view (N, H / stride, W / stride, kernel, kernel, C)."""
         count, height, width, channels = x.shape
         margin = self._margin
-        padded = np.zeros((count, height + 2 * margin, width + 2 * margin, channels), self._dense.dtype)
+        padded = np.zeros((count, height + 2 * margin, width + 2 * margin, channels), dtype)
         padded[:, margin : margin + height, margin : margin + width] = x
         windows = sliding_window_view(padded, (self.kernel, self.kernel), (1, 2))
         return windows[:, :: self.stride, :: self.stride].transpose(0, 1, 2, 4, 5, 3)
@@ -107,23 +109,42 @@ class DepthToSpace:
 
 
 class Residual:
-    """y = clamp(x + branch(x)), then ReLU if `relu`. The branch's output has the fractional bits of its input."""
+    """y = clamp(x + branch(x)), then ReLU if `relu`. Sums have the fractional bits of the input.
 
-    def __init__(self, branch: Network, output: Range, relu: bool):
-        if not branch.input.fraction_bits == branch.output.fraction_bits == output.fraction_bits:
+    The branch sees x in the range of its input, which may have fewer: rounded, halves up, and clamped.
+    """
+
+    def __init__(self, input: Range, branch: Network, output: Range, relu: bool):
+        if not input.fraction_bits == branch.output.fraction_bits == output.fraction_bits:
             raise InexactNetwork("a residual branch has other fractional bits than what it is added to")
+        self._shift = input.fraction_bits - branch.input.fraction_bits
+        if self._shift < 0:
+            raise InexactNetwork("a residual branch's input has more fractional bits than what comes")
         self.branch, self.relu = branch, relu
-        self.input, self.output = branch.input, output
-        sum_limit = float(branch.input.limit + branch.output.limit)
-        self.bound = max(branch.bound, sum_limit, 2 * GRADIENT_LIMIT)
-        # what comes may be float32 although the sum does not fit it
-        self._dtype = np.dtype(np.float32 if sum_limit < FLOAT32_LIMIT else np.float64)
+        self.input, self.output = input, output
+        sum_limit = float(input.limit + branch.output.limit)
+        rounded_limit = input.limit + 2.0**self._shift
+        self.bound = max(branch.bound, sum_limit, rounded_limit, 2 * GRADIENT_LIMIT)
+        # what comes may be float32 although a sum does not fit it
+        self._dtype = np.dtype(np.float32 if max(sum_limit, rounded_limit) < FLOAT32_LIMIT else np.float64)
 
     def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
-        y = np.add(x, self.branch.forward(x, engine, tape), dtype=self._dtype, casting="same_kind")
+        y = np.add(x, self.branch.forward(self._rounded(x), engine, tape), dtype=self._dtype, casting="same_kind")
         return clamp(y, self.output, self.relu, tape)
 
+    def _rounded(self, x: Floats) -> Floats:
+        """What the branch sees."""
+        if self.branch.input == self.input:
+            return x
+        coarse = x.astype(self._dtype)
+        coarse *= 2.0**-self._shift
+        coarse += 0.5
+        np.floor(coarse, out=coarse)
+        limit = self.branch.input.limit
+        return np.clip(coarse, -limit, limit, out=coarse)
+
     def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
+        """As if the branch saw x as it is."""
         gradient = through_clamp(gradient, self.output, self.relu, tape)
         gradient = gradient + self.branch.backward(gradient, tape, engine)
         return np.clip(gradient, -GRADIENT_LIMIT, GRADIENT_LIMIT)

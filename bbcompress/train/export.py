@@ -30,6 +30,8 @@ class Precision:
     """Of layers with others after them."""
     largest_output_sum: float
     """Of a network's last layer."""
+    int8: bool = False
+    """Convolutions of residual branches compute from int8."""
 
 
 PRECISIONS = {
@@ -43,6 +45,7 @@ PRECISIONS = {
     ),
 }
 """By the number of pixel levels."""
+LARGEST_WEIGHT = 1 << 30
 POSTERIOR_BITS = 10
 LATENT_REACH = 8
 CALIBRATION_IMAGES = 5000
@@ -138,19 +141,32 @@ def _layers(
 
 
 def dense_spec(
-    weight: Tensor, bias: Tensor, input: Range, output: Range, relu: bool, precision: Precision, last: bool
+    weight: Tensor,
+    bias: Tensor,
+    input: Range,
+    output: Range,
+    relu: bool,
+    precision: Precision,
+    last: bool,
+    largest_weight: int = LARGEST_WEIGHT,
 ) -> DenseSpec:
-    """An exact layer with the weights (inputs, outputs) and biases (outputs,) of a float one."""
+    """An exact layer with the weights (inputs, outputs) and biases (outputs,) of a float one.
+
+    `largest_weight` is of the integers that are left when an output's weights are divided by what they share.
+    """
     weights, biases = weight.detach().double().numpy(), bias.detach().double().numpy()
-    largest = np.abs(weights).sum(0) * input.limit + np.abs(biases) * 2**input.fraction_bits
+    largest_sums = np.abs(weights).sum(0) * input.limit + np.abs(biases) * 2**input.fraction_bits
     limit = precision.largest_output_sum if last else precision.largest_sum
+    largest_weights = np.maximum(np.abs(weights).max(0), 1 / largest_weight)
     # of each output, with 0.02 bits of slack for the rounding of weights
-    bits = np.minimum(precision.weights, np.floor(np.log2(limit / largest) - 0.02)).astype(int)
+    bits = np.minimum(precision.weights, np.floor(np.log2(limit / largest_sums) - 0.02))
+    bits = np.minimum(bits, np.floor(np.log2(largest_weight / largest_weights))).astype(int)
     weight_bits = int(bits.max())
-    rounded = to_grid(weights * 2.0**bits, 0, 2.0**30) * 2.0 ** (weight_bits - bits)
+    # halves to even: always up, they would add to each other in a model that was rounded before
+    rounded = np.rint(weights * 2.0**bits) * 2.0 ** (weight_bits - bits)
     return DenseSpec(
         rounded.astype(np.int32),
-        to_grid(biases, weight_bits + input.fraction_bits, 2.0**30).astype(np.int32),
+        to_grid(biases, weight_bits + input.fraction_bits, LARGEST_WEIGHT).astype(np.int32),
         weight_bits,
         input,
         output,

@@ -13,9 +13,11 @@ from bbcompress.codec.layer_specs import ConvolutionSpec, DenseSpec, DepthToSpac
 from bbcompress.codec.model_file import save
 from bbcompress.codec.spatial import Offsets, SpatialInfo, pixel_bits
 from bbcompress.codec.spatial_file import ScaleContents, SpatialContents
+from bbcompress.exact.engine import INT8_LIMIT
 from bbcompress.exact.network import EXACT_LIMIT, FLOAT32_LIMIT, Range
 from bbcompress.train.export import (
     HEADROOM,
+    LARGEST_WEIGHT,
     LATENT_REACH,
     LEARNING_RATE,
     POSTERIOR_BITS,
@@ -35,19 +37,24 @@ each output all large sums fit float32."""
 
 
 @torch.no_grad()
-def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path) -> None:
-    """Write the exact form of `model`, calibrated on training pixels (N, C, H, W). Raises InexactNetwork."""
+def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path, int8: bool = False) -> None:
+    """Write the exact form of `model`, calibrated on training pixels (N, C, H, W). Raises InexactNetwork.
+
+    With `int8`, what convolutions of residual branches see, and their weights, fit int8.
+    """
     pixels = pixels[:CALIBRATION_IMAGES]
     config, decoder = model.config, model.decoder
-    precision = _precision(config)
-    encoder, posterior = _encoder(model, pixels)
+    precision = replace(_precision(config), int8=int8)
+    # what a last layer sees may be as fine as what it gives: that costs no time
+    in_stages = replace(precision, activations=precision.outputs) if config.phases else precision
+    encoder, posterior = _encoder(model, pixels, precision)
     values = pixels.float()
     x = posterior.sample(torch.Generator().manual_seed(0))
     range = Range(precision.latents, LATENT_REACH << precision.latents)
     stages = iter(decoder.stages)
     scales = []
 
-    def exporter(known: Offsets, output_bits: int) -> _Exporter:
+    def exporter(known: Offsets, output_bits: int, precision: Precision) -> _Exporter:
         """Of a network that sees `x` and the pixels at the offsets."""
         largest = (config.levels - 1) << range.fraction_bits - pixel_bits(config.levels)
         limit = max(range.limit, largest) if known else range.limit
@@ -55,10 +62,10 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path) -> None:
         return _Exporter(input, Range(range.fraction_bits, limit), output_bits, precision)
 
     for spec, context, network in zip(decoder.scales, decoder.contexts, decoder.features, strict=True):
-        features = exporter(context.features, precision.activations)
+        features = exporter(context.features, precision.activations, precision)
         feature_layers = features.layers(network)
         x, range = features.x, features.range
-        stage_layers = [exporter(known, precision.outputs).layers(next(stages)) for known in context.stages]
+        stage_layers = [exporter(known, precision.outputs, in_stages).layers(next(stages)) for known in context.stages]
         scales.append(ScaleContents(spec, feature_layers, stage_layers))
     info = SpatialInfo(
         name=name,
@@ -77,17 +84,17 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path) -> None:
 @torch.no_grad()
 def export_with_new_encoder(model: SpatialVAE, pixels: Tensor, old: SpatialContents, name: str, path: Path) -> None:
     """Write the exact form of the encoder of `model` with the very decoder of `old`. Raises InexactNetwork."""
-    encoder, posterior = _encoder(model, pixels[:CALIBRATION_IMAGES])
+    encoder, posterior = _encoder(model, pixels[:CALIBRATION_IMAGES], _precision(model.config))
     bits, steps = latent_bits(posterior.log_scale), _grid_log2_steps(posterior)
     info = replace(old.info, name=name, latent_bits=bits, grid_log2_steps=steps)
     save(path, replace(old, info=info, encoder=encoder))
 
 
-def _encoder(model: SpatialVAE, pixels: Tensor) -> tuple[list[Spec], Posterior]:
+def _encoder(model: SpatialVAE, pixels: Tensor, precision: Precision) -> tuple[list[Spec], Posterior]:
     """The encoder's layers, and the posteriors of the pixels that they were calibrated on."""
     levels = model.config.levels
     input, range = pixels.float() * input_scale(levels), Range(pixel_bits(levels), levels - 1)
-    exporter = _Exporter(input, range, POSTERIOR_BITS, _precision(model.config))
+    exporter = _Exporter(input, range, POSTERIOR_BITS, precision)
     return exporter.layers(model.encoder), model.posterior(pixels)
 
 
@@ -146,7 +153,8 @@ class _Exporter:
 
     def _residual(self, branch: nn.Module) -> ResidualSpec:
         x, range = self.x, self.range
-        inner = _Exporter(x, range, self._precision.activations, self._precision, branch=True)
+        input = self._for_int8(range) if self._precision.int8 else range
+        inner = _Exporter(x, input, range.fraction_bits, self._precision, branch=True)
         layers = inner.layers(branch)
         self.x = (x + inner.x).relu()
         self.range = Range(range.fraction_bits, self._limit(range.fraction_bits))
@@ -159,9 +167,18 @@ class _Exporter:
             self.x = self.x.relu()
         output = Range(bits, self._limit(bits))
         last = not relu and not self._branch
-        spec = dense_spec(weight, bias, self.range, output, relu, self._precision, last)
+        int8 = self._precision.int8 and self._branch
+        if int8 and relu:
+            output = self._for_int8(output)
+        largest_weight = INT8_LIMIT if int8 and self.range.limit == INT8_LIMIT else LARGEST_WEIGHT
+        spec = dense_spec(weight, bias, self.range, output, relu, self._precision, last, largest_weight)
         self.range = output
         return spec
+
+    def _for_int8(self, finest: Range) -> Range:
+        """A range of `x` that int8 holds, or `finest` where that would have no fractional bits."""
+        bits = math.floor(math.log2(INT8_LIMIT / max(float(self.x.abs().max()), 2.0**-finest.fraction_bits)))
+        return Range(min(bits, finest.fraction_bits), INT8_LIMIT) if bits >= 0 else finest
 
     def _limit(self, bits: int) -> int:
         return max(1, math.ceil(float(self.x.abs().max()) * HEADROOM * (1 << bits)))
