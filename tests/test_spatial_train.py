@@ -20,6 +20,7 @@ from bbcompress.train.architectures import export, new_model, restore, to_tensor
 from bbcompress.train.augment import distorted  # noqa: E402
 from bbcompress.train.export import PRECISIONS, dense_spec  # noqa: E402
 from bbcompress.train.loop import TrainingOptions, evaluate, train  # noqa: E402
+from bbcompress.train.spatial_export import STAGED  # noqa: E402
 from bbcompress.train.spatial_vae import Mixtures, SpatialConfig, SpatialVAE, view  # noqa: E402
 from bbcompress.train.vae import mixture_log_mass, sample_mixture  # noqa: E402
 
@@ -267,6 +268,14 @@ def test_black_and_white_is_distorted_as_shades_however_it_is_stored(tmp_path):
         read_header(tmp_path / f"{kind}.safetensors").identity for kind in ("bits", "shades", "plain")
     )
     assert bits == shades != plain
+
+
+@pytest.mark.parametrize(("least", "bits"), [(0, 2), (2, 2), (3, 13)])
+def test_where_float32_leaves_too_few_bits_sums_are_larger(least, bits):
+    """600 weights of 1 and inputs of up to 2^12: 2^24 leaves 2 bits."""
+    precision = replace(STAGED, least_weight_bits=least)
+    layer = torch.ones(600, 1), torch.zeros(1), Range(0, 1 << 12), Range(-1, 1 << 20)
+    assert dense_spec(*layer, False, precision, False).weight_bits == bits
 
 
 def test_int8_is_for_convolutional_models(tmp_path):

@@ -32,6 +32,8 @@ class Precision:
     """Of a network's last layer."""
     int8: bool = False
     """Convolutions of residual branches compute from int8."""
+    least_weight_bits: int = 0
+    """A layer with an output whose weights would have fewer bits may have sums as large as a network's last."""
 
 
 PRECISIONS = {
@@ -156,11 +158,14 @@ def dense_spec(
     """
     weights, biases = weight.detach().double().numpy(), bias.detach().double().numpy()
     largest_sums = np.abs(weights).sum(0) * input.limit + np.abs(biases) * 2**input.fraction_bits
-    limit = precision.largest_output_sum if last else precision.largest_sum
     largest_weights = np.maximum(np.abs(weights).max(0), 1 / largest_weight)
+    limit = precision.largest_output_sum if last else precision.largest_sum
     # of each output, with 0.02 bits of slack for the rounding of weights
-    bits = np.minimum(precision.weights, np.floor(np.log2(limit / largest_sums) - 0.02))
-    bits = np.minimum(bits, np.floor(np.log2(largest_weight / largest_weights))).astype(int)
+    bits = np.floor(np.log2(limit / largest_sums) - 0.02)
+    if bits.min() < precision.least_weight_bits:
+        bits = np.floor(np.log2(precision.largest_output_sum / largest_sums) - 0.02)
+    bits = np.minimum(bits, np.floor(np.log2(largest_weight / largest_weights)))
+    bits = np.minimum(bits, precision.weights).astype(int)
     weight_bits = int(bits.max())
     # halves to even: always up, they would add to each other in a model that was rounded before
     rounded = np.rint(weights * 2.0**bits) * 2.0 ** (weight_bits - bits)
