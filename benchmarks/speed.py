@@ -1,26 +1,33 @@
 """Time an image of coding test images, both ways, by model and refinement steps, and where the time goes.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/speed.py [--mnist FILE] [--cifar-10 FILE] [--images 1000]
+    OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 python benchmarks/speed.py [--mnist FILE] [--cifar-10 FILE] [--images 1000]
+        [--engines numpy,torch]
 
 CPU time of the process in milliseconds an image, the best of several runs, for the chain of all images (`compress`;
 `decompress` with comparing; no image files read or written), and for its stages, measured in a run of their own:
 networks (matrix products and activations), distributions (frequencies from network outputs, and finding symbols), stack
-(rANS). `files` is writing PNG files, checked, and reading them, beside it.
+(rANS). `files` is writing PNG files, checked, and reading them, beside it. Besides the sets there is a photograph of
+512 x 768 from one of scikit-image, with `photo`.
 """
 
+import argparse
 import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
-from common import arguments, cases, chain_decoded, chain_of, write_results
+import numpy as np
+from common import Named, arguments, cases, chain_decoded, chain_of, write_results
 
 from bbcompress.codec.mixture import Mixture
 from bbcompress.codec.registry import Registry
 from bbcompress.coding import distributions
 from bbcompress.coding.rans import Stack
+from bbcompress.exact.engine import engine_named
 from bbcompress.exact.network import Network
 from bbcompress.images.files import file_bytes, read
 from bbcompress.images.picture import Picture
@@ -97,37 +104,56 @@ def file_ms(named: list[tuple[str, Picture]]) -> float:
     return cpu_ms(lambda: [read(io.BytesIO(file_bytes(p, ".png", n))) for n, p in named], 1, len(named))[0]
 
 
+def photograph(registry: Registry) -> tuple[str, np.ndarray, Named, Path]:
+    """A case of one photograph in colour, half of it a second time beside it."""
+    from skimage import data
+
+    pixels = np.concatenate([data.astronaut(), data.astronaut()[:, 256:]], 1)
+    return "photograph", pixels[None], [("photograph.png", Picture("RGB", pixels))], registry.path_named("photo")
+
+
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.set_defaults(images=1000)
     parser.add_argument("--refine-steps", default="0,1,5,10")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--engines", default="numpy", help="numpy, torch or both")
     options = parser.parse_args()
-    registry = Registry()
     rows: list[dict[str, object]] = []
-    for _, images, named, path in cases(options, registry):
-        model = registry.load(path)
-        chained = [picture for _, picture in named]
-        files = file_ms(named)
-        for steps in map(int, options.refine_steps.split(",")):
-            encode = partial(chain_of, chained, model, steps)
-            compress_ms, chain = cpu_ms(encode, options.runs, len(named))
-            decode = partial(chain_decoded, chain, chained, registry)
-            decompress_ms, _ = cpu_ms(decode, options.runs, len(named))
-            row: dict[str, object] = {
-                "model": path.stem,
-                "K": steps,
-                "bits_per_dim": 8 * len(chain.payload.data) / images.size,
-                "compress_ms": compress_ms,
-                "decompress_ms": decompress_ms,
-            }
-            for way, function in (("compress", encode), ("decompress", decode)):
-                with stages_timed() as stopwatch:
-                    function()
-                for stage, seconds in stopwatch.seconds.items():
-                    row[f"{way}_{stage}_ms"] = 1e3 * seconds / len(named)
-            rows.append(row | {"files_ms": files})
+    for engine in options.engines.split(","):
+        registry = Registry(engine_named(engine))
+        for case in chain(cases(options, registry), [photograph(registry)]):
+            rows += [{"engine": engine} | row for row in measured(case, registry, options)]
     write_results("speed", options.output, rows, "CPU ms an image; stages in a run of their own with timers")
+
+
+def measured(
+    case: tuple[str, np.ndarray, Named, Path], registry: Registry, options: argparse.Namespace
+) -> Iterator[dict[str, object]]:
+    """Rows of a case, by refinement steps."""
+    _, images, named, path = case
+    model = registry.load(path)
+    chained = [picture for _, picture in named]
+    files = file_ms(named)
+    for steps in map(int, options.refine_steps.split(",")):
+        encode = partial(chain_of, chained, model, steps)
+        compress_ms, coded = cpu_ms(encode, options.runs, len(named))
+        decode = partial(chain_decoded, coded, chained, registry)
+        decompress_ms, _ = cpu_ms(decode, options.runs, len(named))
+        row: dict[str, object] = {
+            "model": path.stem,
+            "images": "x".join(map(str, images.shape[:3])),
+            "K": steps,
+            "bits_per_dim": 8 * len(coded.payload.data) / images.size,
+            "compress_ms": compress_ms,
+            "decompress_ms": decompress_ms,
+        }
+        for way, function in (("compress", encode), ("decompress", decode)):
+            with stages_timed() as stopwatch:
+                function()
+            for stage, seconds in stopwatch.seconds.items():
+                row[f"{way}_{stage}_ms"] = 1e3 * seconds / len(named)
+        yield row | {"files_ms": files}
 
 
 if __name__ == "__main__":
