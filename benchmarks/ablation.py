@@ -22,6 +22,8 @@ from bbcompress.codec.spatial import SpatialModel
 
 STEPS = (0, 1, 2, 5, 10)
 SAMPLES = 4
+LEAST_LABELLED = 0.03
+"""Of a model's whole rate; smaller parts have no room for their name."""
 
 
 def main() -> None:
@@ -66,7 +68,7 @@ def row_of(part: str, share: float, bits_per_dim: float) -> dict[str, object]:
 
 
 def plot(rows: list[dict[str, Any]], path: Any) -> None:
-    """A panel a set: the models' parts as stacked bars."""
+    """A panel a set: the models' parts as stacked bars, the latents below."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -79,11 +81,13 @@ def plot(rows: list[dict[str, Any]], path: Any) -> None:
     for axis, name in zip(axes[0], names, strict=True):
         for model in dict.fromkeys(row["model"] for row in rows if row["set"] == name):
             below = 0.0
-            for row in (row for row in rows if row["model"] == model and row["compress_ms"] == ""):
-                axis.bar(model, row["bits_per_dim"], bottom=below, edgecolor="white")
-                axis.annotate(
-                    row["part"], (model, below + row["bits_per_dim"] / 2), ha="center", va="center", fontsize=7
-                )
+            parts = [row for row in rows if row["model"] == model and row["compress_ms"] == ""]
+            whole = sum(row["bits_per_dim"] for row in parts)
+            for number, row in enumerate(parts):
+                axis.bar(model, row["bits_per_dim"], bottom=below, color=f"C{number}", edgecolor="white")
+                if row["bits_per_dim"] > LEAST_LABELLED * whole:
+                    middle = below + row["bits_per_dim"] / 2
+                    axis.annotate(row["part"], (model, middle), ha="center", va="center", fontsize=7)
                 below += row["bits_per_dim"]
         axis.set(ylabel="-ELBO (bits/dim)", title=name)
     figure.savefig(path, dpi=110)
