@@ -13,8 +13,9 @@ from bbcompress.codec.registry import Registry
 from bbcompress.images import stored
 from bbcompress.images.picture import Picture
 
-SAMPLE_IMAGES = 4
-"""Images of a group by which models are compared with each other."""
+SAMPLE_CROPS = 32
+"""Crops, or whole small images, of a group by which models are compared with each other. The first few of a chain are
+in two parts, which says little of how a model does with many."""
 CROPS_PER_SIDE = 2
 """Crops of a large picture, down and across."""
 CROP_SIDE = 64
@@ -61,7 +62,8 @@ def is_large(picture: Picture) -> bool:
 
 def estimates(pictures: Sequence[Picture], ways: Sequence[Candidate], registry: Registry) -> list[Estimate]:
     """Every way and storing, the best first."""
-    sample = [crop for picture in pictures[:: -(-len(pictures) // SAMPLE_IMAGES)] for crop in _crops(picture)]
+    images = SAMPLE_CROPS // CROPS_PER_SIDE**2 if any(map(is_large, pictures)) else SAMPLE_CROPS
+    sample = [crop for picture in pictures[:: -(-len(pictures) // images)] for crop in _crops(picture)]
     subpixels = sum(crop.pixels.size for crop in sample)
     found = [Estimate(None, "stored", 8 * sum(len(stored.encode(crop)) for crop in sample) / subpixels)]
     for way in ways:
