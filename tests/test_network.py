@@ -403,7 +403,7 @@ def test_int8_convolutions_are_those_of_float32() -> None:
     np.testing.assert_array_equal(Convolution(3, 1, dense).forward(x, engine_named("torch")), y)
 
 
-def test_torch_whose_int8_products_saturate_is_not_asked_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_without_exact_int8_products_is_not_asked_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
 
     def saturating(a: Any, b: Any) -> Any:
@@ -413,7 +413,13 @@ def test_torch_whose_int8_products_saturate_is_not_asked_for_them(monkeypatch: p
         ]
         return pairs.clamp(-(2**15), 2**15 - 1).sum(1).int() - 128 * b.int().sum(0, dtype=torch.int32)
 
-    monkeypatch.setattr(torch, "_int_mm", saturating)
+    def missing(a: Any, b: Any) -> Any:
+        raise NotImplementedError
+
+    for product in (saturating, missing):
+        monkeypatch.setattr(torch, "_int_mm", product)
+        assert not engine_named("torch").int8
+    monkeypatch.delattr(torch, "_int_mm")
     assert not engine_named("torch").int8
 
 

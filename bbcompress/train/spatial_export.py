@@ -36,8 +36,8 @@ STAGED = Precision(13, activations=9, outputs=12, latents=9, largest_sum=FLOAT32
 each output all large sums fit float32."""
 
 LEAST_STAGE_WEIGHT_BITS = 8
-"""Of the first layers of stages, which predict pixels: fewer cost 0.8 % of the rate of photographs, and are not worth
-the time that float32 saves."""
+"""Of the first layers of stages, which predict pixels: fewer would cost more of the rate of photographs than float32
+saves of the time."""
 
 
 @torch.no_grad()
