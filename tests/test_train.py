@@ -300,7 +300,12 @@ def test_training_goes_on_from_a_model(spots, tmp_path):
     pixels = blobs(2)[900:]
     rates = [negative_elbo_bits_per_dim(load(path).sized(8, 6), pixels, samples=4) for path in (old, new)]
     assert rates[0] == pytest.approx(rates[1], rel=1e-3)
-    for wrong, message in (([old], "is the model itself"), ([new, "--latent", 3], "--latent is the starting model's")):
+    wrongs = [
+        ([old], "is the model itself"),
+        ([new, "--latent", 3], "--latent is the starting model's"),
+        ([new, "--stage-blocks", 1], "the model has no stages"),
+    ]
+    for wrong, message in wrongs:
         done = CliRunner().invoke(main, [str(argument) for argument in [*arguments, *wrong]])
         assert (done.exit_code, message in done.output) == (2, True)
     assert old.read_bytes() == before

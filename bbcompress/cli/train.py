@@ -57,6 +57,11 @@ ARCHITECTURE_OPTIONS = ("likelihood", "architecture", "components", "latent", "h
 )
 @click.option("--blocks", default=3, show_default=True, type=click.IntRange(0, 16), help="Residual blocks.")
 @click.option(
+    "--stage-blocks",
+    type=click.IntRange(0, 16),
+    help="Residual blocks of each stage (staged models; default 0); with --start new ones are added.",
+)
+@click.option(
     "--int8",
     is_flag=True,
     help="Round what residual blocks compute to 8 bits (convolutional models): faster with --engine torch.",
@@ -73,6 +78,7 @@ def command(
     latent: int,
     hidden: int,
     blocks: int,
+    stage_blocks: int | None,
     int8: bool,
     validation: int,
     crop: int | None,
@@ -95,12 +101,15 @@ def command(
     if start is not None:
         refuse_architecture_options()
         refuse_overwriting(start, output)
+    elif stage_blocks and architecture != "staged":
+        raise click.UsageError("--stage-blocks is for staged models")
     require_torch(threads)
     import torch
 
     from bbcompress.codec.model_file import read
     from bbcompress.datasets import DatasetError
     from bbcompress.train.architectures import exact_negative_elbo, export, new_model, restore, to_tensor
+    from bbcompress.train.grow import with_stage_blocks
     from bbcompress.train.loop import TrainingOptions, evaluate
     from bbcompress.train.objectives import named
     from bbcompress.train.spatial_vae import SpatialVAE
@@ -113,11 +122,17 @@ def command(
             levels = old.info.levels
             images = images_for_model(data, "train", old.info, crop)
             model = restore(old)
+            if stage_blocks is not None:
+                try:
+                    model = with_stage_blocks(model, stage_blocks)
+                except ValueError as error:
+                    raise click.UsageError(f"{start}: {error}") from error
         else:
             levels = 2 if likelihood == "bernoulli" else 256
             images = images_for_training(data, "train", levels, crop)
             try:
-                model = new_model(architecture, images.shape[1:], levels, components, latent, hidden, blocks)
+                shape = images.shape[1:]
+                model = new_model(architecture, shape, levels, components, latent, hidden, blocks, stage_blocks or 0)
             except ValueError as error:
                 raise DatasetError(f"{data}: {error}") from error
         if int8 and not isinstance(model, SpatialVAE):

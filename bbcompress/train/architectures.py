@@ -20,7 +20,14 @@ NAMES = ("dense", "convolutional", "staged")
 
 
 def new_model(
-    architecture: str, shape: tuple[int, ...], levels: int, components: int, latent: int, hidden: int, blocks: int
+    architecture: str,
+    shape: tuple[int, ...],
+    levels: int,
+    components: int,
+    latent: int,
+    hidden: int,
+    blocks: int,
+    stage_blocks: int = 0,
 ) -> VAEBase:
     """A VAE with random weights for images of `shape` (H, W, C). Raises ValueError where it cannot have such images."""
     height, width, channels = shape
@@ -31,7 +38,8 @@ def new_model(
     if channels not in (1, 3) or (channels, levels) == (3, 2):
         raise ValueError("convolutional models take bilevel, grey or colour images")
     components = 1 if levels == 2 else components
-    return SpatialVAE(SpatialConfig(channels, components, latent, hidden, blocks, architecture == "staged", levels))
+    staged = architecture == "staged"
+    return SpatialVAE(SpatialConfig(channels, components, latent, hidden, blocks, staged, levels, stage_blocks))
 
 
 def to_tensor(model: VAEBase, images: NDArray[np.uint8]) -> Tensor:

@@ -24,6 +24,8 @@ class Precision:
     weights: int
     """Most bits of a weight; fewer in a layer whose sums would be too large."""
     activations: int
+    branches: int
+    """Of what the convolutions of residual branches see, where x is finer."""
     outputs: int
     latents: int
     largest_sum: float
@@ -39,11 +41,23 @@ class Precision:
 PRECISIONS = {
     # Logits take rounding well, so that all sums can fit float32, at half the time
     2: Precision(
-        weights=13, activations=5, outputs=8, latents=8, largest_sum=FLOAT32_LIMIT, largest_output_sum=FLOAT32_LIMIT
+        weights=13,
+        activations=5,
+        branches=5,
+        outputs=8,
+        latents=8,
+        largest_sum=FLOAT32_LIMIT,
+        largest_output_sum=FLOAT32_LIMIT,
     ),
     # The mean of a logistic must be right to a fraction of a grey level, 2^-8
     256: Precision(
-        weights=13, activations=9, outputs=12, latents=10, largest_sum=EXACT_LIMIT, largest_output_sum=EXACT_LIMIT
+        weights=13,
+        activations=9,
+        branches=9,
+        outputs=12,
+        latents=10,
+        largest_sum=EXACT_LIMIT,
+        largest_output_sum=EXACT_LIMIT,
     ),
 }
 """By the number of pixel levels."""

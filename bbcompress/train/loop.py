@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from bbcompress.train.augment import distorted, flipped
+from bbcompress.train.grow import revive
 from bbcompress.train.objectives import ELBO, Objective
 from bbcompress.train.optimizer import Optimizer
 from bbcompress.train.parallel import DataParallel
@@ -101,6 +102,10 @@ class TrainingState:
             with torch.no_grad():
                 torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
         return loss
+
+    def revive(self, pixels: Tensor, generator: torch.Generator) -> None:
+        """Before an epoch: let channels of residual branches that are silent for these images begin anew."""
+        revive(self._trained, self.model, pixels, generator)
 
     def end_epoch(self, bits_per_dim: float) -> None:
         """Note the held-out -ELBO after an epoch, and keep the weights if they are the best."""
@@ -238,6 +243,7 @@ def train(
         generator = generators[0]
         order = torch.randperm(len(training), generator=generator, device=device).cpu()
         total = torch.zeros((), device=device)
+        state.revive(held_out, generator)
         for batch in torch.split(order[: steps_per_epoch * options.batch], options.batch):
             pixels = training[batch].to(device)
             rate = learning_rate(options, state.step, steps_per_epoch * options.epochs)

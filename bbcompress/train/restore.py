@@ -44,6 +44,7 @@ def restore_spatial(contents: SpatialContents) -> SpatialVAE:
         blocks=sum(isinstance(spec, ResidualSpec) for spec in contents.encoder),
         phases=len(contents.scales) > 1,
         levels=info.levels,
+        stage_blocks=sum(isinstance(spec, ResidualSpec) for spec in contents.scales[0].stages[0]),
     )
     model = SpatialVAE(config)
     networks = [(model.encoder, contents.encoder)]

@@ -31,7 +31,15 @@ from bbcompress.train.spatial_vae import DOWNSCALE, Convolution, Residual, Spati
 from bbcompress.train.vae import Posterior, input_scale
 
 CALIBRATION_IMAGES = 256
-STAGED = Precision(13, activations=9, outputs=12, latents=9, largest_sum=FLOAT32_LIMIT, largest_output_sum=EXACT_LIMIT)
+STAGED = Precision(
+    weights=13,
+    activations=9,
+    branches=9,
+    outputs=12,
+    latents=9,
+    largest_sum=FLOAT32_LIMIT,
+    largest_output_sum=EXACT_LIMIT,
+)
 """Of coarse-to-fine models of 256 levels: their activations stay small, so that with weights of some 8 to 10 bits for
 each output all large sums fit float32."""
 
@@ -159,8 +167,9 @@ class _Exporter:
 
     def _residual(self, branch: nn.Module) -> ResidualSpec:
         x, range = self.x, self.range
-        input = self._for_int8(range) if self._precision.int8 else range
-        inner = _Exporter(x, input, range.fraction_bits, self._precision, branch=True)
+        precision = replace(self._precision, activations=self._precision.branches)
+        input = self._for_int8(range) if precision.int8 else _coarser(range, precision.branches)
+        inner = _Exporter(x, input, range.fraction_bits, precision, branch=True)
         layers = inner.layers(branch)
         self.x = (x + inner.x).relu()
         self.range = Range(range.fraction_bits, self._limit(range.fraction_bits))
@@ -188,3 +197,9 @@ class _Exporter:
 
     def _limit(self, bits: int) -> int:
         return max(1, math.ceil(float(self.x.abs().max()) * HEADROOM * (1 << bits)))
+
+
+def _coarser(range: Range, bits: int) -> Range:
+    """The range with as many fractional bits at most."""
+    spare = max(0, range.fraction_bits - bits)
+    return Range(range.fraction_bits - spare, -(-range.limit >> spare))

@@ -55,6 +55,8 @@ class SpatialConfig:
     """Decode coarse to fine (PHASES) instead of all pixels at once (WHOLE)."""
     levels: int = 256
     """Pixel values are 0 .. levels - 1; 2, of one channel, gives a Bernoulli likelihood, 256 discretised logistics."""
+    stage_blocks: int = 0
+    """Residual blocks in the network of each stage; with phases."""
 
     @property
     def scales(self) -> Sequence[ScaleSpec]:
@@ -115,7 +117,8 @@ class Residual(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         last = Convolution(width, width, 3, relu=False)
-        nn.init.zeros_(last.convolution.weight)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
         self.branch = nn.Sequential(Convolution(width, width, 3), last)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -150,7 +153,8 @@ class Decoder(nn.Module):
                 seen, output = Convolution(width + channels * len(known), width, 3), likelihood_output(width, config)
                 if known:
                     begin_with_neighbours(seen.convolution, output.convolution, spec, known, config)
-                self.stages.append(nn.Sequential(seen, output))
+                blocks = [Residual(width) for _ in range(config.stage_blocks)]
+                self.stages.append(nn.Sequential(seen, *blocks, output))
 
 
 @torch.no_grad()

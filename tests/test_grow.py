@@ -1,0 +1,79 @@
+"""Capacity that a VAE in training gains, without a change of what it computes."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from bbcompress.train.grow import revive, with_stage_blocks  # noqa: E402
+from bbcompress.train.loop import TrainingOptions, evaluate, train  # noqa: E402
+from bbcompress.train.spatial_vae import Residual, SpatialConfig, SpatialVAE  # noqa: E402
+
+SILENT = 3
+
+
+def small(phases=True, stage_blocks=0):
+    torch.manual_seed(0)
+    config = SpatialConfig(1, 2, width=16, blocks=1, latent_channels=1, phases=phases, stage_blocks=stage_blocks)
+    model = SpatialVAE(config)
+    for module in model.modules():  # branches of a new model add nothing
+        if isinstance(module, Residual):
+            torch.nn.init.normal_(module.branch[1].convolution.weight, 0, 0.05)
+    return model
+
+
+def pixels(count=20):
+    return torch.randint(0, 256, (count, 1, 16, 8), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+
+
+def generator():
+    return torch.Generator().manual_seed(2)
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_deeper_stages_begin_as_the_model_was_and_learn(before):
+    old = small(stage_blocks=before)
+    new = with_stage_blocks(old, 2)
+    assert new.config.stage_blocks == 2 and len(new.decoder.stages[0]) == len(old.decoder.stages[0]) + 2 - before
+    assert evaluate(new, pixels()) == evaluate(old, pixels())
+    new.negative_elbo_bits_per_dim(pixels(), generator()).mean().backward()
+    for stage in new.decoder.stages:
+        assert stage[-2].branch[1].convolution.weight.grad.abs().max() > 0
+
+
+def test_what_has_no_stages_or_more_blocks_is_refused():
+    with pytest.raises(ValueError, match="no stages"):
+        with_stage_blocks(small(phases=False), 1)
+    with pytest.raises(ValueError, match="2 residual blocks, more than 1"):
+        with_stage_blocks(small(stage_blocks=2), 1)
+
+
+def test_silent_channels_begin_anew_and_nothing_else_changes():
+    model = small()
+    branch = model.decoder.features[2][-1].branch
+    with torch.no_grad():
+        branch[0].convolution.bias[:SILENT] = -1e3
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    bits = evaluate(model, pixels())
+    silent = revive(model, model, pixels(), generator())
+    assert evaluate(model, pixels()) == pytest.approx(bits, abs=1e-6)
+    model.negative_elbo_bits_per_dim(pixels(), generator()).mean().backward()
+    assert (branch[1].convolution.weight.grad[:, :SILENT].abs().amax((0, 2, 3)) > 0).all()
+    assert revive(model, model, pixels(), generator()) == 0
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    own = {"0.convolution.weight", "0.convolution.bias", "1.convolution.weight"}
+    assert silent >= SILENT and {f"decoder.features.2.2.branch.{name}" for name in own} <= changed
+    assert (branch[1].convolution.weight[:, SILENT:] != 0).any()
+
+
+def test_training_revives_what_it_trains_and_only_that(tmp_path):
+    for encoder_only in (False, True):
+        model = small()
+        for branch in (model.encoder[2].branch, model.decoder.features[2][-1].branch):
+            with torch.no_grad():
+                branch[0].convolution.bias[:SILENT] = -1e3
+        options = TrainingOptions(epochs=1, batch=10, learning_rate=1e-6, encoder_only=encoder_only)
+        output = tmp_path / str(encoder_only)
+        trained = train(model, pixels(), pixels(), options, output, lambda row: None).model
+        assert (trained.encoder[2].branch[0].convolution.bias[:SILENT] > -1).all()
+        alive = trained.decoder.features[2][-1].branch[0].convolution.bias[:SILENT] > -1
+        assert alive.all() if not encoder_only else not alive.any()
