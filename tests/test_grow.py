@@ -71,9 +71,12 @@ def test_training_revives_what_it_trains_and_only_that(tmp_path):
         for branch in (model.encoder[2].branch, model.decoder.features[2][-1].branch):
             with torch.no_grad():
                 branch[0].convolution.bias[:SILENT] = -1e3
-        options = TrainingOptions(epochs=1, batch=10, learning_rate=1e-6, encoder_only=encoder_only)
+        options = TrainingOptions(epochs=1, batch=10, learning_rate=1e-6, ema=0.999, encoder_only=encoder_only)
         output = tmp_path / str(encoder_only)
-        trained = train(model, pixels(), pixels(), options, output, lambda row: None).model
+        state = train(model, pixels(), pixels(), options, output, lambda row: None)
+        for own, average in zip(state.model.parameters(), state.average.parameters(), strict=True):
+            assert torch.allclose(own, average, atol=1e-4)
+        trained = state.model
         assert (trained.encoder[2].branch[0].convolution.bias[:SILENT] > -1).all()
         alive = trained.decoder.features[2][-1].branch[0].convolution.bias[:SILENT] > -1
         assert alive.all() if not encoder_only else not alive.any()

@@ -171,7 +171,8 @@ def dense_spec(
     `largest_weight` is of the integers that are left when an output's weights are divided by what they share.
     """
     weights, biases = weight.detach().double().numpy(), bias.detach().double().numpy()
-    largest_sums = np.abs(weights).sum(0) * input.limit + np.abs(biases) * 2**input.fraction_bits
+    sums = np.abs(weights).sum(0) * input.limit + np.abs(biases) * 2**input.fraction_bits
+    largest_sums = np.maximum(sums, 1 / largest_weight)  # an output may have nothing but zeros
     largest_weights = np.maximum(np.abs(weights).max(0), 1 / largest_weight)
     limit = precision.largest_output_sum if last else precision.largest_sum
     # of each output, with 0.02 bits of slack for the rounding of weights

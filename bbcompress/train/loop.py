@@ -105,7 +105,13 @@ class TrainingState:
 
     def revive(self, pixels: Tensor, generator: torch.Generator) -> None:
         """Before an epoch: let channels of residual branches that are silent for these images begin anew."""
-        revive(self._trained, self.model, pixels, generator)
+        before = [parameter.detach().clone() for parameter in self.model.parameters()]
+        if not revive(self._trained, self.model, pixels, generator):
+            return
+        # at once in the average too: what is left there of silent channels would come to sound
+        with torch.no_grad():
+            for old, new, average in zip(before, self.model.parameters(), self.average.parameters(), strict=True):
+                average.copy_(torch.where(old == new, average, new))
 
     def end_epoch(self, bits_per_dim: float) -> None:
         """Note the held-out -ELBO after an epoch, and keep the weights if they are the best."""
