@@ -42,8 +42,8 @@ PRECISIONS = {
     # Logits take rounding well, so that all sums can fit float32, at half the time
     2: Precision(
         weights=13,
-        activations=5,
-        branches=5,
+        activations=7,
+        branches=7,
         outputs=8,
         latents=8,
         largest_sum=FLOAT32_LIMIT,

@@ -43,9 +43,9 @@ STAGED = Precision(
 """Of coarse-to-fine models of 256 levels: their activations stay small, so that with weights of some 8 to 10 bits for
 each output all large sums fit float32."""
 
-LEAST_STAGE_WEIGHT_BITS = 8
-"""Of the first layers of stages, which predict pixels: fewer would cost more of the rate of photographs than float32
-saves of the time."""
+LEAST_STAGE_WEIGHT_BITS = 9
+"""Of the layers of stages, which predict pixels: fewer would cost more of the rate of colour than float32 saves of the
+time."""
 
 
 @torch.no_grad()
