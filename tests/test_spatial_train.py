@@ -21,7 +21,7 @@ from bbcompress.train.augment import distorted  # noqa: E402
 from bbcompress.train.export import PRECISIONS, dense_spec  # noqa: E402
 from bbcompress.train.loop import TrainingOptions, evaluate, train  # noqa: E402
 from bbcompress.train.spatial_export import STAGED  # noqa: E402
-from bbcompress.train.spatial_vae import Mixtures, SpatialConfig, SpatialVAE, view  # noqa: E402
+from bbcompress.train.spatial_vae import Mixtures, Seeing, SpatialConfig, SpatialVAE, view  # noqa: E402
 from bbcompress.train.vae import mixture_log_mass, sample_mixture  # noqa: E402
 
 ARCHITECTURES = ("convolutional", "staged")
@@ -225,6 +225,15 @@ def test_the_commands_train_fit_and_diagnose_colour(tmp_path):
     assert "test -ELBO" in done.output
     stages = [stage for scale in read(deeper).scales for stage in scale.stages]
     assert [sum(isinstance(spec, ResidualSpec) for spec in stage) for stage in stages] == [1] * 7
+
+
+def test_stages_see_pixels_unrounded_in_bfloat16():
+    layer, x = Seeing(4, 3, 8), torch.rand(2, 7, 6, 6)
+    x[:, :4] = 0
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(x)
+        assert not torch.equal(layer.convolution(x).relu().float(), found)
+    torch.testing.assert_close(found, layer.convolution(x).relu(), atol=1e-5, rtol=1e-5)
 
 
 def test_distortions_are_about_the_centre_and_as_large_as_asked():

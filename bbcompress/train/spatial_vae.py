@@ -12,7 +12,7 @@ from itertools import product
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, linear, pixel_shuffle
+from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, linear, pixel_shuffle
 
 from bbcompress.codec.spatial import Offsets, ScaleSpec, StageSpec, coefficient_place, contexts, outputs_per_place
 from bbcompress.train.vae import (
@@ -98,6 +98,23 @@ class Output(Convolution):
             return linear(x.float().movedim(1, 3), weight, bias).movedim(3, 1).contiguous()
 
 
+class Seeing(Convolution):
+    """A stage's first layer: 3 x 3, of features and of pixels, which are taken in float32 also where the rest is in
+    bfloat16. Rounded to its 8 bits, the pixels that means begin with are half a grey level off."""
+
+    def __init__(self, features: int, pixels: int, outputs: int):
+        super().__init__(features + pixels, outputs, 3)
+        self.features = features
+
+    def forward(self, x: Tensor) -> Tensor:
+        convolution, weight = self.convolution, self.convolution.weight
+        y = conv2d(x[:, : self.features], weight[:, : self.features], convolution.bias, padding=1)
+        if x.shape[1] > self.features:
+            with torch.autocast(x.device.type, enabled=False):
+                y = y + conv2d(x[:, self.features :].float(), weight[:, self.features :], padding=1)
+        return y.relu()
+
+
 class Up(nn.Module):
     """To a grid `factor` times finer, then ReLU."""
 
@@ -150,7 +167,7 @@ class Decoder(nn.Module):
             self.features.append(nn.Sequential(*first, *up, *blocks))
             inputs, stride = width, scale.stride
             for spec, known in zip(scale.stages, context.stages, strict=True):
-                seen, output = Convolution(width + channels * len(known), width, 3), likelihood_output(width, config)
+                seen, output = Seeing(width, channels * len(known), width), likelihood_output(width, config)
                 if known:
                     begin_with_neighbours(seen.convolution, output.convolution, spec, known, config)
                 blocks = [Residual(width) for _ in range(config.stage_blocks)]
