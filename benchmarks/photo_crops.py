@@ -2,11 +2,13 @@
 and once JPEG files.
 
     python benchmarks/photo_crops.py --halved CROPS.npy --reduced CROPS.npy --full FOLDER -o crops.npy [--grey]
+        [--variant 1]
 
 Full-size photographs are smoother and grainier than reduced ones, and most were JPEG files once. `--halved` are crops
 of photographs reduced by two, `--reduced` of ones reduced further, both (N, 64, 64, 3); FOLDER holds whole photographs
-as PNG files. Those to hold out, 898 where all sets are those of the models' cards, come last. With `--grey` it is their
-luma.
+as PNG files. Those to hold out, 898 where all sets are those of the models' cards, come last, and are the same in every
+variant; images to train on are of the same photographs with other random choices, and transposed in even ones. With
+`--grey` all are luma.
 """
 
 import argparse
@@ -21,7 +23,6 @@ from PIL import Image
 from bbcompress.datasets import load
 
 Pixels = NDArray[np.uint8]
-SEED = 1
 SIDE = 64
 HELD_OUT_HALVED, HELD_OUT_REDUCED, HELD_OUT_FULL = 300, 100, 2
 ENLARGEMENT = (1.2, 2.0)
@@ -64,9 +65,11 @@ def squares(path: Path) -> list[Pixels]:
     ]
 
 
-def crops(halved: Pixels, reduced: Pixels, full: Sequence[list[Pixels]]) -> tuple[list[Pixels], list[Pixels]]:
+def crops(
+    halved: Pixels, reduced: Pixels, full: Sequence[list[Pixels]], seed: int
+) -> tuple[list[Pixels], list[Pixels]]:
     """Images to train on, and to hold out."""
-    random = np.random.default_rng(SEED)
+    random = np.random.default_rng(seed)
     own, others = halved[:-HELD_OUT_HALVED], halved[-HELD_OUT_HALVED:]
     training = [*own, *(jpeg(image, random) for image in own)]
     held_out = [*others, *(jpeg(image, random) for image in others)]
@@ -90,9 +93,15 @@ def main() -> None:
     parser.add_argument("--full", required=True, type=Path)
     parser.add_argument("-o", "--output", required=True, type=Path)
     parser.add_argument("--grey", action="store_true")
+    parser.add_argument("--variant", type=int, default=1)
     options = parser.parse_args()
     paths = sorted(options.full.glob("*.png"), key=lambda path: (len(path.name), path.name))
-    training, held_out = crops(load(options.halved), load(options.reduced), [squares(path) for path in paths])
+    photographs = load(options.halved), load(options.reduced), [squares(path) for path in paths]
+    training, held_out = crops(*photographs, seed=1)
+    if options.variant > 1:
+        training, _ = crops(*photographs, seed=options.variant)
+    if options.variant % 2 == 0:
+        training = [image.transpose(1, 0, 2) for image in training]
     images = training + held_out
     if options.grey:
         images = [np.asarray(Image.fromarray(image).convert("L")) for image in images]

@@ -73,7 +73,7 @@ def test_the_exact_model_is_the_float_model(tmp_path, architecture, stage_blocks
     (slope,) = torch.autograd.grad(model.log_likelihood_nats(pixels[:20], latents).sum(), latents)
     z = latents.detach().movedim(1, -1).flatten(1).numpy().astype(np.float64)
     expected = slope.movedim(1, -1).flatten(1).numpy()
-    assert np.corrcoef(exact.grad_z(rows[:20], z).ravel(), expected.ravel())[0, 1] > 0.9  # 0.94 to 0.999 by the seed
+    assert np.corrcoef(exact.grad_z(rows[:20], z).ravel(), expected.ravel())[0, 1] > 0.9
     back = restore(read(path))
     assert back.config == model.config
     assert evaluate(back, pixels, 5) == pytest.approx(evaluate(model, pixels, 5), rel=0.005)

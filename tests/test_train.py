@@ -17,7 +17,7 @@ from bbcompress.coding.distributions import EqualMassBins
 torch = pytest.importorskip("torch")
 
 from bbcompress.train.architectures import restore  # noqa: E402
-from bbcompress.train.export import BINS_PER_SIGMA, export, latent_bits  # noqa: E402
+from bbcompress.train.export import BINS_PER_SIGMA, export, grid_log2_steps, latent_bits  # noqa: E402
 from bbcompress.train.loop import (  # noqa: E402
     OtherRun,
     TrainingOptions,
@@ -345,6 +345,14 @@ def test_bins_are_fine_enough_for_the_sharpest_posteriors_and_no_finer(sigma):
 
 def test_posteriors_that_say_nothing_or_all_have_bins_too():
     assert [latent_bits(torch.full((9, 2), log_scale)) for log_scale in (3.0, -7.0)] == [4, 12]
+
+
+def test_grids_are_the_best_of_neighbouring_powers_of_two_where_deviations_differ():
+    deviations = torch.tensor([[0.25, 0.5, 0.02], [1.0, 0.5, 0.1], [1.0, 0.5, 1.0]])
+    for log2_step, spread in zip(grid_log2_steps(deviations.log()), deviations.T, strict=True):
+        steps = 2.0 ** torch.arange(log2_step - 1, log2_step + 2)
+        nats = (steps[:, None] ** 2 / (24 * spread**2)).mean(1) - steps.log()
+        assert nats.argmin() == 1
 
 
 @pytest.mark.parametrize("option", [["--flip"], ["--distort", "0.1"], ["--muon"]])

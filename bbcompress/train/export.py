@@ -131,8 +131,9 @@ def latent_bits(log_scale: Tensor) -> int:
 
 
 def grid_log2_steps(log_scale: Tensor) -> tuple[int, ...]:
-    """Of each latent, from posteriors (N, latent): the best grid for a uniform error is sqrt(12) deviations wide."""
-    spread = log_scale.exp().square().mean(0).sqrt() * math.sqrt(12)
+    """Of each latent, from posteriors (N, latent): a grid of step d costs d^2 / (24 deviations^2) - ln d nats, which is
+    on average least at sqrt(12 / the mean of 1 / deviations^2)."""
+    spread = (12 / log_scale.mul(-2).exp().mean(0)).sqrt()
     return tuple(int(step) for step in spread.log2().round().clamp(-4, 2))
 
 

@@ -41,7 +41,7 @@ STAGED = Precision(
     largest_output_sum=EXACT_LIMIT,
 )
 """Of coarse-to-fine models of 256 levels: their activations stay small, so that with weights of some 8 to 10 bits for
-each output all large sums fit float32."""
+each output most large sums but those of stages fit float32."""
 
 LEAST_STAGE_WEIGHT_BITS = 9
 """Of the layers of stages, which predict pixels: fewer would cost more of the rate of colour than float32 saves of the
