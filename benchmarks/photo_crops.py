@@ -1,5 +1,5 @@
-"""Training images for `photo` and `photo-grey`: 64 x 64 crops of photographs, as they are, enlarged, pale, with noise
-and once JPEG files.
+"""Training images for `photo` and `photo-grey`: 64 x 64 crops of photographs, as they are, enlarged, pale, with noise,
+once JPEG files, out of focus, with saturated parts and framed.
 
     python benchmarks/photo_crops.py --halved CROPS.npy --reduced CROPS.npy --full FOLDER -o crops.npy [--grey]
         [--variant 1]
@@ -14,6 +14,7 @@ variant; images to train on are of the same photographs with other random choice
 import argparse
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,12 @@ MOST_NOISE = 2.0
 JPEG_QUALITIES = (75, 99)
 LEAST_CONTRAST, LEAST_TINT = 0.4, 0.8
 """Of pale crops: what is left of all channels' contrast, and of each one's besides."""
+BLUR = (2.0, 6.0)
+"""Enlargement of crops out of focus, which have no noise."""
+EXPOSURE = (60.0, 180.0)
+"""What the brightness of crops with saturated parts is changed by, in grey levels."""
+FLAT_EVERY = 6
+"""One crop of so many comes again out of focus, one with saturated parts and one framed."""
 
 
 def jpeg(image: Pixels, random: np.random.Generator) -> Pixels:
@@ -41,18 +48,40 @@ def jpeg(image: Pixels, random: np.random.Generator) -> Pixels:
     return np.asarray(Image.open(out).convert("RGB"))
 
 
-def enlarged(image: Pixels, random: np.random.Generator, pale: bool = False) -> Pixels:
-    """A part of the image at its whole size, with a little noise; `pale` takes contrast away before."""
-    part = round(SIDE / random.uniform(*ENLARGEMENT))
+def resized(image: Pixels, enlargement: tuple[float, float], random: np.random.Generator) -> Pixels:
+    """A part of the image at its whole size."""
+    part = round(SIDE / random.uniform(*enlargement))
     top, left = random.integers(0, SIDE - part + 1, 2)
     whole = Image.fromarray(image[top : top + part, left : left + part])
-    large = np.asarray(whole.resize((SIDE, SIDE), Image.Resampling.LANCZOS)).astype(float)
+    return np.asarray(whole.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+
+
+def enlarged(image: Pixels, random: np.random.Generator, pale: bool = False) -> Pixels:
+    """A part of the image at its whole size, with a little noise; `pale` takes contrast away before."""
+    large = resized(image, ENLARGEMENT, random).astype(float)
     if pale:
         gains = random.uniform(LEAST_CONTRAST, 1) * random.uniform(LEAST_TINT, 1, 3)
         large = gains * large + random.uniform() * 255 * (1 - gains)
     noise = random.uniform(0, MOST_NOISE)
     luma, chroma = random.normal(0, noise, (SIDE, SIDE, 1)), random.normal(0, noise / 2, (SIDE, SIDE, 3))
     return np.clip(np.round(large + luma + chroma), 0, 255).astype(np.uint8)
+
+
+def exposed(image: Pixels, random: np.random.Generator) -> Pixels:
+    """Brighter or darker, so that parts are all white or black."""
+    change = random.uniform(*EXPOSURE) * random.choice([-1, 1])
+    return np.clip(np.round(image + change), 0, 255).astype(np.uint8)
+
+
+def framed(image: Pixels, random: np.random.Generator) -> Pixels:
+    """What lies beyond a corner or an edge is black, white or of one other colour."""
+    colours = np.array([np.zeros(3), np.full(3, 255), random.integers(0, 256, 3)], np.uint8)
+    whole = np.empty_like(image)
+    whole[:] = colours[random.choice(3, p=[0.5, 0.25, 0.25])]
+    top, left = (int(start) * int(random.integers(2)) for start in random.integers(0, SIDE, 2))
+    whole[top:, left:] = image[top:, left:]
+    turned: Pixels = np.rot90(whole, 2 * int(random.integers(2)))
+    return turned
 
 
 def squares(path: Path) -> list[Pixels]:
@@ -83,6 +112,8 @@ def crops(
     held_out += [image for photograph in full[-HELD_OUT_FULL:] for image in photograph]
     large = [enlarged(image, random, pale=True) for image in own]
     training += [jpeg(image, random) if number % 2 else image for number, image in enumerate(large)]
+    for first, flat in enumerate((partial(resized, enlargement=BLUR), exposed, framed)):
+        training += [flat(image, random=random) for image in own[first::FLAT_EVERY]]
     return [training[place] for place in random.permutation(len(training))], held_out
 
 
