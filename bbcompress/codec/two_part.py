@@ -24,7 +24,7 @@ SEARCH_MOVES = 16
 SEARCH_LATENTS = 64
 """A latent of more numbers is not searched for, as it would take too many rounds, but refined."""
 REFINE_STEPS = 5
-"""Of its posterior mean; none where the image is not alone."""
+"""Of its posterior mean."""
 
 
 def push_first(model: SizedModel, stack: Stack, pixels: Pixels, latent: Symbols, lanes: Sequence[int]) -> int:
@@ -64,8 +64,7 @@ def search(model: SizedModel, pixels: Pixels, thorough: bool = True) -> Symbols:
     """Grid symbols (latent,) with a short code of pixels (1, subpixels): descent from the posterior mean."""
     posterior = model.posterior(pixels)
     if model.latent > SEARCH_LATENTS:
-        steps = REFINE_STEPS if thorough else 0
-        return _symbols(model, refine(model, pixels, posterior, 0, steps, Method.NATURAL))
+        return _symbols(model, refine(model, pixels, posterior, 0, REFINE_STEPS, Method.NATURAL))
     best = _symbols(model, posterior)
     cost = _costs(model, pixels, best[None])[0]
     for _ in range(SEARCH_ROUNDS if thorough else FAST_ROUNDS):
