@@ -2,7 +2,7 @@
 once JPEG files, out of focus, with saturated parts and framed.
 
     python benchmarks/photo_crops.py --halved CROPS.npy --reduced CROPS.npy --full FOLDER -o crops.npy [--grey]
-        [--variant 1]
+        [--variant 1] [--flat-every 6]
 
 Full-size photographs are smoother and grainier than reduced ones, and most were JPEG files once. `--halved` are crops
 of photographs reduced by two, `--reduced` of ones reduced further, both (N, 64, 64, 3); FOLDER holds whole photographs
@@ -36,8 +36,6 @@ BLUR = (2.0, 6.0)
 """Enlargement of crops out of focus, which have no noise."""
 EXPOSURE = (60.0, 180.0)
 """What the brightness of crops with saturated parts is changed by, in grey levels."""
-FLAT_EVERY = 6
-"""One crop of so many comes again out of focus, one with saturated parts and one framed."""
 
 
 def jpeg(image: Pixels, random: np.random.Generator) -> Pixels:
@@ -95,9 +93,12 @@ def squares(path: Path) -> list[Pixels]:
 
 
 def crops(
-    halved: Pixels, reduced: Pixels, full: Sequence[list[Pixels]], seed: int
+    halved: Pixels, reduced: Pixels, full: Sequence[list[Pixels]], flat_every: int, seed: int
 ) -> tuple[list[Pixels], list[Pixels]]:
-    """Images to train on, and to hold out."""
+    """Images to train on, and to hold out.
+
+    One crop of `flat_every` comes again out of focus, one with saturated parts and one framed.
+    """
     random = np.random.default_rng(seed)
     own, others = halved[:-HELD_OUT_HALVED], halved[-HELD_OUT_HALVED:]
     training = [*own, *(jpeg(image, random) for image in own)]
@@ -113,7 +114,7 @@ def crops(
     large = [enlarged(image, random, pale=True) for image in own]
     training += [jpeg(image, random) if number % 2 else image for number, image in enumerate(large)]
     for first, flat in enumerate((partial(resized, enlargement=BLUR), exposed, framed)):
-        training += [flat(image, random=random) for image in own[first::FLAT_EVERY]]
+        training += [flat(image, random=random) for image in own[first::flat_every]]
     return [training[place] for place in random.permutation(len(training))], held_out
 
 
@@ -125,9 +126,10 @@ def main() -> None:
     parser.add_argument("-o", "--output", required=True, type=Path)
     parser.add_argument("--grey", action="store_true")
     parser.add_argument("--variant", type=int, default=1)
+    parser.add_argument("--flat-every", type=int, default=6)
     options = parser.parse_args()
     paths = sorted(options.full.glob("*.png"), key=lambda path: (len(path.name), path.name))
-    photographs = load(options.halved), load(options.reduced), [squares(path) for path in paths]
+    photographs = load(options.halved), load(options.reduced), [squares(path) for path in paths], options.flat_every
     training, held_out = crops(*photographs, seed=1)
     if options.variant > 1:
         training, _ = crops(*photographs, seed=options.variant)

@@ -1,10 +1,10 @@
-"""Capacity that a VAE in training gains, without a change of what it computes."""
+"""Capacity that a VAE in training gains."""
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from bbcompress.train.grow import revive, with_stage_blocks  # noqa: E402
+from bbcompress.train.grow import revive, with_coarser_scale, with_stage_blocks  # noqa: E402
 from bbcompress.train.loop import TrainingOptions, evaluate, train  # noqa: E402
 from bbcompress.train.spatial_vae import Residual, SpatialConfig, SpatialVAE  # noqa: E402
 
@@ -45,6 +45,21 @@ def test_what_has_no_stages_or_more_blocks_is_refused():
         with_stage_blocks(small(phases=False), 1)
     with pytest.raises(ValueError, match="2 residual blocks, more than 1"):
         with_stage_blocks(small(stage_blocks=2), 1)
+
+
+def test_a_coarser_scale_begins_with_the_weights_of_finer_ones_and_learns():
+    old = small(stage_blocks=1)
+    new = with_coarser_scale(old)
+    assert new.posterior(pixels()).mean.shape == (20, 1, 2, 1)
+    assert [(scale.stride, len(scale.stages)) for scale in new.decoder.scales] == [(8, 1), (8, 3), (4, 3), (2, 3)]
+    for place, stage in enumerate(new.decoder.stages):
+        like = old.decoder.stages[place if place < 4 else place - 3]
+        assert all(map(torch.equal, stage.state_dict().values(), like.state_dict().values()))
+    new.negative_elbo_bits_per_dim(pixels(), generator()).mean().backward()
+    for network in (new.encoder, *new.decoder.features, *new.decoder.stages):
+        assert max(parameter.grad.abs().max() for parameter in network.parameters()) > 0
+    with pytest.raises(ValueError, match="no stages"):
+        with_coarser_scale(small(phases=False))
 
 
 def test_silent_channels_begin_anew_and_nothing_else_changes():

@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch")
 from bbcompress.train.architectures import export, new_model, restore, to_tensor  # noqa: E402
 from bbcompress.train.augment import distorted  # noqa: E402
 from bbcompress.train.export import PRECISIONS, dense_spec  # noqa: E402
+from bbcompress.train.grow import with_coarser_scale  # noqa: E402
 from bbcompress.train.loop import TrainingOptions, evaluate, train  # noqa: E402
 from bbcompress.train.spatial_export import STAGED  # noqa: E402
 from bbcompress.train.spatial_vae import Mixtures, Seeing, SpatialConfig, SpatialVAE, view  # noqa: E402
@@ -27,10 +28,10 @@ from bbcompress.train.vae import mixture_log_mass, sample_mixture  # noqa: E402
 ARCHITECTURES = ("convolutional", "staged")
 
 
-def blobs(count=300, channels=3):
-    """Coloured gradients with a bright spot, (count, 12, 8, channels) uint8."""
+def blobs(count=300, channels=3, height=12):
+    """Coloured gradients with a bright spot, (count, height, 8, channels) uint8."""
     random = np.random.default_rng(1)
-    y, x = np.mgrid[:12, :8]
+    y, x = np.mgrid[:height, :8]
     centres = random.uniform([1, 1], [11, 7], (count, 2))
     distance = np.hypot(y - centres[:, 0, None, None], x - centres[:, 1, None, None])
     colours = random.uniform(0.3, 1, (count, 1, 1, channels))
@@ -38,13 +39,14 @@ def blobs(count=300, channels=3):
     return np.clip(spots + random.normal(0, 2, spots.shape), 0, 255).astype(np.uint8)
 
 
-def trained(architecture, folder, channels=3, levels=256, components=2, stage_blocks=0):
+def trained(architecture, folder, channels=3, levels=256, components=2, stage_blocks=0, coarser=False):
     """A few seconds' model, and the images that it was trained on."""
     torch.manual_seed(0)
-    images = blobs(channels=channels)
+    images = blobs(channels=channels, height=16 if coarser else 12)
     images = binarize(images) if levels == 2 else images
     shape = images.shape[1:]
     model = new_model(architecture, shape, levels, components, latent=2, hidden=16, blocks=1, stage_blocks=stage_blocks)
+    model = with_coarser_scale(model) if coarser else model
     pixels = to_tensor(model, images)
     options = TrainingOptions(epochs=12, batch=25, learning_rate=3e-3)
     rows = []
@@ -53,13 +55,18 @@ def trained(architecture, folder, channels=3, levels=256, components=2, stage_bl
     return state.best, pixels, images
 
 
-@pytest.mark.parametrize(("architecture", "stage_blocks"), [("convolutional", 0), ("staged", 0), ("staged", 1)])
+@pytest.mark.parametrize(
+    ("architecture", "stage_blocks", "coarser"),
+    [("convolutional", 0, False), ("staged", 0, False), ("staged", 1, False), ("staged", 1, True)],
+)
 @pytest.mark.parametrize(("channels", "levels", "components"), [(3, 256, 2), (1, 256, 1), (1, 2, 1)])
-def test_the_exact_model_is_the_float_model(tmp_path, architecture, stage_blocks, channels, levels, components):
-    model, pixels, images = trained(architecture, tmp_path, channels, levels, components, stage_blocks)
+def test_the_exact_model_is_the_float_model(
+    tmp_path, architecture, stage_blocks, coarser, channels, levels, components
+):
+    model, pixels, images = trained(architecture, tmp_path, channels, levels, components, stage_blocks, coarser)
     path = tmp_path / "model.safetensors"
     export(model, pixels, "blobs", path)
-    exact = load(path).sized(12, 8)
+    exact = load(path).sized(*images.shape[1:3])
     rows = images.reshape(len(images), -1)
     samples = 40 if levels == 2 else 5  # a bit's cost varies more
     assert negative_elbo_bits_per_dim(exact, rows, samples) == pytest.approx(
@@ -220,11 +227,13 @@ def test_the_commands_train_fit_and_diagnose_colour(tmp_path):
     assert found["test_optimal_per_image"] < found["test"]
     assert "any size" in bbc("models", better).stdout
     deeper = tmp_path / "more.safetensors"
-    options += ["--crop", 8, "--stage-blocks", 1]
+    options += ["--crop", 8, "--stage-blocks", 1, "--coarser"]
     done = bbc("train", tmp_path / "train.npy", "-o", deeper, "--start", better, *options)
     assert "test -ELBO" in done.output
-    stages = [stage for scale in read(deeper).scales for stage in scale.stages]
-    assert [sum(isinstance(spec, ResidualSpec) for spec in stage) for stage in stages] == [1] * 7
+    contents = read(deeper)
+    stages = [stage for scale in contents.scales for stage in scale.stages]
+    assert [sum(isinstance(spec, ResidualSpec) for spec in stage) for stage in stages] == [1] * 10
+    assert contents.info.downscale == 8
 
 
 def test_stages_see_pixels_unrounded_in_bfloat16():
@@ -293,8 +302,12 @@ def test_where_float32_leaves_too_few_bits_sums_are_larger(least, bits):
     assert dense_spec(*layer, False, precision, False).weight_bits == bits
 
 
-def test_int8_is_for_convolutional_models(tmp_path):
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("--int8", "--int8 is for convolutional models"), ("--coarser", "--coarser is for models to --start from")],
+)
+def test_options_are_for_some_models(tmp_path, option, message):
     np.save(tmp_path / "blobs.npy", blobs(channels=1)[..., 0])
-    result = CliRunner().invoke(main, ["train", f"{tmp_path}/blobs.npy", "-o", f"{tmp_path}/m.safetensors", "--int8"])
-    assert result.exit_code == 2 and "--int8 is for convolutional models" in result.output
+    result = CliRunner().invoke(main, ["train", f"{tmp_path}/blobs.npy", "-o", f"{tmp_path}/m.safetensors", option])
+    assert result.exit_code == 2 and message in result.output
     assert not list(tmp_path.glob("m.*"))

@@ -304,6 +304,7 @@ def test_training_goes_on_from_a_model(spots, tmp_path):
         ([old], "is the model itself"),
         ([new, "--latent", 3], "--latent is the starting model's"),
         ([new, "--stage-blocks", 1], "the model has no stages"),
+        ([new, "--coarser"], "the model has no stages"),
     ]
     for wrong, message in wrongs:
         done = CliRunner().invoke(main, [str(argument) for argument in [*arguments, *wrong]])

@@ -62,6 +62,11 @@ ARCHITECTURE_OPTIONS = ("likelihood", "architecture", "components", "latent", "h
     help="Residual blocks of each stage (staged models; default 0); with --start new ones are added.",
 )
 @click.option(
+    "--coarser",
+    is_flag=True,
+    help="Put latents and a first scale on a grid twice as coarse (staged models, with --start).",
+)
+@click.option(
     "--int8",
     is_flag=True,
     help="Round what residual blocks compute to 8 bits (convolutional models): faster with --engine torch.",
@@ -79,6 +84,7 @@ def command(
     hidden: int,
     blocks: int,
     stage_blocks: int | None,
+    coarser: bool,
     int8: bool,
     validation: int,
     crop: int | None,
@@ -101,6 +107,8 @@ def command(
     if start is not None:
         refuse_architecture_options()
         refuse_overwriting(start, output)
+    elif coarser:
+        raise click.UsageError("--coarser is for models to --start from")
     elif stage_blocks and architecture != "staged":
         raise click.UsageError("--stage-blocks is for staged models")
     require_torch(threads)
@@ -109,7 +117,7 @@ def command(
     from bbcompress.codec.model_file import read
     from bbcompress.datasets import DatasetError
     from bbcompress.train.architectures import exact_negative_elbo, export, new_model, restore, to_tensor
-    from bbcompress.train.grow import with_stage_blocks
+    from bbcompress.train.grow import with_coarser_scale, with_stage_blocks
     from bbcompress.train.loop import TrainingOptions, evaluate
     from bbcompress.train.objectives import named
     from bbcompress.train.spatial_vae import SpatialVAE
@@ -122,11 +130,13 @@ def command(
             levels = old.info.levels
             images = images_for_model(data, "train", old.info, crop)
             model = restore(old)
-            if stage_blocks is not None:
-                try:
+            try:
+                if stage_blocks is not None:
                     model = with_stage_blocks(model, stage_blocks)
-                except ValueError as error:
-                    raise click.UsageError(f"{start}: {error}") from error
+                if coarser:
+                    model = with_coarser_scale(model)
+            except ValueError as error:
+                raise click.UsageError(f"{start}: {error}") from error
         else:
             levels = 2 if likelihood == "bernoulli" else 256
             images = images_for_training(data, "train", levels, crop)

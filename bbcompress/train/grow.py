@@ -1,4 +1,5 @@
-"""Capacity for a VAE in training, without a change of what it computes: deeper stages, and silent channels anew."""
+"""Capacity for a VAE in training: deeper stages and silent channels anew, without a change of what it computes, and a
+coarser first scale."""
 
 from dataclasses import replace
 
@@ -16,8 +17,7 @@ def with_stage_blocks(model: VAEBase, stage_blocks: int) -> SpatialVAE:
 
     Raises ValueError where it is not staged, or has more blocks.
     """
-    if not isinstance(model, SpatialVAE) or not model.config.phases:
-        raise ValueError("the model has no stages")
+    model = _staged(model)
     config = model.config
     if stage_blocks < config.stage_blocks:
         raise ValueError(f"stages have {config.stage_blocks} residual blocks, more than {stage_blocks}")
@@ -31,6 +31,32 @@ def with_stage_blocks(model: VAEBase, stage_blocks: int) -> SpatialVAE:
             new[place].load_state_dict(layer.state_dict())
         new[-1].load_state_dict(output.state_dict())
     return grown
+
+
+def with_coarser_scale(model: VAEBase) -> SpatialVAE:
+    """The model with latents and a first scale on a grid twice as coarse.
+
+    What it codes there begins as what the model coded on its own coarsest grids: photographs look alike at all scales.
+    The encoder has a convolution more, and new posteriors. Raises ValueError where the model is not staged.
+    """
+    model = _staged(model)
+    config = model.config
+    grown = SpatialVAE(replace(config, downscale=2 * config.downscale))
+    down = len(model.encoder) - config.blocks - 1
+    for place, layer in enumerate([*model.encoder][:-1]):
+        grown.encoder[place + (place >= down)].load_state_dict(layer.state_dict())
+    # the first two scales share a grid; the third goes from it to a finer one, as all that follow
+    for place, features in enumerate(grown.decoder.features):
+        features.load_state_dict(model.decoder.features[place - (place > 2)].state_dict())
+    for place, stage in enumerate(grown.decoder.stages):
+        stage.load_state_dict(model.decoder.stages[place if place < 4 else place - 3].state_dict())
+    return grown
+
+
+def _staged(model: VAEBase) -> SpatialVAE:
+    if not isinstance(model, SpatialVAE) or not model.config.phases:
+        raise ValueError("the model has no stages")
+    return model
 
 
 @torch.no_grad()

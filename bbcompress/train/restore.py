@@ -45,9 +45,10 @@ def restore_spatial(contents: SpatialContents) -> SpatialVAE:
         phases=len(contents.scales) > 1,
         levels=info.levels,
         stage_blocks=sum(isinstance(spec, ResidualSpec) for spec in contents.scales[0].stages[0]),
+        downscale=info.downscale,
     )
     model = SpatialVAE(config)
-    networks = [(model.encoder, contents.encoder)]
+    networks: list[tuple[nn.Module, Sequence[Spec]]] = [(model.encoder, contents.encoder)]
     scales = contents.scales
     networks += zip(model.decoder.features, [scale.features for scale in scales], strict=True)
     networks += zip(model.decoder.stages, [layers for scale in scales for layers in scale.stages], strict=True)

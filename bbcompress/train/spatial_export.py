@@ -27,7 +27,7 @@ from bbcompress.train.export import (
     grid_log2_steps,
     latent_bits,
 )
-from bbcompress.train.spatial_vae import DOWNSCALE, Convolution, Residual, SpatialConfig, SpatialVAE, Up
+from bbcompress.train.spatial_vae import Convolution, Residual, SpatialConfig, SpatialVAE, Up
 from bbcompress.train.vae import Posterior, input_scale
 
 CALIBRATION_IMAGES = 256
@@ -86,7 +86,7 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path, int8: bool 
         channels=config.channels,
         levels=config.levels,
         components=config.components,
-        downscale=DOWNSCALE,
+        downscale=config.downscale,
         latent_channels=config.latent_channels,
         latent_bits=latent_bits(posterior.log_scale),
         grid_log2_steps=_grid_log2_steps(posterior),

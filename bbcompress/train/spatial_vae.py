@@ -25,17 +25,20 @@ from bbcompress.train.vae import (
     sample_mixture,
 )
 
-DOWNSCALE = 4
 SURE = 4.0
 """The logit that a stage begins with where neighbours agree."""
 WHOLE = (ScaleSpec(1, ((0, 0),)),)
 """All pixels at once, given the latents: the paper's decoder."""
-PHASES = (
-    ScaleSpec(4, ((0, 0),)),
-    ScaleSpec(4, ((2, 2), (0, 2), (2, 0))),
-    ScaleSpec(2, ((1, 1), (0, 1), (1, 0))),
-)
-"""Coarse to fine: a quarter of the resolution, then a half, then all; the diagonal first."""
+
+
+def phases(downscale: int) -> tuple[ScaleSpec, ...]:
+    """Coarse to fine: pixels of a grid `downscale` times coarser, then of ever finer ones, the diagonal first."""
+    scales, stride = [ScaleSpec(downscale, ((0, 0),))], downscale
+    while stride > 1:
+        half = stride // 2
+        scales.append(ScaleSpec(stride, ((half, half), (0, half), (half, 0))))
+        stride = half
+    return tuple(scales)
 
 
 @dataclass(frozen=True)
@@ -46,21 +49,23 @@ class SpatialConfig:
     components: int = 5
     """Logistic components of each subpixel's mixture; 1 for two levels."""
     latent_channels: int = 2
-    """At each place of a grid of a quarter of the resolution (the paper's 2 x 8 x 8 and 4 x 8 x 8)."""
+    """At each place of the latents' grid (the paper's 2 x 8 x 8 and 4 x 8 x 8)."""
     width: int = 96
     """Channels at the latents' grid; without phases finer grids have fewer."""
     blocks: int = 3
     """Residual blocks at the latents' grid, in the encoder and in the decoder; with phases, of each scale."""
     phases: bool = False
-    """Decode coarse to fine (PHASES) instead of all pixels at once (WHOLE)."""
+    """Decode coarse to fine (`phases`) instead of all pixels at once (WHOLE)."""
     levels: int = 256
     """Pixel values are 0 .. levels - 1; 2, of one channel, gives a Bernoulli likelihood, 256 discretised logistics."""
     stage_blocks: int = 0
     """Residual blocks in the network of each stage; with phases."""
+    downscale: int = 4
+    """How many times coarser than pixels the latents' grid is: a power of two from 4 on, 4 without phases."""
 
     @property
     def scales(self) -> Sequence[ScaleSpec]:
-        return PHASES if self.phases else WHOLE
+        return phases(self.downscale) if self.phases else WHOLE
 
 
 def keep_variance(convolution: nn.Conv2d) -> None:
@@ -159,7 +164,7 @@ class Decoder(nn.Module):
             last = [Convolution(width // 4, width // 4, 3), likelihood_output(width // 4, config)]
             self.stages.append(nn.Sequential(*last))
             return
-        inputs, stride = config.latent_channels, DOWNSCALE
+        inputs, stride = config.latent_channels, config.downscale
         for scale, context in zip(self.scales, self.contexts, strict=True):
             first = [Convolution(inputs + channels * len(context.features), width, 3)]
             up = [Up(width, width, stride // scale.stride)] if stride > scale.stride else []
@@ -238,8 +243,12 @@ def begin_with_neighbours(
 
 
 class SpatialVAE(VAEBase):
-    """Convolutional VAE with a standard normal prior. Pixels are (N, C, H, W) uint8, H and W multiples of DOWNSCALE."""
+    """Convolutional VAE with a standard normal prior.
 
+    Pixels are (N, C, H, W) uint8, H and W multiples of the configuration's `downscale`.
+    """
+
+    encoder: nn.Sequential
     decoder: Decoder
 
     def __init__(self, config: SpatialConfig):
@@ -251,6 +260,7 @@ class SpatialVAE(VAEBase):
         self.encoder = nn.Sequential(
             Convolution(config.channels, width // 2, 4, 2),
             Convolution(width // 2, width, 4, 2),
+            *(Convolution(width, width, 4, 2) for _ in range(round(math.log2(config.downscale)) - 2)),
             *(Residual(width) for _ in range(config.blocks)),
             Output(width, 2 * config.latent_channels),
         )
@@ -258,14 +268,15 @@ class SpatialVAE(VAEBase):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def posterior(self, pixels: Tensor) -> Posterior:
-        """q(z|x), each (N, latent_channels, H / 4, W / 4)."""
+        """q(z|x), each (N, latent_channels, H / downscale, W / downscale)."""
         mean, log_scale = self.encoder(pixels.float() * self._input_scale).chunk(2, 1)
         return Posterior(mean, log_scale.clamp(*LOG_SCALE_RANGE))
 
     def prior_sample(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Latents of the prior, for images as many and as large as `pixels`."""
         count, _, height, width = pixels.shape
-        shape = (count, self.config.latent_channels, height // DOWNSCALE, width // DOWNSCALE)
+        downscale = self.config.downscale
+        shape = (count, self.config.latent_channels, height // downscale, width // downscale)
         return torch.randn(shape, generator=generator, device=pixels.device)
 
     def log_likelihood_nats(self, pixels: Tensor, latent: Tensor, warmth: float = 1.0) -> Tensor:
@@ -286,7 +297,8 @@ class SpatialVAE(VAEBase):
 
     def sample_pixels(self, latent: Tensor, generator: torch.Generator | None = None) -> Tensor:
         count, _, rows, columns = latent.shape
-        shape = count, self.config.channels, rows * DOWNSCALE, columns * DOWNSCALE
+        downscale = self.config.downscale
+        shape = count, self.config.channels, rows * downscale, columns * downscale
         pixels = torch.zeros(shape, device=latent.device)
         for spec, output in self.outputs(latent, pixels):
             coded = view(spec, pixels)
