@@ -1,10 +1,12 @@
 """Capacity that a VAE in training gains."""
 
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from bbcompress.train.grow import revive, with_coarser_scale, with_stage_blocks  # noqa: E402
+from bbcompress.train.grow import revive, with_coarser_scale, with_sharpest_mixtures, with_stage_blocks  # noqa: E402
 from bbcompress.train.loop import TrainingOptions, evaluate, train  # noqa: E402
 from bbcompress.train.spatial_vae import Residual, SpatialConfig, SpatialVAE  # noqa: E402
 
@@ -60,6 +62,23 @@ def test_a_coarser_scale_begins_with_the_weights_of_finer_ones_and_learns():
         assert max(parameter.grad.abs().max() for parameter in network.parameters()) > 0
     with pytest.raises(ValueError, match="no stages"):
         with_coarser_scale(small(phases=False))
+
+
+def test_mixtures_may_become_sharper_and_then_are_surer_of_flat_pixels():
+    old = small()
+    old = SpatialVAE(replace(old.config, least_log_scale=-7))
+    flat = torch.full((4, 1, 16, 8), 100, dtype=torch.uint8)
+    with torch.no_grad():
+        for stage in old.decoder.stages:  # the mean is 100, and scales are as small as they may be
+            stage[-1].convolution.weight.zero_()
+            stage[-1].convolution.bias[:] = torch.tensor([100 / 256] * 2 + [-20.0] * 2 + [0.0] * 2)
+    new = with_sharpest_mixtures(old)
+    latent = torch.zeros(4, 1, 4, 2)
+    dims = flat[0].numel()
+    assert old.log_likelihood_nats(flat, latent).mean() / dims < -0.2
+    assert -1e-4 < new.log_likelihood_nats(flat, latent).mean() / dims < 0
+    assert (new.sample_pixels(latent) == 100).all() and not (old.sample_pixels(latent) == 100).all()
+    assert new.state_dict().keys() == old.state_dict().keys()
 
 
 def test_silent_channels_begin_anew_and_nothing_else_changes():

@@ -117,7 +117,7 @@ def command(
     from bbcompress.codec.model_file import read
     from bbcompress.datasets import DatasetError
     from bbcompress.train.architectures import exact_negative_elbo, export, new_model, restore, to_tensor
-    from bbcompress.train.grow import with_coarser_scale, with_stage_blocks
+    from bbcompress.train.grow import with_coarser_scale, with_sharpest_mixtures, with_stage_blocks
     from bbcompress.train.loop import TrainingOptions, evaluate
     from bbcompress.train.objectives import named
     from bbcompress.train.spatial_vae import SpatialVAE
@@ -129,7 +129,7 @@ def command(
             old = read(start)
             levels = old.info.levels
             images = images_for_model(data, "train", old.info, crop)
-            model = restore(old)
+            model = with_sharpest_mixtures(restore(old))
             try:
                 if stage_blocks is not None:
                     model = with_stage_blocks(model, stage_blocks)

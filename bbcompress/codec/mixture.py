@@ -9,7 +9,7 @@ from bbcompress.exact import functions
 from bbcompress.exact.functions import Floats
 
 LOG_SCALE_RANGE = (-7.0, 3.0)
-"""Log scales, with the image's range as 1, are clamped to this range."""
+"""Log scales, with the image's range as 1, are clamped to this range; a model may have a lower end of its own."""
 SMALLEST_MASS = 2.0**-24
 _LOG_256 = 8 * 0.6931471805599453
 
@@ -22,13 +22,13 @@ class Mixture(NamedTuple):
     weights: Floats
 
     @staticmethod
-    def of(parts: Floats, unit: float) -> "Mixture":
+    def of(parts: Floats, unit: float, least_log_scale: float = LOG_SCALE_RANGE[0]) -> "Mixture":
         """From integers (3, components, ...) of `unit`: means and log scales with the image's range as 1, and logits.
 
         One component needs no logits: (2, 1, ...).
         """
         means = parts[0] * (unit * 256)
-        log_scales = np.clip(parts[1] * unit, *LOG_SCALE_RANGE) + _LOG_256
+        log_scales = np.clip(parts[1] * unit, least_log_scale, LOG_SCALE_RANGE[1]) + _LOG_256
         if len(parts) == 2:
             return Mixture(means, log_scales, np.ones_like(means))
         weights = functions.exp((parts[2] - parts[2].max(0)) * unit)

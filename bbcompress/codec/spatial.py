@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from bbcompress.codec import bilevel
+from bbcompress.codec import bilevel, mixture
 from bbcompress.codec.mixture import Mixture
 from bbcompress.codec.model import LOG_SCALE_RANGE, NETWORK_BATCH, SHIFT_LOG2_UNIT, Pixels, Posterior, ScaleShifts
 from bbcompress.coding.rans import Distribution, Symbols
@@ -48,6 +48,9 @@ class SpatialInfo:
     """Log2 of the grid step of each latent channel in the two-part code of a chain's first images."""
     learning_rate: float
     """Adam's step size in refinement."""
+    least_log_scale: int = int(mixture.LOG_SCALE_RANGE[0])
+    """Log scales of mixtures are at least this, with the image's range as 1. The sharpest logistic of -7 gives a value
+    0.79 at most, that of -9 all."""
 
     @property
     def size(self) -> str:
@@ -377,6 +380,7 @@ class _Mixtures:
 
     def __init__(self, output: Floats, info: SpatialInfo, fraction_bits: int):
         self._channels, self._unit = info.channels, 2.0**-fraction_bits
+        self._least_log_scale = info.least_log_scale
         # (numbers, components, N, rows, columns)
         self._numbers = np.moveaxis(output.reshape(*output.shape[:3], -1, info.components), (3, 4), (0, 1))
         self._kinds = 2 if info.components == 1 else 3
@@ -389,7 +393,7 @@ class _Mixtures:
         for before in range(channel):
             parts[0] += self._coefficient(channel, before) * ((values[..., before] - self.CENTRE) / self.RANGE)
         parts[1] += shift * (2.0**SHIFT_LOG2_UNIT / self._unit)
-        return Mixture.of(parts, self._unit)
+        return Mixture.of(parts, self._unit, self._least_log_scale)
 
     def gradient(self, values: Floats, shifts: Floats) -> Floats:
         gradient = np.empty(self._numbers.shape)

@@ -34,6 +34,9 @@ from bbcompress.exact.network import Network, Range
 MAX_DOWNSCALE = 64
 MAX_STRIDE = 16
 MAX_SCALES = 64
+LEAST_LOG_SCALE = -10
+DEFAULTS = {"least_log_scale": SpatialInfo.least_log_scale}
+"""Members that descriptions leave out, as those of models that are older than they."""
 
 
 class ScaleContents(NamedTuple):
@@ -56,7 +59,7 @@ class SpatialContents:
 
     def describe(self) -> dict[str, Any]:
         return {
-            "info": asdict(self.info),
+            "info": {name: value for name, value in asdict(self.info).items() if DEFAULTS.get(name) != value},
             "encoder": describe(self.encoder),
             "scales": [
                 {
@@ -99,8 +102,9 @@ class SpatialContents:
             "downscale": (1, MAX_DOWNSCALE),
             "latent_channels": (1, 1 << 10),
             "latent_bits": (1, 16),
+            "least_log_scale": (LEAST_LOG_SCALE, DEFAULTS["least_log_scale"]),
         }
-        info = checked_info(SpatialInfo, value, limits)
+        info = checked_info(SpatialInfo, DEFAULTS | value, limits)
         if len(info.grid_log2_steps) != info.latent_channels:
             raise BadLayer("grid_log2_steps are out of range in the model's description")
         return info

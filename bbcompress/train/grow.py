@@ -1,12 +1,12 @@
-"""Capacity for a VAE in training: deeper stages and silent channels anew, without a change of what it computes, and a
-coarser first scale."""
+"""Capacity for a VAE in training: deeper stages and silent channels anew, without a change of what it computes, a
+coarser first scale, and sharper mixtures."""
 
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from bbcompress.train.spatial_vae import Convolution, Residual, SpatialVAE
+from bbcompress.train.spatial_vae import SHARPEST, Convolution, Residual, SpatialVAE
 from bbcompress.train.vae import VAEBase
 
 SAMPLE_IMAGES = 256
@@ -51,6 +51,15 @@ def with_coarser_scale(model: VAEBase) -> SpatialVAE:
     for place, stage in enumerate(grown.decoder.stages):
         stage.load_state_dict(model.decoder.stages[place if place < 4 else place - 3].state_dict())
     return grown
+
+
+def with_sharpest_mixtures(model: VAEBase) -> VAEBase:
+    """The model, its mixtures as sharp as those of new models may be; others than convolutional ones as they are."""
+    if not isinstance(model, SpatialVAE):
+        return model
+    sharper = SpatialVAE(replace(model.config, least_log_scale=SHARPEST))
+    sharper.load_state_dict(model.state_dict())
+    return sharper
 
 
 def _staged(model: VAEBase) -> SpatialVAE:

@@ -46,6 +46,7 @@ def restore_spatial(contents: SpatialContents) -> SpatialVAE:
         levels=info.levels,
         stage_blocks=sum(isinstance(spec, ResidualSpec) for spec in contents.scales[0].stages[0]),
         downscale=info.downscale,
+        least_log_scale=info.least_log_scale,
     )
     model = SpatialVAE(config)
     networks: list[tuple[nn.Module, Sequence[Spec]]] = [(model.encoder, contents.encoder)]

@@ -91,6 +91,7 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path, int8: bool 
         latent_bits=latent_bits(posterior.log_scale),
         grid_log2_steps=_grid_log2_steps(posterior),
         learning_rate=LEARNING_RATE,
+        least_log_scale=config.least_log_scale,
     )
     save(path, SpatialContents(info, encoder, scales))
 

@@ -27,6 +27,8 @@ from bbcompress.train.vae import (
 
 SURE = 4.0
 """The logit that a stage begins with where neighbours agree."""
+SHARPEST = -9
+"""Log of the smallest scale of mixtures in new models: a logistic as sharp gives one value all its mass."""
 WHOLE = (ScaleSpec(1, ((0, 0),)),)
 """All pixels at once, given the latents: the paper's decoder."""
 
@@ -62,6 +64,8 @@ class SpatialConfig:
     """Residual blocks in the network of each stage; with phases."""
     downscale: int = 4
     """How many times coarser than pixels the latents' grid is: a power of two from 4 on, 4 without phases."""
+    least_log_scale: int = SHARPEST
+    """Of mixtures, as `bbcompress.codec.spatial.SpatialInfo` has it."""
 
     @property
     def scales(self) -> Sequence[ScaleSpec]:
@@ -291,7 +295,8 @@ class SpatialVAE(VAEBase):
                 continue
             mixtures = Mixtures(output, self.config)
             for channel in range(self.config.channels):
-                mass = mixture_log_mass(mixtures.parts(channel, coded, warmth), coded[:, channel])
+                parts = mixtures.parts(channel, coded, warmth)
+                mass = mixture_log_mass(parts, coded[:, channel], self.config.least_log_scale)
                 total = total + mass.sum((1, 2))
         return total
 
@@ -307,7 +312,8 @@ class SpatialVAE(VAEBase):
                 continue
             mixtures = Mixtures(output, self.config)
             for channel in range(self.config.channels):
-                coded[:, channel] = sample_mixture(mixtures.parts(channel, coded), generator)
+                parts = mixtures.parts(channel, coded)
+                coded[:, channel] = sample_mixture(parts, generator, self.config.least_log_scale)
         return pixels.to(torch.uint8)
 
     def outputs(self, latent: Tensor, values: Tensor) -> Iterator[tuple[StageSpec, Tensor]]:

@@ -175,14 +175,14 @@ def sample_bits(logits: Tensor, generator: torch.Generator | None = None) -> Ten
     return bits.to(torch.uint8)
 
 
-def mixture_log_mass(parts: Sequence[Tensor], values: Tensor) -> Tensor:
+def mixture_log_mass(parts: Sequence[Tensor], values: Tensor, least_log_scale: float = LOG_SCALE_RANGE[0]) -> Tensor:
     """Log mass in nats of pixel values (N, ...) under mixtures of discretised logistics.
 
     `parts` are means, log scales and, for several components, logits, each (N, components, ...); the image's range is
     1, and mass outside it goes to the end values.
     """
     means = parts[0] * 256
-    log_scales = parts[1].clamp(*LOG_SCALE_RANGE) + 8 * LOG_2
+    log_scales = parts[1].clamp(least_log_scale, LOG_SCALE_RANGE[1]) + 8 * LOG_2
     inverse_scales = (-log_scales).exp()
     values = values.unsqueeze(1)
     upper = (values + 0.5 - means) * inverse_scales
@@ -198,12 +198,16 @@ def mixture_log_mass(parts: Sequence[Tensor], values: Tensor) -> Tensor:
     return torch.logsumexp(mass + functional.log_softmax(parts[2], dim=1), dim=1)
 
 
-def sample_mixture(parts: Sequence[Tensor], generator: torch.Generator | None = None) -> Tensor:
+def sample_mixture(
+    parts: Sequence[Tensor],
+    generator: torch.Generator | None = None,
+    least_log_scale: float = LOG_SCALE_RANGE[0],
+) -> Tensor:
     """Values (N, ...) uint8 from the mixtures that `mixture_log_mass` weighs.
 
     A logistic sample is rounded to the nearest pixel value; what lies outside goes to the end values.
     """
-    means, log_scales = parts[0], parts[1].clamp(*LOG_SCALE_RANGE)
+    means, log_scales = parts[0], parts[1].clamp(least_log_scale, LOG_SCALE_RANGE[1])
     if len(parts) == 3:
         gumbel = -torch.empty_like(parts[2]).exponential_(generator=generator).log()
         chosen = (parts[2] + gumbel).argmax(1, keepdim=True)
