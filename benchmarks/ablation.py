@@ -1,6 +1,6 @@
 """What the parts of the models bring: bits per dimension by stage and for the latents, and by refinement steps.
 
-    python benchmarks/ablation.py [--mnist FILE] [--cifar-10 FILE] [--sets binary grey colour] [--images 1000]
+    python benchmarks/ablation.py [--mnist FILE] [--cifar-10 FILE] [--sets binary grey colour luma] [--images 1000]
 
 Each set has the paper's model, which decodes all pixels at once, and a staged one, coarse to fine. `parts` are the
 -ELBO's: the latents' KL, then each stage; where a stage is (stride, row, column), its share of the pixels, and bits/dim

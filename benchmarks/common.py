@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from bbcompress.archive.compress import CheckFailed, Options, Summary, compress_archive
 from bbcompress.archive.encode import Coded, encode
@@ -35,13 +36,14 @@ class TestSet(NamedTuple):
     dataset: str
     """As `bbcompress.datasets.download` knows it."""
     mode: str
-    """Of a picture. Those of mode 1 are rounded at one half."""
+    """Of a picture. Those of mode 1 are rounded at one half, those of mode L are luma."""
 
 
 TEST_SETS = {
     "binary": TestSet(("mnist-binary", "digits-binary"), "mnist", "1"),
     "grey": TestSet(("mnist-grey", "digits-grey"), "mnist", "L"),
     "colour": TestSet(("cifar10", "thumbnails", "photo"), "cifar-10", "RGB"),
+    "luma": TestSet(("photo-grey",), "cifar-10", "L"),
 }
 Named = list[tuple[str, Picture]]
 
@@ -71,6 +73,8 @@ def images_of(name: str, options: argparse.Namespace) -> np.ndarray:
     _, dataset, mode = TEST_SETS[name]
     images = load(getattr(options, dataset.replace("-", "_")) or download(dataset)["test"])[: options.images]
     images = images[..., 0] if images.shape[3] == 1 else images
+    if mode == "L" and images.ndim == 4:
+        return np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in images])
     return binarize(images) if mode == "1" else images
 
 
