@@ -3,13 +3,15 @@ once JPEG files, out of focus, with saturated parts and framed.
 
     python benchmarks/photo_crops.py --halved CROPS.npy --reduced CROPS.npy --full FOLDER -o crops.npy [--grey]
         [--variant 1] [--flat-every 6] [--reduced-jpeg] [--part 1] [--large FOLDER]
+        [--vivid-every 0]
 
 Full-size photographs are smoother and grainier than reduced ones, and most were JPEG files once. `--halved` are crops
 of photographs reduced by two, `--reduced` of ones reduced further, both (N, 64, 64, 3); FOLDER holds whole photographs
 as PNG files. Those to hold out, 898 where all sets are those of the models' cards, come last, and are the same in every
-variant; images to train on are of the same photographs with other random choices, and transposed in even ones. With
-`--large`, photographs of several megapixels, which were JPEG files, come reduced by two, by other factors up to four,
-and a part of each as it is; `--part 2` takes every other one of the rest. With `--grey` all are luma.
+variant; images to train on are of the same photographs with other random choices, and transposed in even ones.
+`--part 2` takes every other one of them. With `--large`, photographs of several megapixels, which were JPEG files, come
+reduced by two, by other factors up to four, and a part of each as it is. With `--vivid-every 5` one of five of all
+these comes again in strong colours. With `--grey` all are luma.
 """
 
 import argparse
@@ -43,6 +45,8 @@ REDUCTION = (1.5, 4.0)
 """Of large photographs, besides by two."""
 HELD_OUT_LARGE, HELD_OUT_LARGE_STEP = 3, 8
 """Large photographs to hold out, and the step from one square of them to the next."""
+LEAST_GAIN = 0.15
+"""Of vivid crops: what is left of a channel."""
 EXPOSURE = (60.0, 180.0)
 """What the brightness of crops with saturated parts is changed by, in grey levels."""
 
@@ -84,6 +88,11 @@ def noisy(image: Pixels | NDArray[np.float64], random: np.random.Generator) -> P
     noise = random.uniform(0, MOST_NOISE)
     luma, chroma = random.normal(0, noise, (height, width, 1)), random.normal(0, noise / 2, (height, width, 3))
     return np.clip(np.round(image + luma + chroma), 0, 255).astype(np.uint8)
+
+
+def vivid(image: Pixels, random: np.random.Generator) -> Pixels:
+    """Channels in another order, each weaker by another factor: as through a filter, of any colour."""
+    return noisy(image[..., random.permutation(3)] * random.uniform(LEAST_GAIN, 1, 3), random)
 
 
 def exposed(image: Pixels, random: np.random.Generator) -> Pixels:
@@ -179,6 +188,7 @@ def main() -> None:
     parser.add_argument("--reduced-jpeg", action="store_true")
     parser.add_argument("--part", type=int, default=1)
     parser.add_argument("--large", type=Path)
+    parser.add_argument("--vivid-every", type=int, default=0)
     options = parser.parse_args()
     photographs = load(options.halved), load(options.reduced), [squares(image) for image in opened(options.full)]
     kinds = options.flat_every, options.reduced_jpeg
@@ -189,6 +199,9 @@ def main() -> None:
     if options.large:
         large, large_held_out = large_crops(opened(options.large), options.variant)
         training, held_out = training + large, held_out + large_held_out
+    if options.vivid_every:
+        random = np.random.default_rng(options.variant)
+        training += [vivid(image, random) for image in training[:: options.vivid_every]]
     if options.variant % 2 == 0:
         training = [image.transpose(1, 0, 2) for image in training]
     images = training + held_out
