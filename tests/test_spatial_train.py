@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from bbcompress.cli import main
 from bbcompress.codec.elbo import negative_elbo_bits_per_dim
 from bbcompress.codec.layer_specs import ResidualSpec
-from bbcompress.codec.model_file import load, read, read_header
+from bbcompress.codec.model_file import load, read, read_header, save
 from bbcompress.datasets import binarize
 from bbcompress.exact.network import Range, shared_bits
 
@@ -226,14 +226,16 @@ def test_the_commands_train_fit_and_diagnose_colour(tmp_path):
     found = json.loads(bbc("diagnose", better, *data, "--epochs", 1, "--images", 50, "--json").stdout)
     assert found["test_optimal_per_image"] < found["test"]
     assert "any size" in bbc("models", better).stdout
-    deeper = tmp_path / "more.safetensors"
+    blunt, deeper = tmp_path / "blunt.safetensors", tmp_path / "more.safetensors"
+    save(blunt, replace(after, info=replace(after.info, least_log_scale=-7)))
     options += ["--crop", 8, "--stage-blocks", 1, "--coarser"]
-    done = bbc("train", tmp_path / "train.npy", "-o", deeper, "--start", better, *options)
+    done = bbc("train", tmp_path / "train.npy", "-o", deeper, "--start", blunt, *options)
     assert "test -ELBO" in done.output
     contents = read(deeper)
     stages = [stage for scale in contents.scales for stage in scale.stages]
     assert [sum(isinstance(spec, ResidualSpec) for spec in stage) for stage in stages] == [1] * 10
     assert contents.info.downscale == 8
+    assert contents.info.least_log_scale == after.info.least_log_scale == -9
 
 
 def test_stages_see_pixels_unrounded_in_bfloat16():

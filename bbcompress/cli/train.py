@@ -40,7 +40,7 @@ ARCHITECTURE_OPTIONS = ("likelihood", "architecture", "components", "latent", "h
 @click.option(
     "--start",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Go on from the weights of this model, and with its likelihood and architecture.",
+    help="Go on from the weights of this model, with its likelihood and architecture; mixtures may become sharper.",
 )
 @click.option(
     "--components", default=1, show_default=True, type=click.IntRange(1, 32), help="Logistics in each mixture."
