@@ -2,16 +2,16 @@
 once JPEG files, out of focus, with saturated parts and framed.
 
     python benchmarks/photo_crops.py --halved CROPS.npy --reduced CROPS.npy --full FOLDER -o crops.npy [--grey]
-        [--variant 1] [--flat-every 6] [--reduced-jpeg] [--part 1] [--large FOLDER]
-        [--vivid-every 0]
+        [--variant 1] [--flat-every 6] [--reduced-jpeg] [--part 1] [--large FOLDER] [--vivid-every 0]
 
 Full-size photographs are smoother and grainier than reduced ones, and most were JPEG files once. `--halved` are crops
 of photographs reduced by two, `--reduced` of ones reduced further, both (N, 64, 64, 3); FOLDER holds whole photographs
 as PNG files. Those to hold out, 898 where all sets are those of the models' cards, come last, and are the same in every
 variant; images to train on are of the same photographs with other random choices, and transposed in even ones.
-`--part 2` takes every other one of them. With `--large`, photographs of several megapixels, which were JPEG files, come
-reduced by two, by other factors up to four, and a part of each as it is. With `--vivid-every 5` one of five of all
-these comes again in strong colours. With `--grey` all are luma.
+`--reduced-jpeg` adds ones that were JPEG files twice as large; `--part 2` takes every other one of all so far. With
+`--large`, photographs of several megapixels, which were JPEG files, come reduced by two, by other factors up to four,
+and a part of each as it is. With `--vivid-every 5` one of five of all these comes again in strong colours. With
+`--grey` all are luma.
 """
 
 import argparse

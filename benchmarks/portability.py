@@ -92,7 +92,7 @@ def main() -> None:
                         "setting": label,
                         "numpy": "",
                         "machine": "",
-                        "archives": "failed: " + done.stderr.splitlines()[-1],
+                        "archives": "failed: " + (done.stderr.splitlines() or ["no message"])[-1],
                     }
                 )
                 continue
