@@ -1,6 +1,8 @@
 """Every distribution tiles [0, 2^precision) with intervals of at least 1, and finds symbols again exactly."""
 
 import math
+from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,6 +41,37 @@ def tiling(distribution: Distribution, count: int) -> tuple[Counts, Counts]:
     np.testing.assert_array_equal(starts[1:], (starts + freqs)[:-1])
     assert ((starts + freqs)[-1] == 1 << distribution.precision).all()
     return starts, freqs
+
+
+def check_parts(whole: BernoulliPairs | LogisticMixture, count: int, data: st.DataObject) -> None:
+    """Parts have the whole's intervals, also joined again, and pop what the whole does, each as soon as it can."""
+    symbols = np.array(data.draw(st.lists(st.integers(0, count - 1), min_size=whole.size, max_size=whole.size)))
+    ends = sorted({*data.draw(st.lists(st.integers(0, whole.size), max_size=4)), 0, whole.size})
+    parts = [whole.part(slice(start, end)) for start, end in pairwise(ends)]
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = joined.joined(part)
+    for found, expected in zip(joined.intervals(symbols), whole.intervals(symbols), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+    lanes = data.draw(st.integers(1, 9))
+    stack = Stack.unflatten(np.arange(1, 1 + 2 * lanes, dtype=np.uint32), lanes)
+    before = stack.flatten()
+    stack.push(*whole.intervals(symbols), whole.precision)
+    asked = 0
+
+    def asking() -> Iterator[BernoulliPairs | LogisticMixture]:
+        nonlocal asked
+        for part in parts:
+            asked += 1
+            yield part
+
+    for found, start, end in zip(stack.pop_parts(asking()), ends, ends[1:], strict=False):
+        assert found.tolist() == symbols[start:end].tolist()
+        # whole rows of lanes held them then, or there were no more parts, but not before
+        assert asked == len(parts) or ends[asked] // lanes * lanes >= end
+        assert ends[asked - 1] // lanes * lanes < end
+    np.testing.assert_array_equal(stack.flatten(), before)
 
 
 def check(distribution: Distribution, count: int) -> None:
@@ -112,7 +145,7 @@ def test_bernoulli_pairs(fraction_bits: int, pairs: int) -> None:
     edges = [0, 1, -1, unit, -unit, 15 * unit, 16 * unit - 1, 16 * unit, 17 * unit, -16 * unit, -17 * unit]
     rng = np.random.default_rng(pairs)
     logits = np.array([*edges, 2**30, -(2**30), *rng.integers(-20 * unit, 20 * unit, 100)])
-    distribution = BernoulliPairs(rng.permutation(logits)[: 2 * pairs].astype(np.float64), fraction_bits)
+    distribution = BernoulliPairs.of(rng.permutation(logits)[: 2 * pairs].astype(np.float64), fraction_bits)
     assert distribution.size == pairs
     check(distribution, 4)
 
@@ -123,14 +156,29 @@ def test_bernoulli_pairs_all_logits_with_all_extremes() -> None:
     for other in (-5000.0, 0.0, 5000.0):
         both = np.full_like(logits, other)
         for pair in ((logits, both), (both, logits)):
-            tiling(BernoulliPairs(np.stack(pair, axis=1).ravel(), 8), 4)
+            tiling(BernoulliPairs.of(np.stack(pair, axis=1).ravel(), 8), 4)
+
+
+@settings(max_examples=50)
+@given(pairs=st.integers(1, 30), data=st.data())
+def test_bernoulli_pairs_part_by_part(pairs: int, data: st.DataObject) -> None:
+    logits = data.draw(st.lists(st.integers(-4000, 4000), min_size=2 * pairs, max_size=2 * pairs))
+    check_parts(BernoulliPairs.of(np.array(logits, np.float64), 8), 4, data)
+
+
+@settings(max_examples=50)
+@given(size=st.integers(1, 40), data=st.data())
+def test_logistic_mixtures_part_by_part(size: int, data: st.DataObject) -> None:
+    random = np.random.default_rng(size)
+    means, log_scales = random.uniform(-20, 280, (3, size)), random.normal(0, 2, (3, size))
+    check_parts(mixture(means, log_scales, random.normal(0, 1, (3, size))), 256, data)
 
 
 @pytest.mark.parametrize("fraction_bits", [0, 4, 8])
 def test_bernoulli_pairs_have_the_probabilities_of_their_logits(fraction_bits: int) -> None:
     logits = np.arange(-9 << fraction_bits, (9 << fraction_bits) + 2, dtype=np.float64)
     logits = logits[: len(logits) // 2 * 2]
-    _, freqs = tiling(BernoulliPairs(logits, fraction_bits), 4)
+    _, freqs = tiling(BernoulliPairs.of(logits, fraction_bits), 4)
     masses = freqs / 2.0**BernoulliPairs.precision
     ones = 1 / (1 + np.exp(-logits.reshape(-1, 2) / 2.0**fraction_bits))
     first, second = ones.T
@@ -143,7 +191,9 @@ def test_bernoulli_pairs_lose_little() -> None:
     """Against the true probabilities, at most 2^-14 bits for each bit."""
     logits = np.arange(-10 * 256, 10 * 256, dtype=np.float64)
     certain = np.full_like(logits, 0.0)
-    _, freqs = BernoulliPairs(np.stack([certain, logits], axis=1).ravel(), 8).intervals(np.ones(len(logits), np.int64))
+    _, freqs = BernoulliPairs.of(np.stack([certain, logits], axis=1).ravel(), 8).intervals(
+        np.ones(len(logits), np.int64)
+    )
     coded = freqs / 2.0**29  # of the half that the first bit takes
     p = 1 / (1 + np.exp(-logits / 256))
     loss = p * np.log2(p / coded) + (1 - p) * np.log2((1 - p) / (1 - coded))

@@ -28,9 +28,9 @@ class Watching(NumpyEngine):
         self.int8 = int8
         self.operands: list[tuple[NDArray[Any], NDArray[Any]]] = []
 
-    def matmul(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    def matmul(self, a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
         self.operands.append((a.copy(), b.copy()))
-        return a.astype(np.int32) @ b.astype(np.int32) if a.dtype == np.int8 else NUMPY.matmul(a, b)
+        out[:] = a.astype(np.int32) @ b.astype(np.int32) if a.dtype == np.int8 else a @ b
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,15 @@ class Spec:
         return [min(gcd & -gcd, 1 << self.shift) for gcd in gcds]
 
     def forward_reach(self) -> int:
-        """As `reach`, of the forward pass only, without what columns share."""
+        """As `reach`, of the forward pass only, without what columns share; products of one sign where inputs have."""
         columns = zip(*self.weight, strict=True)
         half = 1 << (self.shift - 1)
-        return max(
-            self.input.limit * sum(map(abs, column)) // shared + abs((bias + half) // shared)
-            for column, bias, shared in zip(columns, self.bias, self.shared(), strict=True)
-        )
+        reach = 0
+        for column, bias, shared in zip(columns, self.bias, self.shared(), strict=True):
+            positive, negative = sum(w for w in column if w > 0), -sum(w for w in column if w < 0)
+            weights = max(positive, negative) if self.input.nonnegative else positive + negative
+            reach = max(reach, self.input.limit * weights // shared + abs((bias + half) // shared))
+        return reach
 
 
 @st.composite
@@ -105,7 +107,7 @@ def specs(draw: st.DrawFn, input: Range | None = None, outputs: int | None = Non
     weight_bits = draw(st.integers(0, 12))
     if input is None:
         limit = draw(st.sampled_from([1, 255, 1 << 11, 1 << 20, (1 << 29) - 1]))
-        input = Range(draw(st.integers(0, 10)), limit)
+        input = Range(draw(st.integers(0, 10)), limit, draw(st.booleans()))
     output_bits = draw(st.integers(0, max(0, weight_bits + input.fraction_bits - 1)))
     if weight_bits + input.fraction_bits - output_bits < 1:
         weight_bits = 1
@@ -127,6 +129,12 @@ def rows(data: st.DataObject, width: int, limit: int) -> list[list[int]]:
     return data.draw(st.lists(st.lists(entry, min_size=width, max_size=width), min_size=1, max_size=4))
 
 
+def inputs(data: st.DataObject, spec: Spec) -> list[list[int]]:
+    """A few vectors that the layer may see, extremes among them."""
+    x = rows(data, len(spec.weight), spec.input.limit)
+    return [[abs(value) for value in row] for row in x] if spec.input.nonnegative else x
+
+
 def floats(values: list[list[int]]) -> Floats:
     return np.array(values, np.float64)
 
@@ -137,7 +145,7 @@ def floats(values: list[list[int]]) -> Floats:
 @settings(max_examples=60)
 @given(spec=specs(), data=st.data())
 def test_forward_is_what_integers_give(spec: Spec, data: st.DataObject) -> None:
-    x = rows(data, len(spec.weight), spec.input.limit)
+    x = inputs(data, spec)
     layer = spec.build()
     y = Network([layer]).forward(floats(x), NUMPY)
     assert y.dtype == layer.dtype
@@ -147,7 +155,7 @@ def test_forward_is_what_integers_give(spec: Spec, data: st.DataObject) -> None:
 @settings(max_examples=60)
 @given(spec=specs(), data=st.data())
 def test_backward_is_what_integers_give(spec: Spec, data: st.DataObject) -> None:
-    x = rows(data, len(spec.weight), spec.input.limit)
+    x = inputs(data, spec)
     y = [spec.forward(row) for row in x]
     entry = st.integers(-LIMIT, LIMIT) | st.sampled_from([-LIMIT, 0, 1, LIMIT])
     gradients = [data.draw(st.lists(entry, min_size=len(row), max_size=len(row))) for row in y]
@@ -173,7 +181,7 @@ def test_network_is_its_layers_in_a_row(data: st.DataObject) -> None:
         return
     assert network.bound == max(layer.reach() for layer in layers)
     assert (network.input, network.output) == (layers[0].input, layers[-1].output)
-    for row in rows(data, len(layers[0].weight), layers[0].input.limit):
+    for row in inputs(data, layers[0]):
         outputs = []
         y = row
         for layer in layers:
@@ -331,7 +339,7 @@ def test_bound_is_reached_and_not_passed(spec: Spec) -> None:
 def test_float32_only_where_its_sums_are_exact(spec: Spec, data: st.DataObject) -> None:
     engine = Watching()
     layer = spec.build()
-    x = rows(data, len(spec.weight), spec.input.limit)
+    x = inputs(data, spec)
     layer.backward(np.zeros((1, len(spec.bias))), [layer.forward(floats(x), engine)[:1]], engine)
     (a, b), (a_back, b_back) = engine.operands
     assert a.dtype == b.dtype and a.dtype in (np.float32, np.float64)
@@ -341,7 +349,7 @@ def test_float32_only_where_its_sums_are_exact(spec: Spec, data: st.DataObject) 
         assert spec.output.limit < LIMIT_FLOAT32
     else:
         assert max(spec.forward_reach(), spec.output.limit) >= LIMIT_FLOAT32
-    assert (b.astype(np.float64) * spec.shared()).tolist() == spec.weight
+    assert (b.astype(np.float64) * 2.0**spec.shift).tolist() == spec.weight
 
 
 @pytest.mark.parametrize(
@@ -379,12 +387,14 @@ def test_int8_where_inputs_and_weights_fit(
     scaled = [[value << shared for value in row] for row in weight]
     spec = Spec(scaled, [1, -2, 3], 8, Range(0, limit), Range(4, 1 << 20), False)
     layer, engine = spec.build(), Watching(int8=True)
-    x = rows(data, len(weight), limit)
+    x = inputs(data, spec)
     assert layer.forward(floats(x), engine).tolist() == [spec.forward(row) for row in x]
     a, b = engine.operands[0]
     left = np.array(scaled) // spec.shared()
     assert (a.dtype == np.int8) == (max(limit, np.abs(left).max()) <= 127)
-    assert a.dtype == b.dtype and b.tolist() == left.tolist()
+    assert (
+        a.dtype == b.dtype and b.tolist() == (left if a.dtype == np.int8 else np.array(scaled) / 2**spec.shift).tolist()
+    )
     gradient = floats(rows(data, 3, LIMIT))[:1]
     y = floats([spec.forward(row) for row in x])[:1]
     np.testing.assert_array_equal(layer.backward(gradient, [y], engine), layer.backward(gradient, [y], NUMPY))
@@ -471,7 +481,7 @@ def test_torch_is_what_numpy_is(spec: Spec, data: st.DataObject) -> None:
     pytest.importorskip("torch")
     torch = engine_named("torch")
     layer = spec.build()
-    x = floats(rows(data, len(spec.weight), spec.input.limit))
+    x = floats(inputs(data, spec))
     y = layer.forward(x, NUMPY)
     np.testing.assert_array_equal(layer.forward(x, torch), y)
     gradient = floats(rows(data, len(spec.bias), LIMIT))[:1]

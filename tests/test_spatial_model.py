@@ -125,6 +125,9 @@ def test_same_bytes_for_every_batch_and_engine(
     found = chain.encode(groups_of(other, large, 3), chain.Layout(4, 8), 1)
     assert found.data == expected.data
     np.testing.assert_array_equal(found.net_bits, expected.net_bits)
+    groups = groups_of(other, large, 3)
+    for pixels, group in zip(decoded(groups, expected), groups, strict=True):
+        np.testing.assert_array_equal(pixels, group.pixels)
 
 
 # --- likelihood and gradient ------------------------------------------------------------------------------------

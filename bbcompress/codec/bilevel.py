@@ -20,7 +20,7 @@ def distribution(logits: Floats, fraction_bits: int) -> BernoulliPairs:
     Where P is odd, the last pixel is paired with a zero, at next to no cost.
     """
     surely_zero = -(BernoulliPairs.LOGIT_REACH << fraction_bits)
-    return BernoulliPairs(_to_even(logits, surely_zero).ravel(), fraction_bits)
+    return BernoulliPairs.of(_to_even(logits, surely_zero).ravel(), fraction_bits)
 
 
 def symbols(pixels: Pixels) -> Symbols:

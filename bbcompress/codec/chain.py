@@ -15,10 +15,10 @@ from bbcompress.codec.model import (
     Pixels,
     Posterior,
     SizedModel,
+    intervals,
     latent_bins,
     latent_distribution,
     pop_pixels,
-    push_pixels,
 )
 from bbcompress.codec.refine import Method, refine
 from bbcompress.codec.two_part import pop_first, push_first, search
@@ -146,7 +146,9 @@ def _encode(groups: Sequence[Group], plan: Plan, latents: list[Symbols], bottom:
         bins = stack.pop(q)
         lengths = [-code_lengths(q.intervals(bins)[1], q.precision)]
         latent = latent_bins(model).centres[bins].reshape(posterior.mean.shape)
-        lengths += push_pixels(model, stack, pixels, latent)
+        for stage in reversed(intervals(model, pixels, latent)):
+            stack.push(*stage)
+            lengths.append(code_lengths(stage.freqs, stage.precision))
         lengths.append(push(stack, Uniform(model.latent_bits, len(bins)), bins))
         total = sum(length.reshape(len(pixels), -1).sum(1) for length in lengths)
         net_microbits[batch.number : batch.number + len(pixels)] = total

@@ -7,7 +7,7 @@ import numpy as np
 from bbcompress.codec import bilevel
 from bbcompress.codec.mixture import Mixture
 from bbcompress.codec.model import LOG_SCALE_RANGE, NETWORK_BATCH, Pixels, Posterior, Stage
-from bbcompress.coding.rans import Distribution, Symbols
+from bbcompress.coding.rans import Divisible, Symbols
 from bbcompress.exact import functions
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.functions import Floats
@@ -69,7 +69,7 @@ class DenseModel:
         require_exact_arithmetic(engine)
         self.info, self.identity = info, identity
         self._encoder, self._decoder = encoder, decoder
-        self._engine, self._batch = engine, batch
+        self.engine, self._batch = engine, batch
         self.subpixels, self.latent, self.latent_bits = info.subpixels, info.latent, info.latent_bits
         self.grid_steps = np.ldexp(1.0, np.array(info.grid_log2_steps))
         self.learning_rate = info.learning_rate
@@ -86,13 +86,15 @@ class DenseModel:
         return self
 
     def posterior(self, pixels: Pixels) -> Posterior:
-        output = self._batched(self._encoder, pixels.astype(np.float64))
-        output *= 2.0**-self._encoder.output.fraction_bits
+        encoder, inputs = self._encoder, pixels.astype(np.float64)
+        parts = self.engine.map(lambda rows: encoder.forward(inputs[rows], self.engine), self.batches(len(pixels)))
+        output = np.concatenate(parts, dtype=np.float64)
+        output *= 2.0**-encoder.output.fraction_bits
         mean, log_scale = np.split(output, 2, axis=1)
         return Posterior(np.ascontiguousarray(mean), np.clip(log_scale, *LOG_SCALE_RANGE))
 
     def likelihood(self, latent: Floats) -> list[Stage]:
-        output = self._batched(self._decoder, self._on_grid(latent))
+        output = self._decoder.forward(self._on_grid(latent), self.engine).astype(np.float64)
         if self.info.levels == 2:
             return [_Bits(bilevel.distribution(output, self._decoder.output.fraction_bits))]
         return [_Values(self._mixture(output).distribution())]
@@ -100,18 +102,13 @@ class DenseModel:
     def grad_z(self, pixels: Pixels, latent: Floats) -> Floats:
         def gradient(rows: slice) -> Floats:
             tape: Tape = []
-            output = self._decoder.forward(self._on_grid(latent[rows]), self._engine, tape).astype(np.float64)
+            output = self._decoder.forward(self._on_grid(latent[rows]), self.engine, tape).astype(np.float64)
             on_grid = to_grid(self._output_gradient(output, pixels[rows]), GRADIENT_BITS, GRADIENT_LIMIT)
-            return self._decoder.backward(on_grid, tape, self._engine)
+            return self._decoder.backward(on_grid, tape, self.engine)
 
-        return np.concatenate(self._engine.map(gradient, self._batches(len(pixels)))) * 2.0**-GRADIENT_BITS
+        return np.concatenate(self.engine.map(gradient, self.batches(len(pixels)))) * 2.0**-GRADIENT_BITS
 
-    def _batched(self, network: Network, inputs: Floats) -> Floats:
-        batches = self._batches(len(inputs))
-        parts = self._engine.map(lambda rows: network.forward(inputs[rows], self._engine), batches)
-        return np.concatenate(parts, dtype=np.float64)
-
-    def _batches(self, count: int) -> list[slice]:
+    def batches(self, count: int) -> list[slice]:
         return [slice(first, first + self._batch) for first in range(0, count, self._batch)]
 
     def _on_grid(self, latent: Floats) -> Floats:
@@ -133,10 +130,10 @@ class DenseModel:
 class _Values:
     """All subpixels at once."""
 
-    def __init__(self, distribution: Distribution):
+    def __init__(self, distribution: Divisible):
         self._distribution = distribution
 
-    def distribution(self, pixels: Pixels) -> Distribution:
+    def distribution(self, pixels: Pixels) -> Divisible:
         return self._distribution
 
     def symbols(self, pixels: Pixels) -> Symbols:

@@ -1,7 +1,7 @@
 """Dense models as model files hold them: `bbcompress-model-1`."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from bbcompress.codec.bilevel import MAX_LOGIT_BITS
@@ -77,5 +77,5 @@ class DenseContents:
             raise BadLayer("the encoder's input range does not hold the pixels")
         if info.levels == 2 and decoder[-1].output.fraction_bits > MAX_LOGIT_BITS:
             raise BadLayer("the decoder's output has more fractional bits than logits may")
-        networks = build(encoder, encoder[0].input), build(decoder, decoder[0].input)
+        networks = build(encoder, replace(encoder[0].input, nonnegative=True)), build(decoder, decoder[0].input)
         return DenseModel(info, *networks, identity, engine, batch)

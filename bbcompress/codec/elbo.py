@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bbcompress.codec.model import Pixels, SizedModel
+from bbcompress.codec.model import Pixels, SizedModel, intervals
 from bbcompress.coding.distributions import MICROBITS, code_lengths
 from bbcompress.exact import functions, noise
 
@@ -17,8 +17,7 @@ def negative_elbo_bits_per_dim(model: SizedModel, pixels: Pixels, samples: int) 
 
 def parts_bits_per_dim(model: SizedModel, pixels: Pixels, samples: int) -> list[float]:
     """What the -ELBO is the sum of: the latents' KL, then each stage of the likelihood, of all subpixels."""
-    stages = len(model.likelihood(np.zeros((1, model.latent))))
-    totals = [0.0] * (1 + stages)
+    totals = [0.0] * (1 + model.stages)
     for first in range(0, len(pixels), BATCH):
         batch = pixels[first : first + BATCH]
         mean, log_scale = model.posterior(batch)
@@ -26,8 +25,6 @@ def parts_bits_per_dim(model: SizedModel, pixels: Pixels, samples: int) -> list[
         totals[0] += samples * float((0.5 * (mean**2 + scale**2 - 1) - log_scale).sum()) / LN_2
         for sample in range(samples):
             normals = noise.normals(np.arange(first, first + len(batch)), sample, mean.shape[1])
-            for number, stage in enumerate(model.likelihood(mean + scale * normals), 1):
-                distribution = stage.distribution(batch)
-                freqs = distribution.intervals(stage.symbols(batch))[1]
-                totals[number] += float(code_lengths(freqs, distribution.precision).sum()) / MICROBITS
+            for number, stage in enumerate(intervals(model, batch, mean + scale * normals), 1):
+                totals[number] += float(code_lengths(stage.freqs, stage.precision).sum()) / MICROBITS
     return [total / (samples * pixels.size) for total in totals]

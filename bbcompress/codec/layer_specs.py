@@ -1,7 +1,7 @@
 """Layers as model files hold them: a JSON description, and tensors by the layer's place in it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -66,24 +66,26 @@ Spec = DenseSpec | ConvolutionSpec | DepthToSpaceSpec | ResidualSpec
 
 
 def build(specs: Sequence[Spec], input: Range) -> Network:
-    """The network of some layers. Raises InexactNetwork where a sum could reach 2^53."""
+    """The network of some layers, for inputs in the range. Raises InexactNetwork where a sum could reach 2^53."""
     layers: list[Layer] = []
     for spec in specs:
         match spec:
             case DenseSpec():
-                layers.append(_build_dense(spec))
+                layers.append(_build_dense(spec, input))
             case ConvolutionSpec(kernel, stride, dense):
-                layers.append(Convolution(kernel, stride, _build_dense(dense)))
+                layers.append(Convolution(kernel, stride, _build_dense(dense, input)))
             case DepthToSpaceSpec(factor):
                 layers.append(DepthToSpace(factor, input))
             case ResidualSpec(branch, output, relu):
-                layers.append(Residual(input, build(branch, input_range(branch)), output, relu))
+                seen = replace(input_range(branch), nonnegative=input.nonnegative)
+                layers.append(Residual(input, build(branch, seen), output, relu))
         input = layers[-1].output
     return Network(layers)
 
 
-def _build_dense(spec: DenseSpec) -> Dense:
-    return Dense(spec.weight, spec.bias, spec.weight_bits, spec.input, spec.output, spec.relu)
+def _build_dense(spec: DenseSpec, seen: Range) -> Dense:
+    input = replace(spec.input, nonnegative=seen.nonnegative)
+    return Dense(spec.weight, spec.bias, spec.weight_bits, input, spec.output, spec.relu)
 
 
 def input_range(specs: Sequence[Spec]) -> Range:

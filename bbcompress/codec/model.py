@@ -1,13 +1,15 @@
 """What the codec asks of a model, and what all models have in common."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.coding.distributions import BinnedGaussian, EqualMassBins, push
-from bbcompress.coding.rans import Distribution, Stack, Symbols
+from bbcompress.coding.distributions import BinnedGaussian, EqualMassBins
+from bbcompress.coding.rans import Counts, Distribution, Divisible, Stack, Symbols
+from bbcompress.exact.engine import Engine
 from bbcompress.exact.functions import Floats
 
 Pixels = NDArray[np.uint8]
@@ -30,7 +32,7 @@ class Posterior(NamedTuple):
 class Stage(Protocol):
     """Subpixels of a batch that are coded together, given the latents and the subpixels of earlier stages."""
 
-    def distribution(self, pixels: Pixels) -> Distribution:
+    def distribution(self, pixels: Pixels) -> Divisible:
         """p(x_stage | z, x_before) of pixels (N, subpixels), in which earlier stages are filled in."""
         ...
 
@@ -56,13 +58,18 @@ class SizedModel(Protocol):
     """Steps of the grid of each latent in the two-part code of a chain's first images, (latent,)."""
     learning_rate: float
     """Adam's step size in refinement."""
+    engine: Engine
+
+    def batches(self, count: int) -> list[slice]:
+        """Slices of so many images: what networks take in one call. They bound memory, and change no bit."""
+        ...
 
     def posterior(self, pixels: Pixels) -> Posterior:
         """The amortised posterior q(z|x)."""
         ...
 
     def likelihood(self, latent: Floats) -> Sequence[Stage]:
-        """p(x|z), in the order of decoding."""
+        """p(x|z) of the images of one batch, in the order of decoding."""
         ...
 
     def grad_z(self, pixels: Pixels, latent: Floats) -> Floats:
@@ -80,16 +87,47 @@ def latent_distribution(model: SizedModel, posterior: Posterior) -> Distribution
     return BinnedGaussian(posterior.mean.ravel(), posterior.log_scale.ravel(), latent_bins(model))
 
 
-def push_pixels(model: SizedModel, stack: Stack, pixels: Pixels, latent: Floats) -> list[NDArray[np.int64]]:
-    """Push pixels (N, subpixels) given latents (N, latent), last stage first.
+class Intervals(NamedTuple):
+    """What `Stack.push` takes: those of a stage's symbols, image by image."""
 
-    Returns the code lengths of each stage's symbols in units of 1 / MICROBITS.
-    """
-    stages = model.likelihood(latent)
-    return [push(stack, stage.distribution(pixels), stage.symbols(pixels)) for stage in reversed(stages)]
+    starts: Counts
+    freqs: Counts
+    precision: int
+
+
+def intervals(model: SizedModel, pixels: Pixels, latent: Floats) -> list[Intervals]:
+    """Each stage's, in the order of decoding, of pixels (N, subpixels) given latents (N, latent)."""
+
+    def of_batch(rows: slice) -> list[Intervals]:
+        part, found = pixels[rows], []
+        for stage in model.likelihood(latent[rows]):
+            distribution = stage.distribution(part)
+            found.append(Intervals(*distribution.intervals(stage.symbols(part)), distribution.precision))
+        return found
+
+    parts = model.engine.map(of_batch, model.batches(len(pixels)))
+    return [
+        Intervals(np.concatenate(starts), np.concatenate(freqs), precisions[0])
+        for starts, freqs, precisions in (zip(*stage, strict=True) for stage in zip(*parts, strict=True))
+    ]
 
 
 def pop_pixels(model: SizedModel, stack: Stack, pixels: Pixels, latent: Floats) -> None:
-    """The inverse of `push_pixels`: fill in `pixels`."""
-    for stage in model.likelihood(latent):
-        stage.place(stack.pop(stage.distribution(pixels)), pixels)
+    """Fill in pixels (N, subpixels) given latents (N, latent).
+
+    While symbols of one batch are popped, other batches' distributions are computed.
+    """
+    batches = model.batches(len(pixels))
+    likelihoods = model.engine.map(lambda rows: model.likelihood(latent[rows]), batches)
+
+    def started(number: int, stage: int) -> "Future[Divisible]":
+        return model.engine.submit(lambda: likelihoods[number][stage].distribution(pixels[batches[number]]))
+
+    waiting = [started(number, 0) for number in range(len(batches))]
+    for stage in range(model.stages):
+        parts = (future.result() for future in waiting)
+        waiting = []
+        for number, symbols in enumerate(stack.pop_parts(parts)):
+            likelihoods[number][stage].place(symbols, pixels[batches[number]])
+            if stage + 1 < model.stages:
+                waiting.append(started(number, stage + 1))

@@ -47,8 +47,10 @@ def fit(model: SpatialModel, images: Sequence[Pixels]) -> Fit:
             mean, log_scale = sized.posterior(pixels)
             # at the mean, stages that hang on the latents would seem surer than they are
             normals = noise.normals(np.arange(len(pixels)), 0, mean.shape[1])
-            for stage in sized.likelihood(mean + functions.exp(log_scale) * normals):
-                costs[stage.number][half].add(stage, pixels)
+            latent = mean + functions.exp(log_scale) * normals
+            for rows in sized.batches(len(pixels)):
+                for stage in sized.likelihood(latent[rows]):
+                    costs[stage.number][half].add(stage, pixels[rows])
     found = model.engine.map(_agreed, costs)
     seen = sum(len(group.tiles) * group.size[0] * group.size[1] for sample in halves for group in sample)
     share = seen / sum(image.shape[0] * image.shape[1] for image in images)

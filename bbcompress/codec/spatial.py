@@ -18,14 +18,14 @@ import numpy as np
 from bbcompress.codec import bilevel, mixture
 from bbcompress.codec.mixture import Mixture
 from bbcompress.codec.model import LOG_SCALE_RANGE, NETWORK_BATCH, SHIFT_LOG2_UNIT, Pixels, Posterior, ScaleShifts
-from bbcompress.coding.rans import Distribution, Symbols
+from bbcompress.coding.rans import Divisible, Symbols
 from bbcompress.exact import functions
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.functions import Floats
 from bbcompress.exact.network import GRADIENT_BITS, GRADIENT_LIMIT, Network, Tape, to_grid
 from bbcompress.exact.selfcheck import require_exact_arithmetic
 
-BATCH_PIXELS = 128
+BATCH_PIXELS = 256
 """Pixels of a network call for each image that a dense model has in one; bounds memory, changes no bit."""
 
 
@@ -162,6 +162,7 @@ class SizedSpatialModel:
         self.subpixels = height * width * info.channels
         self.latent = self._rows * self._columns * info.latent_channels
         self.latent_bits, self.learning_rate = info.latent_bits, info.learning_rate
+        self.engine = model.engine
         steps = np.ldexp(1.0, np.array(info.grid_log2_steps))
         self.grid_steps = np.tile(steps, self._rows * self._columns)
         self._batch = max(1, model.batch * BATCH_PIXELS // (height * width))
@@ -176,13 +177,16 @@ class SizedSpatialModel:
         ]
         self.stages = len(self._phases) * info.channels
 
+    def batches(self, count: int) -> list[slice]:
+        return [slice(first, first + self._batch) for first in range(0, count, self._batch)]
+
     def posterior(self, pixels: Pixels) -> Posterior:
         encoder = self._model.networks.encoder
 
         def output(rows: slice) -> Floats:
-            return encoder.forward(self._padded(pixels[rows], "edge"), self._model.engine)
+            return encoder.forward(self._padded(pixels[rows], "edge"), self.engine)
 
-        parts = self._model.engine.map(output, self._batches(len(pixels)))
+        parts = self.engine.map(output, self.batches(len(pixels)))
         outputs = np.concatenate(parts, dtype=np.float64) * 2.0**-encoder.output.fraction_bits
         mean, log_scale = np.split(outputs, 2, axis=3)
         count = len(pixels)
@@ -206,31 +210,21 @@ class SizedSpatialModel:
         networks = self._model.networks.scales[scale]
         spec, network = networks.spec.stages[place], networks.stages[place]
         context = self._model.contexts[scale].stages[place]
-        coded = self.view(spec, pixels)
+        input = self._input(network, features.of(scale, pixels), context, self._padded(pixels, "constant"))
+        rows, columns = self.view(spec, pixels).shape[1:3]
+        output = network.forward(input, self.engine)[:, :rows, :columns].astype(np.float64, copy=False)
+        return _outputs(output, self._info, network.output.fraction_bits)
 
-        def output(part: Floats, rows: slice) -> Floats:
-            input = self._input(network, part, context, self._padded(pixels[rows], "constant"))
-            return network.forward(input, self._model.engine)[:, : coded.shape[1], : coded.shape[2]]
-
-        parts = self._of_batches(output, features.of(scale, pixels))
-        return _outputs(np.concatenate(parts, dtype=np.float64), self._info, network.output.fraction_bits)
-
-    def latent_input(self, latent: Floats) -> list[Floats]:
-        """Latents (N, latent) as the first scale's input, of each batch."""
+    def latent_input(self, latent: Floats) -> Floats:
+        """Latents (N, latent) as the first scale's input."""
         input = self._model.networks.scales[0].features.input
-        x = to_grid(latent, input.fraction_bits, input.limit).reshape(len(latent), self._rows, self._columns, -1)
-        return [x[rows] for rows in self._batches(len(latent))]
+        return to_grid(latent, input.fraction_bits, input.limit).reshape(len(latent), self._rows, self._columns, -1)
 
-    def features(self, scale: int, before: list[Floats], pixels: Pixels) -> list[Floats]:
-        """A scale's features of each batch, from those of the scale before and the pixels of earlier scales."""
+    def features(self, scale: int, before: Floats, pixels: Pixels) -> Floats:
+        """A scale's features, from those of the scale before and the pixels of earlier scales."""
         network = self._model.networks.scales[scale].features
         context = self._model.contexts[scale].features
-
-        def output(part: Floats, rows: slice) -> Floats:
-            input = self._input(network, part, context, self._padded(pixels[rows], "constant"))
-            return network.forward(input, self._model.engine)
-
-        return self._of_batches(output, before)
+        return network.forward(self._input(network, before, context, self._padded(pixels, "constant")), self.engine)
 
     def view(self, spec: StageSpec, pixels: Pixels) -> Pixels:
         """A stage's subpixels (N, rows, columns, C), as a view of `pixels` (N, subpixels)."""
@@ -238,16 +232,16 @@ class SizedSpatialModel:
         return images[:, spec.row :: spec.stride, spec.column :: spec.stride]
 
     def grad_z(self, pixels: Pixels, latent: Floats) -> Floats:
-        batches = self._batches(len(pixels))
-        return np.concatenate(self._model.engine.map(lambda rows: self._grad_z(pixels[rows], latent[rows]), batches))
+        batches = self.batches(len(pixels))
+        return np.concatenate(self.engine.map(lambda rows: self._grad_z(pixels[rows], latent[rows]), batches))
 
     def _grad_z(self, pixels: Pixels, latent: Floats) -> Floats:
-        model, engine = self._model, self._model.engine
+        model, engine = self._model, self.engine
         values = self._padded(pixels, "constant")
         tapes: list[Tape] = []
         widths: list[int] = []
         gradients: list[Floats] = []
-        x = np.concatenate(self.latent_input(latent))
+        x = self.latent_input(latent)
         shifts = iter(self._shifts)
         for scale, context in zip(model.networks.scales, model.contexts, strict=True):
             tapes.append([])
@@ -287,14 +281,6 @@ class SizedSpatialModel:
         right = self._columns * self._info.downscale - self._width
         padded: Floats = np.pad(images, ((0, 0), (0, down), (0, right), (0, 0)), mode=mode)  # type: ignore[call-overload]
         return padded
-
-    def _of_batches(self, function: Callable[[Floats, slice], Floats], parts: list[Floats]) -> list[Floats]:
-        """The function of each batch's part and its images."""
-        batches = list(zip(parts, self._batches(sum(map(len, parts))), strict=True))
-        return self._model.engine.map(lambda batch: function(*batch), batches)
-
-    def _batches(self, count: int) -> list[slice]:
-        return [slice(first, first + self._batch) for first in range(0, count, self._batch)]
 
 
 def contexts(scales: Sequence[ScaleSpec]) -> list[ScaleContext]:
@@ -342,7 +328,7 @@ def coefficient_place(first: int, channel: int, before: int) -> int:
 class _Outputs(Protocol):
     """What a stage's network says of its subpixels: integers (N, rows, columns, outputs)."""
 
-    def distribution(self, channel: int, values: Floats, shift: float) -> Distribution:
+    def distribution(self, channel: int, values: Floats, shift: float) -> Divisible:
         """Of a channel, given the values (N, rows, columns, C) of the channels before it; log scales are shifted."""
         ...
 
@@ -361,7 +347,7 @@ class _Logits:
     def __init__(self, output: Floats, fraction_bits: int):
         self._logits, self._fraction_bits = output, fraction_bits
 
-    def distribution(self, channel: int, values: Floats, shift: float) -> Distribution:
+    def distribution(self, channel: int, values: Floats, shift: float) -> Divisible:
         return bilevel.distribution(self._logits.reshape(len(self._logits), -1), self._fraction_bits)
 
     def gradient(self, values: Floats, shifts: Floats) -> Floats:
@@ -385,7 +371,7 @@ class _Mixtures:
         self._numbers = np.moveaxis(output.reshape(*output.shape[:3], -1, info.components), (3, 4), (0, 1))
         self._kinds = 2 if info.components == 1 else 3
 
-    def distribution(self, channel: int, values: Floats, shift: float) -> Distribution:
+    def distribution(self, channel: int, values: Floats, shift: float) -> Divisible:
         return self._mixture(channel, values, shift).distribution()
 
     def _mixture(self, channel: int, values: Floats, shift: float) -> Mixture:
@@ -415,13 +401,13 @@ class _Mixtures:
 
 
 class _Features:
-    """Every scale's features of each batch, computed when they are first asked for."""
+    """Every scale's features, computed when they are first asked for."""
 
     def __init__(self, model: SizedSpatialModel, latent: Floats):
         self._model = model
         self._found = [model.latent_input(latent)]
 
-    def of(self, scale: int, pixels: Pixels) -> list[Floats]:
+    def of(self, scale: int, pixels: Pixels) -> Floats:
         """Given the pixels of earlier scales."""
         while len(self._found) < scale + 2:
             self._found.append(self._model.features(len(self._found) - 1, self._found[-1], pixels))
@@ -435,7 +421,7 @@ class _Phase:
         self._model, self._spec, self._run = model, spec, outputs
         self._outputs: _Outputs | None = None
 
-    def distribution(self, channel: int, pixels: Pixels, shift: float) -> Distribution:
+    def distribution(self, channel: int, pixels: Pixels, shift: float) -> Divisible:
         """Of a channel, given earlier stages and channels."""
         if self._outputs is None:
             self._outputs = self._run(pixels)
@@ -452,10 +438,10 @@ class ChannelStage:
         self._phase, self._channel = phase, channel
         self.number, self._shift = number, shift
 
-    def distribution(self, pixels: Pixels) -> Distribution:
+    def distribution(self, pixels: Pixels) -> Divisible:
         return self.shifted(pixels, self._shift)
 
-    def shifted(self, pixels: Pixels, shift: float) -> Distribution:
+    def shifted(self, pixels: Pixels, shift: float) -> Divisible:
         """The `distribution` that there would be with this scale shift."""
         return self._phase.distribution(self._channel, pixels, shift)
 

@@ -1,7 +1,7 @@
 """Convolutional models as model files hold them: `bbcompress-model-2`."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 from bbcompress.codec.bilevel import MAX_LOGIT_BITS
@@ -137,7 +137,7 @@ class SpatialContents:
         last = [network.output for scale in scales for network in scale.stages]
         if info.levels == 2 and any(output.fraction_bits > MAX_LOGIT_BITS for output in last):
             raise BadLayer("a stage's output has more fractional bits than logits may")
-        networks = Networks(build(self.encoder, input_range(self.encoder)), scales)
+        networks = Networks(build(self.encoder, replace(pixels, nonnegative=True)), scales)
         return SpatialModel(info, networks, identity, engine, batch)
 
 
@@ -148,7 +148,7 @@ def _network(layers: Sequence[Spec], features: Range | None, context: bool, info
         raise BadLayer("a network's input range does not hold its features")
     if context and not _holds_pixels(input, info):
         raise BadLayer("a network's input range does not hold the pixels")
-    return build(layers, input)
+    return build(layers, replace(input, nonnegative=features is not None and features.nonnegative))
 
 
 def _holds_pixels(range: Range, info: SpatialInfo) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bbcompress.codec.model import Pixels, Posterior, SizedModel
+from bbcompress.codec.model import Pixels, Posterior, SizedModel, intervals
 from bbcompress.codec.refine import Method, refine
 from bbcompress.coding.distributions import GridPrior, code_lengths, push
 from bbcompress.coding.rans import Stack, Symbols
@@ -25,6 +25,8 @@ SEARCH_LATENTS = 64
 """A latent of more numbers is not searched for, as it would take too many rounds, but refined."""
 REFINE_STEPS = 5
 """Of its posterior mean."""
+FAST_REFINE_STEPS = 2
+"""Where the image is not alone in its chain."""
 
 
 def push_first(model: SizedModel, stack: Stack, pixels: Pixels, latent: Symbols, lanes: Sequence[int]) -> int:
@@ -33,10 +35,11 @@ def push_first(model: SizedModel, stack: Stack, pixels: Pixels, latent: Symbols,
     `lanes` are those of each stage in the order of pushing, the last of them the latent's too.
     """
     lengths = []
-    for stage, number in zip(reversed(model.likelihood(_points(model, latent[None]))), lanes, strict=True):
+    for stage, number in zip(reversed(intervals(model, pixels, _points(model, latent[None]))), lanes, strict=True):
         if number > stack.lanes:
             stack.widen(number)
-        lengths.append(push(stack, stage.distribution(pixels), stage.symbols(pixels)))
+        stack.push(*stage)
+        lengths.append(code_lengths(stage.freqs, stage.precision))
     lengths.append(push(stack, GridPrior(model.grid_steps), latent))
     return int(sum(length.sum() for length in lengths))
 
@@ -64,7 +67,8 @@ def search(model: SizedModel, pixels: Pixels, thorough: bool = True) -> Symbols:
     """Grid symbols (latent,) with a short code of pixels (1, subpixels): descent from the posterior mean."""
     posterior = model.posterior(pixels)
     if model.latent > SEARCH_LATENTS:
-        return _symbols(model, refine(model, pixels, posterior, 0, REFINE_STEPS, Method.NATURAL))
+        steps = REFINE_STEPS if thorough else FAST_REFINE_STEPS
+        return _symbols(model, refine(model, pixels, posterior, 0, steps, Method.NATURAL))
     best = _symbols(model, posterior)
     cost = _costs(model, pixels, best[None])[0]
     for _ in range(SEARCH_ROUNDS if thorough else FAST_ROUNDS):
@@ -108,8 +112,6 @@ def _costs(model: SizedModel, pixels: Pixels, latents: Symbols) -> Symbols:
     images = np.repeat(pixels, count, axis=0)
     prior = GridPrior(np.tile(model.grid_steps, count))
     lengths: Symbols = code_lengths(prior.intervals(latents.ravel())[1], prior.precision).reshape(count, -1).sum(1)
-    for stage in model.likelihood(_points(model, latents)):
-        distribution = stage.distribution(images)
-        freqs = distribution.intervals(stage.symbols(images))[1]
-        lengths += code_lengths(freqs, distribution.precision).reshape(count, -1).sum(1)
+    for _, freqs, precision in intervals(model, images, _points(model, latents)):
+        lengths += code_lengths(freqs, precision).reshape(count, -1).sum(1)
     return lengths

@@ -116,22 +116,34 @@ class BernoulliPairs:
     precision = 2 * BIT_PRECISION
     LOGIT_REACH = 16
 
-    def __init__(self, logits: Floats, fraction_bits: int):
-        self.size = len(logits) // 2
-        reach = self.LOGIT_REACH << fraction_bits
+    def __init__(self, starts: Counts):
+        """`starts` (5, size) of the symbols' intervals, and their end."""
+        self.size = starts.shape[1]
+        self._starts = starts
+        self._places = np.arange(self.size)
+
+    @classmethod
+    def of(cls, logits: Floats, fraction_bits: int) -> "BernoulliPairs":
+        size = len(logits) // 2
+        reach = cls.LOGIT_REACH << fraction_bits
         index = np.clip(logits, -reach, reach).astype(np.intp)
         index += reach
         zeros = _zero_freqs(fraction_bits).take(index).reshape(-1, 2)
         first_zero, second_zero = zeros[:, 0], zeros[:, 1]
-        whole = np.uint64(1 << self.BIT_PRECISION)
-        starts = np.zeros((5, self.size), np.uint64)
+        whole = np.uint64(1 << cls.BIT_PRECISION)
+        starts = np.zeros((5, size), np.uint64)
         np.multiply(first_zero, second_zero, out=starts[1])
         np.multiply(first_zero, whole, out=starts[2])
         np.multiply(whole - first_zero, second_zero, out=starts[3])
         starts[3] += starts[2]
         starts[4] = whole * whole
-        self._starts = starts
-        self._places = np.arange(self.size)
+        return cls(starts)
+
+    def part(self, where: slice) -> "BernoulliPairs":
+        return BernoulliPairs(np.ascontiguousarray(self._starts[:, where]))
+
+    def joined(self, other: "BernoulliPairs") -> "BernoulliPairs":
+        return BernoulliPairs(np.concatenate([self._starts, other._starts], 1))
 
     def intervals(self, symbols: Symbols) -> tuple[Counts, Counts]:
         return self._at(symbols * self.size + self._places)
@@ -284,6 +296,17 @@ class LogisticMixture(CdfDistribution):
     def __init__(self, means: Floats, inverse_scales: Floats, weights: Floats):
         self.size = means.shape[1]
         self._means, self._inverse_scales, self._weights = means, inverse_scales, weights
+
+    def part(self, where: slice) -> "LogisticMixture":
+        return LogisticMixture(self._means[:, where], self._inverse_scales[:, where], self._weights[:, where])
+
+    def joined(self, other: "LogisticMixture") -> "LogisticMixture":
+        pairs = (
+            (self._means, other._means),
+            (self._inverse_scales, other._inverse_scales),
+            (self._weights, other._weights),
+        )
+        return LogisticMixture(*(np.concatenate(pair, 1) for pair in pairs))
 
     def _cdf(self, symbols: Floats, where: slice | NDArray[np.intp]) -> Floats:
         shape = (len(self._means), *(1 for _ in symbols.shape[1:]), -1)

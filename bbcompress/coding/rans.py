@@ -18,8 +18,9 @@ narrow stack only grows on the encoder's side.
 [2, 0, 1, 1]
 """
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,18 @@ class Distribution(Protocol):
 
     def locators(self, where: slice) -> Iterator[Locator]:
         """`locate` of one symbol after the other in Python integers, for stacks of one lane."""
+        ...
+
+
+class Divisible(Distribution, Protocol):
+    """A distribution whose symbols may be popped part by part."""
+
+    def part(self, where: slice) -> Self:
+        """Of some of the symbols."""
+        ...
+
+    def joined(self, other: Self) -> Self:
+        """Of these symbols, then the others."""
         ...
 
 
@@ -135,6 +148,28 @@ class Stack:
             if wanted and not (self._narrow and self._words < wanted):
                 heads[low] = (heads[low] << _WORD_BITS) | self._take(wanted)[::-1]
         return symbols
+
+    def pop_parts(self, parts: Iterable[Divisible]) -> Iterator[Symbols]:
+        """Pop what all parts joined would; gives each part's symbols before the next part but one is asked for, or as
+        soon as whole rows of lanes hold them."""
+        sizes: deque[int] = deque()
+        popped = np.empty(0, np.int64)
+        left: Divisible | None = None
+        for part in parts:
+            sizes.append(part.size)
+            held = part if left is None else left.joined(part)
+            whole = held.size // self.lanes * self.lanes
+            popped = np.concatenate([popped, self.pop(held.part(slice(whole)))])
+            left = held.part(slice(whole, None))
+            while sizes and len(popped) >= sizes[0]:
+                size = sizes.popleft()
+                yield popped[:size]
+                popped = popped[size:]
+        if left is not None:
+            popped = np.concatenate([popped, self.pop(left)])
+        for size in sizes:
+            yield popped[:size]
+            popped = popped[size:]
 
     def _push_one_lane(self, starts: Counts, freqs: Counts, precision: int) -> None:
         """`push` in Python integers, ten times faster than numpy on arrays of one."""

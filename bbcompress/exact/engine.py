@@ -6,14 +6,14 @@ the same result.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[Any]
-"""float64, float32 or int8; a product of int8 is int32."""
+"""float64, float32 or int8."""
 INT8_LIMIT = 127
 
 Item = TypeVar("Item")
@@ -21,16 +21,22 @@ Result = TypeVar("Result")
 
 
 class Engine(Protocol):
-    """Computes a @ b for integer-valued matrices of one type."""
+    """Computes products of integer-valued matrices of one type."""
 
     name: str
     int8: bool
     """It has products of int8, and they are faster than of float32."""
 
-    def matmul(self, a: Matrix, b: Matrix) -> Matrix: ...
+    def matmul(self, a: Matrix, b: Matrix, out: Matrix) -> None:
+        """Put a @ b into `out`, which is C-contiguous, of the type of a and b or float32 where they are int8."""
+        ...
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """The function of each item; calls that do not depend on each other, and may run side by side."""
+        ...
+
+    def submit(self, function: Callable[[], Result]) -> "Future[Result]":
+        """What the function will have given; it may run beside what the caller does next."""
         ...
 
 
@@ -51,8 +57,15 @@ class NumpyEngine:
             return [function(item) for item in items]
         return list(self._pool.map(function, items))
 
-    def matmul(self, a: Matrix, b: Matrix) -> Matrix:
-        return np.asarray(a @ b)
+    def submit(self, function: Callable[[], Result]) -> "Future[Result]":
+        if self._pool is not None:
+            return self._pool.submit(function)
+        future: Future[Result] = Future()
+        future.set_result(function())
+        return future
+
+    def matmul(self, a: Matrix, b: Matrix, out: Matrix) -> None:
+        np.matmul(a, b, out=out)
 
 
 class TorchEngine(NumpyEngine):
@@ -68,10 +81,14 @@ class TorchEngine(NumpyEngine):
         self._device = device
         self.int8 = device == "cpu" and self._multiplies_int8()
 
-    def matmul(self, a: Matrix, b: Matrix) -> Matrix:
+    def matmul(self, a: Matrix, b: Matrix, out: Matrix) -> None:
         left, right = (self._torch.from_numpy(array).to(self._device) for array in (a, b))
-        product = self._torch._int_mm if a.dtype == np.int8 else self._torch.matmul
-        return np.asarray(product(left, right).cpu().numpy())
+        if a.dtype == np.int8:
+            out[:] = self._torch._int_mm(left, right)
+        elif self._device == "cpu":
+            self._torch.matmul(left, right, out=self._torch.from_numpy(out))
+        else:
+            out[:] = self._torch.matmul(left, right).cpu()
 
     def _multiplies_int8(self) -> bool:
         """Whether torch has int8 products, and the largest come out right: some processors' instructions saturate."""
@@ -79,8 +96,10 @@ class TorchEngine(NumpyEngine):
         signs[:, 0] = 1
         a, b = np.full((17, 576), INT8_LIMIT), INT8_LIMIT * signs
         a[1::2] *= -1
+        product = np.empty((17, 33), np.float32)
         try:
-            return np.array_equal(self.matmul(a.astype(np.int8), b.astype(np.int8)), a @ b)
+            self.matmul(a.astype(np.int8), b.astype(np.int8), product)
+            return np.array_equal(product, a @ b)
         except (AttributeError, RuntimeError):
             return False
 

@@ -5,7 +5,7 @@ Each layer's constructor proves that no sum can reach 2^53, in either direction,
 declared range of its input; the proof fails with `InexactNetwork`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -43,6 +43,8 @@ class Range:
 
     fraction_bits: int
     limit: int
+    nonnegative: bool = field(default=False, compare=False)
+    """Known not to be below zero, as what comes from a ReLU. Sums are smaller then; no result changes."""
 
 
 Tape = list[NDArray[Any]]
@@ -80,7 +82,7 @@ class Dense:
         output: Range,
         relu: bool,
     ):
-        self.input, self.output, self.relu = input, output, relu
+        self.input, self.output, self.relu = input, replace(output, nonnegative=relu), relu
         shift = weight_bits + input.fraction_bits - output.fraction_bits
         if shift < 1:
             raise InexactNetwork(f"output has {output.fraction_bits} fractional bits: more than its sums have")
@@ -96,34 +98,38 @@ class Dense:
         # whole numbers, what the bias has below it makes no difference to the floor.
         spare = np.minimum(shared_bits(weight), shift)
         rounded_bias = np.floor(np.ldexp(rounded_bias, -spare))
-        forward = float((np.ldexp(input.limit * magnitude.sum(1), -spare) + np.abs(rounded_bias)).max())
+        weights = np.ldexp(weight.astype(np.float64), -spare)
+        forward = float((largest_sums(weights, input) + np.abs(rounded_bias)).max())
         small = max(forward, output.limit) < FLOAT32_LIMIT
         self.dtype = np.dtype(np.float32 if small else np.float64)
         """What its outputs are computed in."""
-        weights = np.ascontiguousarray(np.ldexp(weight.astype(np.float64), -spare), self.dtype)
-        self._weights: dict[np.dtype[Any], NDArray[Any]] = {self.dtype: weights}
+        # a power of two, as which sums can be scaled before they are summed
+        self._scale = np.ldexp(1.0, spare - shift).astype(self.dtype)
+        self._bias = rounded_bias.astype(self.dtype) * self._scale
+        self._weights: dict[np.dtype[Any], NDArray[Any]] = {self.dtype: weights.astype(self.dtype) * self._scale}
         if small and max(input.limit, np.abs(weights).max()) <= INT8_LIMIT:
             self._weights[np.dtype(np.int8)] = weights.astype(np.int8)
-        self._bias = rounded_bias.astype(self.dtype)
-        self._scale = np.ldexp(1.0, spare - shift).astype(self.dtype)
 
     def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
-        product = self.product(x.astype(self.operands(engine), copy=False), engine)
-        return self.finished(product.astype(self.dtype, copy=False), tape)
+        y = np.empty((*x.shape[:-1], self.outputs), self.dtype)
+        self.product(x.astype(self.operands(engine), copy=False), y, engine)
+        return self.finished(y, tape)
 
     def operands(self, engine: Engine) -> "np.dtype[Any]":
         """What its products are computed from: int8 where the engine has them and numbers fit, else `dtype`."""
         int8 = np.dtype(np.int8)
         return int8 if engine.int8 and int8 in self._weights else self.dtype
 
-    def product(self, x: Floats, engine: Engine) -> Floats:
-        """x W, for x of the type of `operands`."""
-        return _rows_product(x, self._weights[x.dtype], engine)
+    def product(self, x: Floats, y: Floats, engine: Engine) -> None:
+        """Put what is `finished` then into y, for x of the type of `operands`."""
+        y = y.reshape(-1, self.outputs)
+        engine.matmul(x.reshape(-1, self.inputs), self._weights[x.dtype], y)
+        if x.dtype == np.int8:
+            y *= self._scale
 
     def finished(self, y: Floats, tape: Tape | None) -> Floats:
         """The layer's output from what `product` gives; in place."""
         y += self._bias
-        y *= self._scale
         np.floor(y, out=y)
         return clamp(y, self.output, self.relu, tape)
 
@@ -133,7 +139,9 @@ class Dense:
     def pull_back(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
         """The gradient at the input before it is `rounded`, in units of the gradient grid and the weights together."""
         gradient = through_clamp(gradient, self.output, self.relu, tape)
-        return _rows_product(gradient, self._weight_back, engine)
+        back = np.empty((*gradient.shape[:-1], self.inputs))
+        engine.matmul(gradient.reshape(-1, self.outputs), self._weight_back, back.reshape(-1, self.inputs))
+        return back
 
     def rounded(self, back: Floats) -> Floats:
         """What `pull_back` gives, or sums of it, on the gradient grid; in place."""
@@ -149,6 +157,14 @@ def shared_bits(weight: NDArray[np.integer]) -> NDArray[np.int64]:
     lowest = together & -together
     exponents = np.frexp(lowest.astype(np.float64))[1].astype(np.int64) - 1
     return np.where(together == 0, 30, exponents)
+
+
+def largest_sums(weight: Floats, input: Range) -> Floats:
+    """The largest magnitude of any sum of an output's products, (outputs,), for weights (inputs, outputs)."""
+    magnitudes: Floats = np.abs(weight).sum(0)
+    if input.nonnegative:  # positive products and negative ones do not add up
+        magnitudes = (magnitudes + np.abs(weight.sum(0))) / 2
+    return magnitudes * input.limit
 
 
 def exact_bound(*bounds: float) -> float:
@@ -171,10 +187,6 @@ def through_clamp(gradient: Floats, range: Range, relu: bool, tape: Tape) -> Flo
     """Gradient before `clamp`: none where a ReLU is shut or at its limit; limits without one are let through."""
     y = tape.pop()
     return gradient * ((y > 0.0) & (y < range.limit)) if relu else gradient
-
-
-def _rows_product(x: Floats, weight: Floats, engine: Engine) -> Floats:
-    return engine.matmul(x.reshape(-1, x.shape[-1]), weight).reshape(*x.shape[:-1], weight.shape[1])
 
 
 class Network:

@@ -5,7 +5,8 @@ import hashlib
 import numpy as np
 
 from bbcompress.exact import functions, noise
-from bbcompress.exact.engine import Engine
+from bbcompress.exact.engine import Engine, Matrix
+from bbcompress.exact.functions import Floats
 
 PINNED = "d187fcb0475f22787ce90278ca4bef83fe8119695e60ab1cbbb3dfb0beaeb077"
 """SHA-256 of `fingerprint`'s values; part of every format version's definition."""
@@ -35,11 +36,17 @@ def fingerprint(engine: Engine) -> str:
         functions.normal_inverse_cdf(unit),
         np.sqrt(positive) / (x - 0.1),
         noise.normals(np.arange(7), 3, 33),
-        engine.matmul(a, b) + 0.0,
-        (engine.matmul(a_small, b_small) + np.float32(0.0)).astype(np.float64),
+        _product(engine, a, b),
+        _product(engine, a_small, b_small),
     ):
         digest.update(np.ascontiguousarray(values, "<f8").tobytes())
     return digest.hexdigest()
+
+
+def _product(engine: Engine, a: Matrix, b: Matrix) -> Floats:
+    product = np.empty((len(a), b.shape[1]), a.dtype)
+    engine.matmul(a, b, product)
+    return product.astype(np.float64) + 0.0  # there may be zeros of either sign
 
 
 _checked: set[str] = set()

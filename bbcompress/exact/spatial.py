@@ -5,10 +5,14 @@ whose kernel is as large as its stride, is `Dense` followed by `DepthToSpace`. S
 multiplies, and its proof of exactness the one that counts.
 """
 
+import math
+import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
 
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.functions import Floats
@@ -27,6 +31,19 @@ from bbcompress.exact.network import (
 
 GATHERED_VALUES = 1 << 19
 """Inputs that a convolution gathers at a time."""
+
+
+_buffers = threading.local()
+
+
+def _scratch(name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> NDArray[Any]:
+    """An array of anything, for use until the same thread asks for the next one of this name: new memory costs time."""
+    wanted = math.prod(shape) * dtype.itemsize
+    buffer = getattr(_buffers, name, None)
+    if buffer is None or len(buffer) < wanted:
+        buffer = np.empty(wanted, np.uint8)
+        setattr(_buffers, name, buffer)
+    return buffer[:wanted].view(dtype).reshape(shape)
 
 
 class Convolution:
@@ -50,13 +67,14 @@ class Convolution:
         count, rows, columns = seen.shape[:3]
         y = np.empty((count, rows, columns, self._dense.outputs), self._dense.dtype)
         # a few rows, or images, at a time, so that what is gathered stays in the processor's cache
-        each = max(1, GATHERED_VALUES // (columns * self._dense.inputs))
-        images = max(1, each // rows)
+        each = min(rows, max(1, GATHERED_VALUES // (columns * self._dense.inputs)))
+        images = max(1, GATHERED_VALUES // (rows * columns * self._dense.inputs))
         for first in range(0, count, images):
             for row in range(0, rows, each):
                 part = slice(first, first + images), slice(row, row + each)
-                gathered = seen[part].reshape(*y[part].shape[:3], self._dense.inputs)
-                y[part] = self._dense.product(gathered, engine)
+                gathered = _scratch("gathered", seen[part].shape, seen.dtype)
+                np.copyto(gathered, seen[part])
+                self._dense.product(gathered, y[part], engine)
         return self._dense.finished(y, tape)
 
     def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
@@ -65,11 +83,16 @@ class Convolution:
     def _seen(self, x: Floats, dtype: "np.dtype[Any]") -> Floats:
         """What each place sees: a view (N, H / stride, W / stride, kernel, kernel, C)."""
         count, height, width, channels = x.shape
-        margin = self._margin
-        padded = np.zeros((count, height + 2 * margin, width + 2 * margin, channels), dtype)
+        margin, kernel, stride = self._margin, self.kernel, self.stride
+        padded = _scratch("padded", (count, height + 2 * margin, width + 2 * margin, channels), dtype)
+        for edge in slice(margin), slice(-margin, None):
+            if margin:
+                padded[:, edge] = 0
+                padded[:, :, edge] = 0
         padded[:, margin : margin + height, margin : margin + width] = x
-        windows = sliding_window_view(padded, (self.kernel, self.kernel), (1, 2))
-        return windows[:, :: self.stride, :: self.stride].transpose(0, 1, 2, 4, 5, 3)
+        image, row, column, value = padded.strides
+        shape = count, height // stride, width // stride, kernel, kernel, channels
+        return as_strided(padded, shape, (image, stride * row, stride * column, row, column, value))
 
     def _scattered(self, parts: Floats) -> Floats:
         """The transpose of `_seen`: the sums of what comes from parts (N, H / stride, W / stride, kernel^2 C)."""
@@ -121,10 +144,11 @@ class Residual:
         if self._shift < 0:
             raise InexactNetwork("a residual branch's input has more fractional bits than what comes")
         self.branch, self.relu = branch, relu
-        self.input, self.output = input, output
+        self.input, self.output = input, replace(output, nonnegative=relu)
         sum_limit = float(input.limit + branch.output.limit)
         rounded_limit = input.limit + 2.0**self._shift
         self.bound = max(branch.bound, sum_limit, rounded_limit, 2 * GRADIENT_LIMIT)
+        self._clips = branch.input.limit << self._shift < input.limit
         # what comes may be float32 although a sum does not fit it
         self._dtype = np.dtype(np.float32 if max(sum_limit, rounded_limit) < FLOAT32_LIMIT else np.float64)
 
@@ -136,12 +160,11 @@ class Residual:
         """What the branch sees."""
         if self.branch.input == self.input:
             return x
-        coarse = x.astype(self._dtype)
-        coarse *= 2.0**-self._shift
+        coarse = np.multiply(x, 2.0**-self._shift, dtype=self._dtype, casting="same_kind")
         coarse += 0.5
         np.floor(coarse, out=coarse)
         limit = self.branch.input.limit
-        return np.clip(coarse, -limit, limit, out=coarse)
+        return np.clip(coarse, -limit, limit, out=coarse) if self._clips else coarse
 
     def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
         """As if the branch saw x as it is."""
