@@ -1,5 +1,6 @@
 """Convolutional VAEs in torch, and that their exact form is the same model."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -15,14 +16,23 @@ from bbcompress.datasets import binarize
 from bbcompress.exact.network import Range, shared_bits
 
 torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
 
 from bbcompress.train.architectures import export, new_model, restore, to_tensor  # noqa: E402
 from bbcompress.train.augment import distorted  # noqa: E402
+from bbcompress.train.equalize import equalize  # noqa: E402
 from bbcompress.train.export import PRECISIONS, dense_spec  # noqa: E402
 from bbcompress.train.grow import with_coarser_scale  # noqa: E402
 from bbcompress.train.loop import TrainingOptions, evaluate, train  # noqa: E402
-from bbcompress.train.spatial_export import STAGED  # noqa: E402
-from bbcompress.train.spatial_vae import Mixtures, Seeing, SpatialConfig, SpatialVAE, view  # noqa: E402
+from bbcompress.train.spatial_vae import (  # noqa: E402
+    Convolution,
+    Mixtures,
+    Residual,
+    Seeing,
+    SpatialConfig,
+    SpatialVAE,
+    view,
+)
 from bbcompress.train.vae import mixture_log_mass, sample_mixture  # noqa: E402
 
 ARCHITECTURES = ("convolutional", "staged")
@@ -296,12 +306,40 @@ def test_black_and_white_is_distorted_as_shades_however_it_is_stored(tmp_path):
     assert bits == shades != plain
 
 
-@pytest.mark.parametrize(("least", "bits"), [(0, 2), (2, 2), (3, 13)])
-def test_where_float32_leaves_too_few_bits_sums_are_larger(least, bits):
-    """600 weights of 1 and inputs of up to 2^12: 2^24 leaves 2 bits."""
-    precision = replace(STAGED, least_weight_bits=least)
-    layer = torch.ones(600, 1), torch.zeros(1), Range(0, 1 << 12), Range(-1, 1 << 20)
-    assert dense_spec(*layer, False, precision, False).weight_bits == bits
+def test_branches_of_stages_have_sums_of_float32_and_what_sees_pixels_larger_ones(tmp_path):
+    model, pixels, _ = trained("staged", tmp_path, stage_blocks=1)
+    export(model, pixels[:250], "staged", tmp_path / "staged.safetensors")
+    (scale, *_) = load(tmp_path / "staged.safetensors").networks.scales
+    for stage in scale.stages:
+        seeing, residual, last = stage.layers
+        assert [layer.output.nonnegative for layer in stage.layers] == [True, True, False]
+        assert {layer._dense.dtype for layer in residual.branch.layers} == {np.dtype(np.float32)}
+        assert (seeing._dense.dtype, last.dtype) == (np.float64, np.float64)
+
+
+def test_equalized_networks_are_the_same_function():
+    torch.manual_seed(0)
+    network = nn.Sequential(Convolution(2, 5, 3), Residual(5), Residual(5), Convolution(5, 4, 1, relu=False))
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    with torch.no_grad():  # channels of very different sizes, and one that is silent
+        for convolution in (network[0].convolution, network[1].branch[0].convolution):
+            convolution.weight *= torch.tensor([1, 0.01, 0.1, 3, 0]).view(-1, 1, 1, 1)
+            convolution.bias *= torch.tensor([1, 0.01, 0.1, 3, 0])
+    x = torch.randn(20, 2, 6, 6)
+    other = copy.deepcopy(network)
+    equalize(other, x)
+    for _ in range(2):
+        torch.testing.assert_close(other(x), network(x))
+        x = torch.randn(20, 2, 6, 6)
+
+    def spread(module):
+        """How much larger the largest value of one channel is than of another, but silent ones."""
+        with torch.no_grad():
+            inside = module[1].branch[0](module[0](x)).amax((0, 2, 3))
+        return float(inside.max() / inside[inside > 0].min())
+
+    assert spread(other) < 2 * spread(network) ** 0.5
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from bbcompress.codec.dense_file import DenseContents
 from bbcompress.codec.layer_specs import DenseSpec
 from bbcompress.codec.model import LOG_SCALE_RANGE
 from bbcompress.codec.model_file import save
-from bbcompress.exact.network import EXACT_LIMIT, FLOAT32_LIMIT, Range, to_grid
+from bbcompress.exact.network import EXACT_LIMIT, FLOAT32_LIMIT, Range, largest_sums, to_grid
 from bbcompress.train.vae import VAE, Posterior
 
 
@@ -30,12 +30,12 @@ class Precision:
     latents: int
     largest_sum: float
     """Of layers with others after them."""
+    largest_branch_sum: float
+    """Of the convolutions of residual branches."""
     largest_output_sum: float
     """Of a network's last layer."""
     int8: bool = False
     """Convolutions of residual branches compute from int8."""
-    least_weight_bits: int = 0
-    """A layer with an output whose weights would have fewer bits may have sums as large as a network's last."""
 
 
 PRECISIONS = {
@@ -47,6 +47,7 @@ PRECISIONS = {
         outputs=8,
         latents=8,
         largest_sum=FLOAT32_LIMIT,
+        largest_branch_sum=FLOAT32_LIMIT,
         largest_output_sum=FLOAT32_LIMIT,
     ),
     # The mean of a logistic must be right to a fraction of a grey level, 2^-8
@@ -57,6 +58,7 @@ PRECISIONS = {
         outputs=12,
         latents=10,
         largest_sum=EXACT_LIMIT,
+        largest_branch_sum=EXACT_LIMIT,
         largest_output_sum=EXACT_LIMIT,
     ),
 }
@@ -113,7 +115,7 @@ def _encoder(model: VAE, pixels: Tensor) -> tuple[list[DenseSpec], Posterior]:
     """The encoder's layers, and the posteriors of the pixels that they were calibrated on."""
     pixels = pixels[:CALIBRATION_IMAGES]
     levels = model.config.levels
-    pixel_range = Range(0, 1) if levels == 2 else Range(8, 255)
+    pixel_range = Range(0, 1, True) if levels == 2 else Range(8, 255, True)
     inputs = pixels.float() * 2.0**-pixel_range.fraction_bits
     layers = _layers(model.encoder, inputs, pixel_range, POSTERIOR_BITS, PRECISIONS[levels])
     with torch.no_grad():
@@ -151,7 +153,7 @@ def _layers(
             inputs = inputs.relu()
         bits = precision.activations if relu else output_bits
         limit = math.ceil(float(inputs.abs().max()) * HEADROOM * 2**bits)
-        output = Range(bits, max(limit, int(-LOG_SCALE_RANGE[0]) << bits))
+        output = Range(bits, max(limit, int(-LOG_SCALE_RANGE[0]) << bits), relu)
         specs.append(dense_spec(layer.weight.T, layer.bias, input_range, output, relu, precision, last=not relu))
         input_range = output
     return specs
@@ -172,14 +174,12 @@ def dense_spec(
     `largest_weight` is of the integers that are left when an output's weights are divided by what they share.
     """
     weights, biases = weight.detach().double().numpy(), bias.detach().double().numpy()
-    sums = np.abs(weights).sum(0) * input.limit + np.abs(biases) * 2**input.fraction_bits
-    largest_sums = np.maximum(sums, 1 / largest_weight)  # an output may have nothing but zeros
+    sums = largest_sums(weights, input) + np.abs(biases) * 2**input.fraction_bits
+    sums = np.maximum(sums, 1 / largest_weight)  # an output may have nothing but zeros
     largest_weights = np.maximum(np.abs(weights).max(0), 1 / largest_weight)
     limit = precision.largest_output_sum if last else precision.largest_sum
     # of each output, with 0.02 bits of slack for the rounding of weights
-    bits = np.floor(np.log2(limit / largest_sums) - 0.02)
-    if bits.min() < precision.least_weight_bits:
-        bits = np.floor(np.log2(precision.largest_output_sum / largest_sums) - 0.02)
+    bits = np.floor(np.log2(limit / sums) - 0.02)
     bits = np.minimum(bits, np.floor(np.log2(largest_weight / largest_weights)))
     bits = np.minimum(bits, precision.weights).astype(int)
     weight_bits = int(bits.max())

@@ -1,5 +1,6 @@
 """From a trained convolutional VAE to the exact model."""
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from bbcompress.codec.spatial import Offsets, SpatialInfo, pixel_bits
 from bbcompress.codec.spatial_file import ScaleContents, SpatialContents
 from bbcompress.exact.engine import INT8_LIMIT
 from bbcompress.exact.network import EXACT_LIMIT, FLOAT32_LIMIT, Range
+from bbcompress.train.equalize import equalize
 from bbcompress.train.export import (
     HEADROOM,
     LARGEST_WEIGHT,
@@ -34,18 +36,15 @@ CALIBRATION_IMAGES = 256
 STAGED = Precision(
     weights=13,
     activations=9,
-    branches=9,
+    branches=8,
     outputs=12,
     latents=9,
     largest_sum=FLOAT32_LIMIT,
+    largest_branch_sum=FLOAT32_LIMIT,
     largest_output_sum=EXACT_LIMIT,
 )
 """Of coarse-to-fine models of 256 levels: their activations stay small, so that with weights of some 8 to 10 bits for
 each output most large sums but those of stages fit float32."""
-
-LEAST_STAGE_WEIGHT_BITS = 9
-"""Of the layers of stages, which predict pixels: fewer would cost more of the rate of colour than float32 saves of the
-time."""
 
 
 @torch.no_grad()
@@ -60,7 +59,7 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path, int8: bool 
     in_stages = precision
     if config.phases:
         # what a last layer sees may be as fine as what it gives: that costs no time
-        in_stages = replace(precision, activations=precision.outputs, least_weight_bits=LEAST_STAGE_WEIGHT_BITS)
+        in_stages = replace(precision, activations=precision.outputs, largest_sum=precision.largest_output_sum)
     encoder, posterior = _encoder(model, pixels, precision)
     values = pixels.float()
     x = posterior.sample(torch.Generator().manual_seed(0))
@@ -73,13 +72,19 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path, int8: bool 
         largest = (config.levels - 1) << range.fraction_bits - pixel_bits(config.levels)
         limit = max(range.limit, largest) if known else range.limit
         input = model.with_known(x, values, known)
-        return _Exporter(input, Range(range.fraction_bits, limit), output_bits, precision)
+        return _Exporter(input, replace(range, limit=limit), output_bits, precision)
 
     for spec, context, network in zip(decoder.scales, decoder.contexts, decoder.features, strict=True):
         features = exporter(context.features, precision.activations, precision)
         feature_layers = features.layers(network)
         x, range = features.x, features.range
-        stage_layers = [exporter(known, precision.outputs, in_stages).layers(next(stages)) for known in context.stages]
+        stage_layers = []
+        for known in context.stages:
+            stage = exporter(known, precision.outputs, in_stages)
+            network = copy.deepcopy(next(stages))
+            if config.phases:
+                equalize(network, stage.x)
+            stage_layers.append(stage.layers(network))
         scales.append(ScaleContents(spec, feature_layers, stage_layers))
     info = SpatialInfo(
         name=name,
@@ -108,7 +113,7 @@ def export_with_new_encoder(model: SpatialVAE, pixels: Tensor, old: SpatialConte
 def _encoder(model: SpatialVAE, pixels: Tensor, precision: Precision) -> tuple[list[Spec], Posterior]:
     """The encoder's layers, and the posteriors of the pixels that they were calibrated on."""
     levels = model.config.levels
-    input, range = pixels.float() * input_scale(levels), Range(pixel_bits(levels), levels - 1)
+    input, range = pixels.float() * input_scale(levels), Range(pixel_bits(levels), levels - 1, True)
     exporter = _Exporter(input, range, POSTERIOR_BITS, precision)
     return exporter.layers(model.encoder), model.posterior(pixels)
 
@@ -168,12 +173,13 @@ class _Exporter:
 
     def _residual(self, branch: nn.Module) -> ResidualSpec:
         x, range = self.x, self.range
-        precision = replace(self._precision, activations=self._precision.branches)
+        precision = self._precision
+        precision = replace(precision, activations=precision.branches, largest_sum=precision.largest_branch_sum)
         input = self._for_int8(range) if precision.int8 else _coarser(range, precision.branches)
         inner = _Exporter(x, input, range.fraction_bits, precision, branch=True)
         layers = inner.layers(branch)
         self.x = (x + inner.x).relu()
-        self.range = Range(range.fraction_bits, self._limit(range.fraction_bits))
+        self.range = Range(range.fraction_bits, self._limit(range.fraction_bits), True)
         return ResidualSpec(tuple(layers), self.range, relu=True)
 
     def _dense(self, weight: Tensor, bias: Tensor | None, relu: bool, bits: int) -> DenseSpec:
@@ -181,7 +187,7 @@ class _Exporter:
         assert bias is not None
         if relu:
             self.x = self.x.relu()
-        output = Range(bits, self._limit(bits))
+        output = Range(bits, self._limit(bits), relu)
         last = not relu and not self._branch
         int8 = self._precision.int8 and self._branch
         if int8 and relu:
@@ -194,7 +200,7 @@ class _Exporter:
     def _for_int8(self, finest: Range) -> Range:
         """A range of `x` that int8 holds, or `finest` where that would have no fractional bits."""
         bits = math.floor(math.log2(INT8_LIMIT / max(float(self.x.abs().max()), 2.0**-finest.fraction_bits)))
-        return Range(min(bits, finest.fraction_bits), INT8_LIMIT) if bits >= 0 else finest
+        return replace(finest, fraction_bits=min(bits, finest.fraction_bits), limit=INT8_LIMIT) if bits >= 0 else finest
 
     def _limit(self, bits: int) -> int:
         return max(1, math.ceil(float(self.x.abs().max()) * HEADROOM * (1 << bits)))
@@ -203,4 +209,4 @@ class _Exporter:
 def _coarser(range: Range, bits: int) -> Range:
     """The range with as many fractional bits at most."""
     spare = max(0, range.fraction_bits - bits)
-    return Range(range.fraction_bits - spare, -(-range.limit >> spare))
+    return replace(range, fraction_bits=range.fraction_bits - spare, limit=-(-range.limit >> spare))
