@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from common import RESULTS, arguments, cases, chain_decoded, chain_of, write_results
-from speed import cpu_ms
+from speed import timed
 
 from bbcompress.codec.elbo import parts_bits_per_dim
 from bbcompress.codec.registry import Registry
@@ -37,8 +37,8 @@ def main() -> None:
         chained = [picture for _, picture in named]
         rows += [{"set": name, "model": path.stem} | row for row in parts(model, images)]
         for steps in STEPS:
-            compress_ms, chain = cpu_ms(partial(chain_of, chained, model, steps), 1, len(named))
-            decompress_ms, _ = cpu_ms(partial(chain_decoded, chain, chained, registry), 1, len(named))
+            _, compress_ms, chain = timed(partial(chain_of, chained, model, steps), 1, len(named))
+            _, decompress_ms, _ = timed(partial(chain_decoded, chain, chained, registry), 1, len(named))
             bits_per_dim = 8 * len(chain.payload.data) / images.size
             row = {"part": f"chain, K = {steps}", "share": 1.0, "bits_per_dim": bits_per_dim}
             times = {"of_its_pixels": bits_per_dim, "compress_ms": compress_ms, "decompress_ms": decompress_ms}

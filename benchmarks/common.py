@@ -53,6 +53,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     add_data_arguments(parser)
     parser.add_argument("--sets", nargs="+", choices=TEST_SETS, default=list(TEST_SETS))
+    parser.add_argument("--models", nargs="+", help="use these of the sets' models only")
     parser.add_argument("--images", type=int, help="use the first so many images of each set")
     parser.add_argument("--output", type=Path, help="JSON file to write; default: results/ beside this script")
     return parser
@@ -83,9 +84,10 @@ def pictures(name: str, images: np.ndarray) -> Named:
     return [(f"{number:05d}.png", Picture(TEST_SETS[name].mode, image)) for number, image in enumerate(images)]
 
 
-def models_of(name: str, registry: Registry) -> list[Path]:
-    """Files of a set's models that there are."""
-    return [path for path, header in registry.headers() if header.info.name in TEST_SETS[name].models]
+def models_of(name: str, registry: Registry, options: argparse.Namespace) -> list[Path]:
+    """Files of a set's models that there are, as the options say."""
+    names = set(TEST_SETS[name].models) & set(options.models or TEST_SETS[name].models)
+    return [path for path, header in registry.headers() if header.info.name in names]
 
 
 def compressed(named: Named, registry: Registry, model: Path, steps: int) -> tuple[bytes, Summary]:
@@ -98,7 +100,7 @@ def cases(options: argparse.Namespace, registry: Registry) -> Iterator[tuple[str
     for name in options.sets:
         images = images_of(name, options)
         named = pictures(name, images)
-        for path in models_of(name, registry):
+        for path in models_of(name, registry, options):
             yield name, images, named, path
 
 

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from common import chain_decoded, chain_of, write_results
 from skimage import data
-from speed import cpu_ms
+from speed import timed
 
 from bbcompress.archive import encode
 from bbcompress.codec.registry import Registry
@@ -45,9 +45,9 @@ def main() -> None:
             total_bytes, compress_s, decompress_s = 0, 0.0, 0.0
             with patch.object(encode, constant, value):
                 for picture in pictures:
-                    ms, chain = cpu_ms(partial(chain_of, [picture], model, 0), 1, 1)
+                    _, ms, chain = timed(partial(chain_of, [picture], model, 0), 1, 1)
                     total_bytes, compress_s = total_bytes + len(chain.payload.data), compress_s + ms / 1e3
-                    ms, _ = cpu_ms(partial(chain_decoded, chain, [picture], registry), 1, 1)
+                    _, ms, _ = timed(partial(chain_decoded, chain, [picture], registry), 1, 1)
                     decompress_s += ms / 1e3
             megapixels = subpixels / 3e6
             rows.append(

@@ -8,6 +8,7 @@ installed, for instance one with numpy 1.26, or one run by an emulator of anothe
 /path/python").
 """
 
+import argparse
 import hashlib
 import json
 import os
@@ -25,17 +26,18 @@ from common import arguments, compressed, decoded, images_of, models_of, picture
 STEPS = (0, 1, 5)
 
 
-def hashes(images_file: str, engine: str, batch: int, reference: str | None) -> dict[str, str]:
+def hashes(options: argparse.Namespace) -> dict[str, str]:
     """SHA-256 of the archives of each model and K; decodes them, and the reference's, and compares."""
     from bbcompress.codec.registry import Registry
     from bbcompress.exact.engine import engine_named
 
+    images_file, engine, threads, batch, reference = options.worker
     images = np.load(images_file)
-    registry = Registry(engine_named(engine), batch=batch)
+    registry = Registry(engine_named(engine, int(threads)), batch=int(batch))
     result = {}
     for name in images.files:
         named = pictures(name, images[name])
-        for path, steps in product(models_of(name, registry), STEPS):
+        for path, steps in product(models_of(name, registry, options), STEPS):
             what = f"{path.stem}-K{steps}"
             data, _ = compressed(named, registry, path, steps)
             result[what] = hashlib.sha256(data).hexdigest()
@@ -46,23 +48,24 @@ def hashes(images_file: str, engine: str, batch: int, reference: str | None) -> 
     return result
 
 
-def settings(pythons: list[str]) -> list[tuple[str, list[str], dict[str, str], str, int]]:
-    """(label, interpreter, environment, engine, batch) of every run; the first is the reference."""
+def settings(pythons: list[str]) -> list[tuple[str, list[str], dict[str, str], str, int, int]]:
+    """(label, interpreter, environment, engine, threads, batch) of every run; the first is the reference."""
     own = [sys.executable]
     one = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     two = {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
-    runs = [("1 thread, batch 256, numpy engine", own, one, "numpy", 256), ("2 threads", own, two, "numpy", 256)]
-    runs += [(f"batch {batch}", own, one, "numpy", batch) for batch in (1, 7, 64)]
+    runs = [("1 thread, batch 256, numpy engine", own, one, "numpy", 1, 256)]
+    runs += [("2 threads", own, one, "numpy", 2, 256), ("2 threads of BLAS", own, two, "numpy", 1, 256)]
+    runs += [(f"batch {batch}", own, one, "numpy", 1, batch) for batch in (1, 7, 64)]
     for core in ("Nehalem", "Haswell", "SkylakeX"):
-        runs.append((f"OPENBLAS_CORETYPE={core}", own, one | {"OPENBLAS_CORETYPE": core}, "numpy", 256))
+        runs.append((f"OPENBLAS_CORETYPE={core}", own, one | {"OPENBLAS_CORETYPE": core}, "numpy", 1, 256))
     no_avx512 = {
         "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL X86_V4 AVX512_SPR"
     }
-    runs.append(("numpy without AVX-512", own, one | no_avx512, "numpy", 256))
+    runs.append(("numpy without AVX-512", own, one | no_avx512, "numpy", 1, 256))
     if subprocess.run([*own, "-c", "import torch"], capture_output=True).returncode == 0:
-        runs += [("torch engine", own, one, "torch", 256), ("torch engine, 2 threads", own, two, "torch", 64)]
+        runs += [("torch engine", own, one, "torch", 1, 256), ("torch engine, 2 threads", own, two, "torch", 2, 64)]
     for number, python in enumerate(pythons, 1):
-        runs.append((f"further interpreter {number}", shlex.split(python), one, "numpy", 256))
+        runs.append((f"further interpreter {number}", shlex.split(python), one, "numpy", 1, 256))
     return runs
 
 
@@ -70,21 +73,21 @@ def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.set_defaults(images=200)
     parser.add_argument("--python", action="append", default=[], help="a further interpreter's command")
-    parser.add_argument("--worker", nargs=4, metavar=("IMAGES", "ENGINE", "BATCH", "REFERENCE"))
+    parser.add_argument("--worker", nargs=5, metavar=("IMAGES", "ENGINE", "THREADS", "BATCH", "REFERENCE"))
     options = parser.parse_args()
     if options.worker:
-        images_file, engine, batch, reference = options.worker
         about = {"numpy": np.__version__, "machine": platform.machine()}
-        print(json.dumps({**about, **hashes(images_file, engine, int(batch), reference or None)}))
+        print(json.dumps({**about, **hashes(options)}))
         return
     rows: list[dict[str, object]] = []
     expected: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         images_file = str(Path(folder, "images.npz"))
         np.savez(images_file, **{name: images_of(name, options) for name in options.sets})
-        for label, python, environment, engine, batch in settings(options.python):
+        for label, python, environment, engine, threads, batch in settings(options.python):
             reference = folder if rows else ""
-            command = [*python, __file__, "--worker", images_file, engine, str(batch), reference]
+            command = [*python, __file__, "--worker", images_file, engine, str(threads), str(batch), reference]
+            command += ["--models", *options.models] if options.models else []
             done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
             if done.returncode:
                 rows.append(

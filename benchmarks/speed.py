@@ -1,13 +1,13 @@
 """Time an image of coding test images, both ways, by model and refinement steps, and where the time goes.
 
     OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 python benchmarks/speed.py [--mnist FILE] [--cifar-10 FILE] [--images 1000]
-        [--engines numpy,torch]
+        [--engines numpy,torch] [--threads 2]
 
-CPU time of the process in milliseconds an image, the best of several runs, for the chain of all images (`compress`;
-`decompress` with comparing; no image files read or written), and for its stages, measured in a run of their own:
-networks (matrix products and activations), distributions (frequencies from network outputs, and finding symbols), stack
-(rANS). `files` is writing PNG files, checked, and reading them, beside it. Besides the sets there is a photograph of
-512 x 768 from one of scikit-image, with `photo`.
+Milliseconds an image, the best of several runs, for the chain of all images (`compress`; `decompress` with comparing;
+no image files read or written): wall clock with as many threads, and CPU time of the process. For its stages CPU time
+of one thread, measured in a run of their own: networks (matrix products and activations), distributions (frequencies
+from network outputs, and finding symbols), stack (rANS). `files` is writing PNG files, checked, and reading them,
+beside it. Besides the sets there is a photograph of 512 x 768 from one of scikit-image, with `photo`.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from common import Named, arguments, cases, chain_decoded, chain_of, write_results
@@ -41,7 +41,7 @@ STAGES = {
         (distributions.CdfDistribution, "intervals"),
         (distributions.BernoulliPairs, "locate"),
         (distributions.BernoulliPairs, "intervals"),
-        (distributions.BernoulliPairs, "__init__"),
+        (distributions.BernoulliPairs, "of"),
         (Mixture, "of"),
     ],
 }
@@ -89,19 +89,27 @@ def stages_timed() -> Iterator[Stopwatch]:
             setattr(owner, name, function)
 
 
-def cpu_ms(function: Callable[[], Any], runs: int, images: int) -> tuple[float, Any]:
-    """Least CPU time of `runs` runs in ms an image, and the result."""
-    best = float("inf")
+class Times(NamedTuple):
+    """The least of several runs, in ms an image."""
+
+    wall_ms: float
+    cpu_ms: float
+    result: Any
+
+
+def timed(function: Callable[[], Any], runs: int, images: int) -> Times:
+    """Times of `function`, and what it gives."""
+    wall = cpu = float("inf")
     for _ in range(runs):
-        started = time.process_time()
+        started, cpu_started = time.perf_counter(), time.process_time()
         result = function()
-        best = min(best, time.process_time() - started)
-    return 1e3 * best / images, result
+        wall, cpu = min(wall, time.perf_counter() - started), min(cpu, time.process_time() - cpu_started)
+    return Times(1e3 * wall / images, 1e3 * cpu / images, result)
 
 
 def file_ms(named: list[tuple[str, Picture]]) -> float:
-    """CPU time of encoding each picture as PNG, checked, and reading it again, in ms an image."""
-    return cpu_ms(lambda: [read(io.BytesIO(file_bytes(p, ".png", n))) for n, p in named], 1, len(named))[0]
+    """Time of encoding each picture as PNG, checked, and reading it again, in ms an image."""
+    return timed(lambda: [read(io.BytesIO(file_bytes(p, ".png", n))) for n, p in named], 1, len(named)).cpu_ms
 
 
 def photograph(registry: Registry) -> tuple[str, np.ndarray, Named, Path]:
@@ -118,36 +126,43 @@ def main() -> None:
     parser.add_argument("--refine-steps", default="0,1,5,10")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--engines", default="numpy", help="numpy, torch or both")
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     rows: list[dict[str, object]] = []
     for engine in options.engines.split(","):
-        registry = Registry(engine_named(engine))
-        for case in chain(cases(options, registry), [photograph(registry)]):
-            rows += [{"engine": engine} | row for row in measured(case, registry, options)]
-    write_results("speed", options.output, rows, "CPU ms an image; stages in a run of their own with timers")
+        registries = Registry(engine_named(engine, options.threads)), Registry(engine_named(engine))
+        for case in chain(cases(options, registries[0]), [photograph(registries[0])]):
+            rows += [
+                {"engine": engine, "threads": options.threads} | row for row in measured(case, *registries, options)
+            ]
+    includes = "ms an image; stages are CPU time of one thread, in a run of their own with timers"
+    write_results("speed", options.output, rows, includes)
 
 
 def measured(
-    case: tuple[str, np.ndarray, Named, Path], registry: Registry, options: argparse.Namespace
+    case: tuple[str, np.ndarray, Named, Path], registry: Registry, one_thread: Registry, options: argparse.Namespace
 ) -> Iterator[dict[str, object]]:
     """Rows of a case, by refinement steps."""
     _, images, named, path = case
-    model = registry.load(path)
     chained = [picture for _, picture in named]
     files = file_ms(named)
     for steps in map(int, options.refine_steps.split(",")):
-        encode = partial(chain_of, chained, model, steps)
-        compress_ms, coded = cpu_ms(encode, options.runs, len(named))
-        decode = partial(chain_decoded, coded, chained, registry)
-        decompress_ms, _ = cpu_ms(decode, options.runs, len(named))
+        encode = partial(chain_of, chained, registry.load(path), steps)
+        compress = timed(encode, options.runs, len(named))
+        decode = partial(chain_decoded, compress.result, chained, registry)
+        decompress = timed(decode, options.runs, len(named))
         row: dict[str, object] = {
             "model": path.stem,
             "images": "x".join(map(str, images.shape[:3])),
             "K": steps,
-            "bits_per_dim": 8 * len(coded.payload.data) / images.size,
-            "compress_ms": compress_ms,
-            "decompress_ms": decompress_ms,
+            "bits_per_dim": 8 * len(compress.result.payload.data) / images.size,
+            "compress_ms": compress.wall_ms,
+            "decompress_ms": decompress.wall_ms,
+            "compress_cpu_ms": compress.cpu_ms,
+            "decompress_cpu_ms": decompress.cpu_ms,
         }
+        encode = partial(chain_of, chained, one_thread.load(path), steps)
+        decode = partial(chain_decoded, compress.result, chained, one_thread)
         for way, function in (("compress", encode), ("decompress", decode)):
             with stages_timed() as stopwatch:
                 function()
