@@ -65,10 +65,12 @@ def estimates(pictures: Sequence[Picture], ways: Sequence[Candidate], registry: 
     images = SAMPLE_CROPS // CROPS_PER_SIDE**2 if any(map(is_large, pictures)) else SAMPLE_CROPS
     sample = [crop for picture in pictures[:: -(-len(pictures) // images)] for crop in _crops(picture)]
     subpixels = sum(crop.pixels.size for crop in sample)
-    found = [Estimate(None, "stored", 8 * sum(len(stored.encode(crop)) for crop in sample) / subpixels)]
+    stored_bytes = registry.engine.submit(lambda: sum(len(stored.encode(crop)) for crop in sample))
+    found = []
     for way in ways:
-        coded = encode(registry.load(way.model), sample, way.form)
+        coded = encode(registry.load(way.model), sample, way.form, shifted=False)
         found.append(Estimate(way, coded.model, float(coded.net_bits.sum()) / subpixels))
+    found.append(Estimate(None, "stored", 8 * stored_bytes.result() / subpixels))
     return sorted(found, key=lambda estimate: estimate.bits_per_dim)
 
 

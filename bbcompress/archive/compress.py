@@ -213,15 +213,16 @@ def _best_single(picture: Picture, registry: Registry, options: Options) -> _Sin
         found = estimates([picture], ways, registry)
         options.report("about " + described(found))
         tried = [way.candidate for way in (found[:1] if options.fast else promising(found))]
-    coded = [_single(picture, way, registry, options) for way in tried]
+    # beside the models, of which not all keep every thread busy
+    storing = registry.engine.submit(lambda: stored.encode(picture)) if None in tried else None
+    coded = [_single(picture, way, registry, options) for way in tried if way is not None]
+    if storing is not None:
+        coded.append(_Single("stored", Stored(storing.result()), 8.0 * len(storing.result())))
     options.report(", ".join(f"{way.name} {way.size} bytes" for way in coded))
     return min(coded, key=lambda way: way.size)
 
 
-def _single(picture: Picture, way: Candidate | None, registry: Registry, options: Options) -> _Single:
-    if way is None:
-        data = stored.encode(picture)
-        return _Single("stored", Stored(data), 8.0 * len(data))
+def _single(picture: Picture, way: Candidate, registry: Registry, options: Options) -> _Single:
     model = registry.load(way.model)
     coded = encode(model, [picture], way.form, options.refine_steps, options.refine_method)
     return _Single(coded.model, coded.payload, float(coded.net_bits.sum()))

@@ -47,9 +47,15 @@ class Coded(NamedTuple):
 
 
 def encode(
-    model: Model, pictures: Sequence[Picture], form: PixelForm, steps: int = 0, method: Method = Method.NATURAL
+    model: Model,
+    pictures: Sequence[Picture],
+    form: PixelForm,
+    steps: int = 0,
+    method: Method = Method.NATURAL,
+    shifted: bool = True,
 ) -> Coded:
-    """Pictures that all have this form under `model`, refined by K = `steps`."""
+    """Pictures that all have this form under `model`, refined by K = `steps`; with the scale shifts that are worth it
+    unless not `shifted`."""
     pixels = [to_pixels(picture, form) for picture in pictures]
     name, bottom = model.info.name, bottom_of(pictures_digest(pictures))
     if isinstance(model, DenseModel):
@@ -58,7 +64,7 @@ def encode(
         encoded = chain.encode([chain.Group(model, rows)], chain.Layout(width, width), steps, method, bottom)
         return Coded(name, BitsBack(model.identity, form, encoded.plan, encoded.data), encoded.net_bits)
     sizes = [(picture.height, picture.width) for picture in pictures]
-    shifts = _shifts_for(model, pixels)
+    shifts = _shifts_for(model, pixels) if shifted else [()] * len(pixels)
     tiling = tiles.tiling(sizes, TILE, shifts)
     cut = [
         chain.Group(model.sized(*group.size, group.shifts), part)
