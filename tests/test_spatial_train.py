@@ -317,6 +317,19 @@ def test_branches_of_stages_have_sums_of_float32_and_what_sees_pixels_larger_one
         assert (seeing._dense.dtype, last.dtype) == (np.float64, np.float64)
 
 
+def test_ranges_are_those_of_all_training_images(tmp_path):
+    """Also where the first hundreds of them are all dark."""
+    torch.manual_seed(0)
+    model = new_model("staged", (12, 8, 1), 256, 2, latent=2, hidden=16, blocks=1)
+    limits = []
+    for bright in (0, 50):
+        pixels = torch.zeros(400, 1, 12, 8, dtype=torch.uint8)
+        pixels[400 - bright :] = 255
+        export(model, pixels, "ranges", tmp_path / f"{bright}.safetensors")
+        limits.append(read(tmp_path / f"{bright}.safetensors").encoder[0].dense.output.limit)
+    assert limits[0] < limits[1]
+
+
 def test_equalized_networks_are_the_same_function():
     torch.manual_seed(0)
     network = nn.Sequential(Convolution(2, 5, 3), Residual(5), Residual(5), Convolution(5, 4, 1, relu=False))

@@ -12,9 +12,10 @@ import numpy as np
 
 from bbcompress.codec import tiles
 from bbcompress.codec.model import Pixels, ScaleShifts
-from bbcompress.codec.spatial import ChannelStage, SpatialModel
+from bbcompress.codec.spatial import ChannelStage, SizedSpatialModel, SpatialModel
 from bbcompress.coding.distributions import MICROBITS, code_lengths
 from bbcompress.exact import functions, noise
+from bbcompress.exact.functions import Floats
 
 SAMPLE_SIDE = 64
 SAMPLE_SUBPIXELS = 3 << 15
@@ -47,10 +48,8 @@ def fit(model: SpatialModel, images: Sequence[Pixels]) -> Fit:
             mean, log_scale = sized.posterior(pixels)
             # at the mean, stages that hang on the latents would seem surer than they are
             normals = noise.normals(np.arange(len(pixels)), 0, mean.shape[1])
-            latent = mean + functions.exp(log_scale) * normals
-            for rows in sized.batches(len(pixels)):
-                for stage in sized.likelihood(latent[rows]):
-                    costs[stage.number][half].add(stage, pixels[rows])
+            for part in _parts(sized, pixels, mean + functions.exp(log_scale) * normals):
+                costs[part.stage.number][half].add(part)
     found = model.engine.map(_agreed, costs)
     seen = sum(len(group.tiles) * group.size[0] * group.size[1] for sample in halves for group in sample)
     share = seen / sum(image.shape[0] * image.shape[1] for image in images)
@@ -80,17 +79,34 @@ def _agreed(halves: tuple["_Cost", "_Cost"]) -> tuple[int, int]:
     return shift, sum(cost.saved(shift) for cost in halves)
 
 
+class _Part(NamedTuple):
+    """Pixels (N, subpixels) of one size, a stage of them, and its code length without a shift."""
+
+    stage: ChannelStage
+    pixels: Pixels
+    unshifted: int
+
+
+def _parts(model: SizedSpatialModel, pixels: Pixels, latent: Floats) -> list[_Part]:
+    """Those of all stages. Their networks run here."""
+
+    def of_batch(rows: slice) -> list[_Part]:
+        part = pixels[rows]
+        return [_Part(stage, part, _bits(stage, part, 0)) for stage in model.likelihood(latent[rows])]
+
+    return [part for parts in model.engine.map(of_batch, model.batches(len(pixels))) for part in parts]
+
+
 class _Cost:
     """The code length of one stage and channel, in 1 / MICROBITS bits, by its scale shift."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[ChannelStage, Pixels]] = []
+        self._parts: list[_Part] = []
         self._known = {0: 0}
 
-    def add(self, stage: ChannelStage, pixels: Pixels) -> None:
-        """Pixels (N, subpixels) of one size, and their stage. Its network runs here, stage by stage."""
-        self._parts.append((stage, pixels))
-        self._known[0] += _bits(stage, pixels, 0)
+    def add(self, part: _Part) -> None:
+        self._parts.append(part)
+        self._known[0] += part.unshifted
 
     def minimum(self) -> int:
         """The best shift."""
@@ -104,7 +120,7 @@ class _Cost:
 
     def _of(self, shift: int) -> int:
         if shift not in self._known:
-            self._known[shift] = sum(_bits(stage, pixels, shift) for stage, pixels in self._parts)
+            self._known[shift] = sum(_bits(stage, pixels, shift) for stage, pixels, _ in self._parts)
         return self._known[shift]
 
 

@@ -53,7 +53,7 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path, int8: bool 
 
     With `int8`, what convolutions of residual branches see, and their weights, fit int8.
     """
-    pixels = pixels[:CALIBRATION_IMAGES]
+    pixels = _calibration(pixels)
     config, decoder = model.config, model.decoder
     precision = replace(_precision(config), int8=int8)
     in_stages = precision
@@ -104,10 +104,16 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path, int8: bool 
 @torch.no_grad()
 def export_with_new_encoder(model: SpatialVAE, pixels: Tensor, old: SpatialContents, name: str, path: Path) -> None:
     """Write the exact form of the encoder of `model` with the very decoder of `old`. Raises InexactNetwork."""
-    encoder, posterior = _encoder(model, pixels[:CALIBRATION_IMAGES], _precision(model.config))
+    encoder, posterior = _encoder(model, _calibration(pixels), _precision(model.config))
     bits, steps = latent_bits(posterior.log_scale), _grid_log2_steps(posterior)
     info = replace(old.info, name=name, latent_bits=bits, grid_log2_steps=steps)
     save(path, replace(old, info=info, encoder=encoder))
+
+
+def _calibration(pixels: Tensor) -> Tensor:
+    """Training images to see ranges by: evenly from all, which may be sorted by kind."""
+    count = min(len(pixels), CALIBRATION_IMAGES)
+    return pixels[torch.arange(count) * len(pixels) // count]
 
 
 def _encoder(model: SpatialVAE, pixels: Tensor, precision: Precision) -> tuple[list[Spec], Posterior]:
