@@ -25,7 +25,7 @@ from bbcompress.exact.functions import Floats
 from bbcompress.exact.network import GRADIENT_BITS, GRADIENT_LIMIT, Network, Tape, to_grid
 from bbcompress.exact.selfcheck import require_exact_arithmetic
 
-BATCH_PIXELS = 256
+BATCH_PIXELS = 512
 """Pixels of a network call for each image that a dense model has in one; bounds memory, changes no bit."""
 
 
