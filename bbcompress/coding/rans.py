@@ -150,8 +150,8 @@ class Stack:
         return symbols
 
     def pop_parts(self, parts: Iterable[Divisible]) -> Iterator[Symbols]:
-        """Pop what all parts joined would; gives each part's symbols before the next part but one is asked for, or as
-        soon as whole rows of lanes hold them."""
+        """Pop the symbols of all parts, as if they were joined; gives each part's as soon as whole rows of lanes hold
+        them, before further parts are asked for."""
         sizes: deque[int] = deque()
         popped = np.empty(0, np.int64)
         left: Divisible | None = None

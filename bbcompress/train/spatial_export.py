@@ -80,11 +80,10 @@ def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path, int8: bool 
         x, range = features.x, features.range
         stage_layers = []
         for known in context.stages:
-            stage = exporter(known, precision.outputs, in_stages)
-            network = copy.deepcopy(next(stages))
+            stage, layers = exporter(known, precision.outputs, in_stages), copy.deepcopy(next(stages))
             if config.phases:
-                equalize(network, stage.x)
-            stage_layers.append(stage.layers(network))
+                equalize(layers, stage.x)
+            stage_layers.append(stage.layers(layers))
         scales.append(ScaleContents(spec, feature_layers, stage_layers))
     info = SpatialInfo(
         name=name,
