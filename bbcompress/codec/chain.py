@@ -146,9 +146,7 @@ def _encode(groups: Sequence[Group], plan: Plan, latents: list[Symbols], bottom:
         bins = stack.pop(q)
         lengths = [-code_lengths(q.intervals(bins)[1], q.precision)]
         latent = latent_bins(model).centres[bins].reshape(posterior.mean.shape)
-        for stage in reversed(intervals(model, pixels, latent)):
-            stack.push(*stage)
-            lengths.append(code_lengths(stage.freqs, stage.precision))
+        lengths += [stage.push(stack) for stage in reversed(intervals(model, pixels, latent))]
         lengths.append(push(stack, Uniform(model.latent_bits, len(bins)), bins))
         total = sum(length.reshape(len(pixels), -1).sum(1) for length in lengths)
         net_microbits[batch.number : batch.number + len(pixels)] = total

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.coding.distributions import BinnedGaussian, EqualMassBins
+from bbcompress.coding.distributions import BinnedGaussian, EqualMassBins, code_lengths
 from bbcompress.coding.rans import Counts, Distribution, Divisible, Stack, Symbols
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.functions import Floats
@@ -88,11 +88,16 @@ def latent_distribution(model: SizedModel, posterior: Posterior) -> Distribution
 
 
 class Intervals(NamedTuple):
-    """What `Stack.push` takes: those of a stage's symbols, image by image."""
+    """Those of a stage's symbols, image by image."""
 
     starts: Counts
     freqs: Counts
     precision: int
+
+    def push(self, stack: Stack) -> NDArray[np.int64]:
+        """Push the symbols; returns their code lengths in units of 1 / MICROBITS."""
+        stack.push(*self)
+        return code_lengths(self.freqs, self.precision)
 
 
 def intervals(model: SizedModel, pixels: Pixels, latent: Floats) -> list[Intervals]:

@@ -38,8 +38,7 @@ def push_first(model: SizedModel, stack: Stack, pixels: Pixels, latent: Symbols,
     for stage, number in zip(reversed(intervals(model, pixels, _points(model, latent[None]))), lanes, strict=True):
         if number > stack.lanes:
             stack.widen(number)
-        stack.push(*stage)
-        lengths.append(code_lengths(stage.freqs, stage.precision))
+        lengths.append(stage.push(stack))
     lengths.append(push(stack, GridPrior(model.grid_steps), latent))
     return int(sum(length.sum() for length in lengths))
 
