@@ -1,19 +1,22 @@
-"""What the parts of the models bring: bits per dimension by stage and for the latents, and by refinement steps.
+"""What the parts of the models bring: bits per dimension by stage and for the latents, by encoder and refinement steps.
 
     python benchmarks/ablation.py [--mnist FILE] [--cifar-10 FILE] [--sets binary grey colour luma] [--images 1000]
+        [--encoders ENCODER/MODEL.safetensors ...]
 
 Each set has the paper's model, which decodes all pixels at once, and a staged one, coarse to fine. `parts` are the
 -ELBO's: the latents' KL, then each stage; where a stage is (stride, row, column), its share of the pixels, and bits/dim
 of these pixels alone. `chain` is the bytes of all images, decoded and compared, with CPU time of one thread, by
-refinement steps K.
+refinement steps K; those of `--encoders`, models that `bbc fit-encoder` made of the sets' ones under their names, are
+coded with K = 0 and named after their folders.
 """
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import RESULTS, arguments, cases, chain_decoded, chain_of, write_results
+from common import RESULTS, Named, arguments, cases, chain_decoded, chain_of, write_results
 from speed import timed
 
 from bbcompress.codec.elbo import parts_bits_per_dim
@@ -29,22 +32,30 @@ LEAST_LABELLED = 0.03
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.set_defaults(images=1000)
+    parser.add_argument("--encoders", nargs="+", type=Path, default=[], help="models with other encoders")
     options = parser.parse_args()
-    registry = Registry()
+    registry = Registry(files=options.encoders)
     rows: list[dict[str, object]] = []
     for name, images, named, path in cases(options, registry):
-        model = registry.load(path)
-        chained = [picture for _, picture in named]
-        rows += [{"set": name, "model": path.stem} | row for row in parts(model, images)]
-        for steps in STEPS:
-            _, compress_ms, chain = timed(partial(chain_of, chained, model, steps), 1, len(named))
-            _, decompress_ms, _ = timed(partial(chain_decoded, chain, chained, registry), 1, len(named))
-            bits_per_dim = 8 * len(chain.payload.data) / images.size
-            row = {"part": f"chain, K = {steps}", "share": 1.0, "bits_per_dim": bits_per_dim}
-            times = {"of_its_pixels": bits_per_dim, "compress_ms": compress_ms, "decompress_ms": decompress_ms}
-            rows.append({"set": name, "model": path.stem} | row | times)
+        if path in options.encoders:
+            continue
+        own = [*parts(registry.load(path), images)]
+        own += [chain_row(named, registry, path, steps, f"K = {steps}") for steps in STEPS]
+        others = [other for other in options.encoders if other.stem == path.stem]
+        own += [chain_row(named, registry, other, 0, f"K = 0, {other.parent.name}") for other in others]
+        rows += [{"set": name, "model": path.stem} | row for row in own]
     write_results("ablation", options.output, rows, "-ELBO by parts; chains: bytes of all images, CPU ms an image")
     plot(rows, (options.output or RESULTS / "ablation.json").with_suffix(".png"))
+
+
+def chain_row(named: Named, registry: Registry, path: Path, steps: int, label: str) -> dict[str, object]:
+    """All images as one chain of a model, decoded and compared."""
+    chained = [picture for _, picture in named]
+    compress = timed(partial(chain_of, chained, registry.load(path), steps), 1, len(named))
+    decompress = timed(partial(chain_decoded, compress.result, chained, registry), 1, len(named))
+    bits_per_dim = 8 * len(compress.result.payload.data) / sum(picture.pixels.size for picture in chained)
+    row = {"part": f"chain, {label}", "share": 1.0, "bits_per_dim": bits_per_dim, "of_its_pixels": bits_per_dim}
+    return row | {"compress_ms": compress.cpu_ms, "decompress_ms": decompress.cpu_ms}
 
 
 def parts(model: Any, images: np.ndarray) -> Iterator[dict[str, object]]:
@@ -68,29 +79,44 @@ def row_of(part: str, share: float, bits_per_dim: float) -> dict[str, object]:
 
 
 def plot(rows: list[dict[str, Any]], path: Any) -> None:
-    """A panel a set: the models' parts as stacked bars, the latents below."""
+    """A column a set: above the models' parts as stacked bars, the latents below; under it what refinement steps and
+    other encoders bring, against time."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     names = list(dict.fromkeys(row["set"] for row in rows))
-    figure, axes = pyplot.subplots(
-        1, len(names), figsize=(1 + 4 * len(names), 4.5), squeeze=False, layout="constrained"
-    )
-    for axis, name in zip(axes[0], names, strict=True):
+    figure, axes = pyplot.subplots(2, len(names), figsize=(1 + 4 * len(names), 8), squeeze=False, layout="constrained")
+    for (above, below), name in zip(axes.T, names, strict=True):
         for model in dict.fromkeys(row["model"] for row in rows if row["set"] == name):
-            below = 0.0
-            parts = [row for row in rows if row["model"] == model and row["compress_ms"] == ""]
-            whole = sum(row["bits_per_dim"] for row in parts)
-            for number, row in enumerate(parts):
-                axis.bar(model, row["bits_per_dim"], bottom=below, color=f"C{number}", edgecolor="white")
-                if row["bits_per_dim"] > LEAST_LABELLED * whole:
-                    middle = below + row["bits_per_dim"] / 2
-                    axis.annotate(row["part"], (model, middle), ha="center", va="center", fontsize=7)
-                below += row["bits_per_dim"]
-        axis.set(ylabel="-ELBO (bits/dim)", title=name)
+            own = [row for row in rows if (row["set"], row["model"]) == (name, model)]
+            plot_parts(above, model, [row for row in own if row["compress_ms"] == ""])
+            plot_chains(below, model, [row for row in own if row["compress_ms"] != ""])
+        above.set(ylabel="-ELBO (bits/dim)", title=name)
+        below.set(xlabel="compress (CPU ms an image)", ylabel="total bits, % more than with K = 0", xscale="log")
+        below.legend(fontsize=7)
     figure.savefig(path, dpi=110)
+
+
+def plot_parts(axis: Any, model: str, parts: list[dict[str, Any]]) -> None:
+    """A bar."""
+    base, whole = 0.0, sum(row["bits_per_dim"] for row in parts)
+    for number, row in enumerate(parts):
+        axis.bar(model, row["bits_per_dim"], bottom=base, color=f"C{number}", edgecolor="white")
+        if row["bits_per_dim"] > LEAST_LABELLED * whole:
+            axis.annotate(row["part"], (model, base + row["bits_per_dim"] / 2), ha="center", va="center", fontsize=7)
+        base += row["bits_per_dim"]
+
+
+def plot_chains(axis: Any, model: str, chains: list[dict[str, Any]]) -> None:
+    """A line over K, and a star for each other encoder."""
+    times = [row["compress_ms"] for row in chains]
+    more = [100 * (row["bits_per_dim"] / chains[0]["bits_per_dim"] - 1) for row in chains]
+    (line,) = axis.plot(times[: len(STEPS)], more[: len(STEPS)], marker="o", label=f"{model}, K = {STEPS}")
+    for row, x, y in zip(chains[len(STEPS) :], times[len(STEPS) :], more[len(STEPS) :], strict=True):
+        axis.plot(x, y, marker="*", markersize=10, color=line.get_color())
+        axis.annotate(row["part"].removeprefix("chain, K = 0, "), (x, y), fontsize=7)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from bbcompress.archive.compress import Options, compress_archive, compress_single
-from bbcompress.archive.encode import encode
+from bbcompress.archive.encode import OWN_SHIFTS_SUBPIXELS, encode
 from bbcompress.archive.errors import DamagedArchive
 from bbcompress.archive.forms import PixelForm
 from bbcompress.archive.payload import Tiles, decode_checked
@@ -305,13 +305,13 @@ def test_pictures_unlike_the_models_get_shifts_and_come_back(
     if not spatial.shifts:
         pytest.skip("two levels have no scales")
     mode = "RGB" if spatial.info.channels == 3 else "L"
-    sides = (40, 300, 40)
-    images = [shifted_pictures(spatial, 10 if side == 300 else -10, (side, side))[0] for side in sides]
+    large = math.isqrt(OWN_SHIFTS_SUBPIXELS // spatial.info.channels) + 1
+    images = [shifted_pictures(spatial, 10 if side == large else -10, (side, side))[0] for side in (40, large, 40)]
     pictures = [Picture(mode, image if mode == "RGB" else image[..., 0]) for image in images]
     coded = encode(spatial, pictures, PixelForm.RGB if mode == "RGB" else PixelForm.GREY, steps)
     assert isinstance(coded.payload, Tiles)
-    first, large, last = coded.payload.shifts
-    assert np.mean(first) < -5 < 5 < np.mean(large) and first == last
+    first, own, last = coded.payload.shifts
+    assert np.mean(first) < -5 < 5 < np.mean(own) and first == last
     registry = Registry(files=[spatial_path])
     monkeypatch.setattr(stored, "encode", lambda picture: bytes(2 * picture.pixels.size))
     options = Options(refine_steps=steps, model=spatial_path)
