@@ -1,0 +1,133 @@
+"""Pictures coarse to fine: every other pixel of every other row first, then what lies between, again and again.
+
+A *scale* of stride s knows the pixels (s i, s j), and holds three *stages* more: those half a stride below and to the
+right, those to the right, those below. Together they are what the next scale, of stride s / 2, knows. The coarsest scale
+knows one pixel. All that a stage's pixels are predicted from has been coded before, so that they depend on each other
+only through channels: each stage is coded channel by channel, and all its pixels of a channel at once.
+
+Neighbours are the same at all scales, in strides; outside the picture a neighbour is the nearest pixel of its own stage.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[Any]
+"""Pixels or errors, integers (C, N, h, w)."""
+
+KNOWN, DIAGONAL, RIGHT, BELOW = range(4)
+"""What a scale consists of: the pixels known before, and its three stages in their order."""
+STAGES = (DIAGONAL, RIGHT, BELOW)
+_OFFSETS = {KNOWN: (0, 0), DIAGONAL: (1, 1), RIGHT: (0, 1), BELOW: (1, 0)}
+"""Rows and columns in half strides."""
+MARGIN = 3
+"""Rows and columns around the arrays of a scale, so that every neighbour is in them."""
+OWN_REACH, OTHER_REACH = 3.2, 2.3
+"""Neighbours in the own channel, and in others, are this near, in half strides."""
+
+
+class Tap(NamedTuple):
+    """A neighbour: in which part of the scale, of which channel, and how many places from a pixel's own."""
+
+    part: int
+    channel: int
+    rows: int
+    columns: int
+
+
+@cache
+def places(stage: int, reach: float) -> tuple[tuple[int, int, int], ...]:
+    """(part, rows, columns) of the places around a pixel of the stage that are known before it, nearest first."""
+    row, column = _OFFSETS[stage]
+    found = []
+    for part in range(stage):
+        for i in range(-2, 3):
+            for j in range(-2, 3):
+                away = (2 * i + _OFFSETS[part][0] - row) ** 2 + (2 * j + _OFFSETS[part][1] - column) ** 2
+                if away <= reach * reach:
+                    found.append((away, part, i, j))
+    return tuple(place[1:] for place in sorted(found))
+
+
+RING = ((0, 1), (0, -1), (1, 0), (-1, 0))
+"""The nearest places of the same stage, where channels before are known."""
+
+
+class Scale:
+    """The parts of one scale of N pictures of one size, with margins: pixels and errors, integers (C, N, h + 6, w + 6)."""
+
+    def __init__(self, stride: int, known: Values, errors: Values, height: int, width: int):
+        self.stride = stride
+        self.height, self.width = height, width
+        self.pixels = [_with_margin(known)]
+        self.errors = [_with_margin(errors)]
+        channels, pictures = known.shape[:2]
+        for stage in STAGES:
+            shape = channels, pictures, *(size + 2 * MARGIN for size in self.size(stage))
+            self.pixels.append(np.zeros(shape, known.dtype))
+            self.errors.append(np.zeros(shape, errors.dtype))
+
+    def size(self, part: int) -> tuple[int, int]:
+        """Rows and columns of a part."""
+        half, (row, column) = self.stride // 2, _OFFSETS[part]
+        return len(range(row * half, self.height, self.stride)), len(range(column * half, self.width, self.stride))
+
+    def inside(self, arrays: list[Values], part: int, channel: int) -> Values:
+        """A part's channel (N, h, w) without margins, a view."""
+        rows, columns = self.size(part)
+        return arrays[part][channel, :, MARGIN : MARGIN + rows, MARGIN : MARGIN + columns]
+
+    def finish(self, part: int, channel: int) -> None:
+        """Fill the margins of a channel, once all of it is known. An empty part becomes what is known."""
+        for arrays in self.pixels, self.errors:
+            rows, columns = self.size(part)
+            whole = arrays[part][channel]
+            if rows and columns:
+                _fill_margin(whole)
+            else:
+                whole[:] = _edge_extended(arrays[KNOWN][channel], whole.shape[1:])
+
+    def join(self, arrays: list[Values]) -> Values:
+        """All parts as one array (C, N, rows, columns): what the next scale knows."""
+        channels, pictures = arrays[0].shape[:2]
+        half = self.stride // 2
+        rows, columns = len(range(0, self.height, half)), len(range(0, self.width, half))
+        joined = np.empty((channels, pictures, rows, columns), arrays[0].dtype)
+        for part, (row, column) in _OFFSETS.items():
+            for channel in range(channels):
+                joined[channel, :, row::2, column::2] = self.inside(arrays, part, channel)
+        return joined
+
+    def split(self, picture: Values, part: int) -> Values:
+        """A part's pixels (C, N, h, w) of whole pictures (C, N, H, W)."""
+        half, (row, column) = self.stride // 2, _OFFSETS[part]
+        return picture[:, :, row * half :: self.stride, column * half :: self.stride]
+
+
+def strides(height: int, width: int) -> Iterator[int]:
+    """Of all scales of a picture, coarsest first; none of a picture of one pixel."""
+    stride = 1 << (max(height, width) - 1).bit_length()
+    while stride > 1:
+        yield stride
+        stride //= 2
+
+
+def _with_margin(inner: Values) -> Values:
+    return np.pad(inner, ((0, 0), (0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)), mode="edge")
+
+
+def _fill_margin(whole: Values) -> None:
+    """Repeat the edge of (N, h + 6, w + 6) in its margins."""
+    whole[:, :MARGIN] = whole[:, MARGIN : MARGIN + 1]
+    whole[:, -MARGIN:] = whole[:, -MARGIN - 1 : -MARGIN]
+    whole[:, :, :MARGIN] = whole[:, :, MARGIN : MARGIN + 1]
+    whole[:, :, -MARGIN:] = whole[:, :, -MARGIN - 1 : -MARGIN]
+
+
+def _edge_extended(whole: Values, shape: tuple[int, ...]) -> Values:
+    """The upper left of (N, h, w), of another size."""
+    more = [(0, max(0, size - have)) for size, have in zip(shape, whole.shape[1:], strict=True)]
+    return np.pad(whole, ((0, 0), *more), mode="edge")[:, : shape[0], : shape[1]]

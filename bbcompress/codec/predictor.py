@@ -1,0 +1,233 @@
+"""A stage's own coder: pixels predicted by weighted sums of their neighbours, and how far off to expect them.
+
+All of it is integers: weights come with the file (`bbcompress.codec.fit` finds them), and what a decoder computes is
+exact in any order. What is known of a pixel before it is decoded:
+
+* its mean, in 1/64: a weighted sum of neighbours in all channels, of the channels before at the same place and around it;
+* its class of scale: the magnitude of its error is expected to be a weighted sum of neighbours' errors and differences;
+  the leading bits of that sum (eight steps an octave) are its class, which a table of the picture's own corrects.
+"""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcompress.codec.lattice import MARGIN, OTHER_REACH, OWN_REACH, RING, Scale, Tap, places
+from bbcompress.coding.shapes import CLASSES, MEAN_BITS
+
+WEIGHT_BITS = 10
+"""Weights of neighbours are in units of 2^-10."""
+CONTEXT_BITS = 8
+"""Weights of context terms are in units of 2^-8, which are in units of 1/8 of a step of values."""
+ERROR_BITS = 3
+"""Errors are kept in units of 2^-3."""
+KNOT_CLASSES = 4
+"""The table of classes is given at every fourth class."""
+KNOTS = CLASSES // KNOT_CLASSES
+
+Integers = NDArray[Any]
+
+
+class Error(NamedTuple):
+    """The magnitudes of known errors at some places, added."""
+
+    taps: tuple[Tap, ...]
+
+
+class Difference(NamedTuple):
+    """The difference of two neighbours, of a channel after the first of what they differ from the first channel."""
+
+    one: Tap
+    other: Tap
+
+
+class Spread(NamedTuple):
+    """How far the nearest neighbours, as `Difference` sees them, are from their mean: about the sum of its magnitudes."""
+
+    taps: tuple[Tap, ...]
+
+
+Term = Error | Difference | Spread
+
+
+class Unit(NamedTuple):
+    """What is coded at once: one channel of a stage, in pictures of so many channels."""
+
+    stage: int
+    channel: int
+    channels: int
+
+
+@cache
+def taps(unit: Unit) -> tuple[Tap, ...]:
+    """The neighbours that a pixel's mean is a weighted sum of, besides a constant."""
+    found = []
+    for channel in range(unit.channels):
+        reach = OWN_REACH if channel == unit.channel else OTHER_REACH
+        found += [Tap(part, channel, rows, columns) for part, rows, columns in places(unit.stage, reach)]
+    for channel in range(unit.channel):
+        found += [Tap(unit.stage, channel, *place) for place in ((0, 0), *RING)]
+    return tuple(found)
+
+
+@cache
+def centres(unit: Unit) -> tuple[int, ...]:
+    """For each tap, then the constant: what is subtracted from it where weights are fitted and written, by number.
+
+    Of a neighbour it is the first tap of its channel; of that, the own channel's first; of this, the constant; of the
+    constant it is itself, which stands for nothing. So weights multiply small differences, and their rounding costs
+    little: rounded by themselves, weights of values would not add up to one.
+    """
+    first = {}
+    for number, tap in enumerate(taps(unit)):
+        first.setdefault(tap.channel, number)
+    constant, own = len(taps(unit)), first[unit.channel]
+    found = []
+    for number, tap in enumerate(taps(unit)):
+        if number == own:
+            found.append(constant)
+        else:
+            found.append(own if number == first[tap.channel] else first[tap.channel])
+    return (*found, constant)
+
+
+def plain_weights(unit: Unit, weights: Integers) -> Integers:
+    """Weights of `taps` and the constant themselves, of what is written (`centres`): a mean is their sum."""
+    of = np.array(centres(unit))
+    constant = len(of) - 1
+    plain = weights.astype(np.int64)
+    np.subtract.at(plain, of[:-1], weights[:-1])
+    plain[int(np.flatnonzero(of[:-1] == constant)[0])] += 1 << WEIGHT_BITS
+    return plain
+
+
+@cache
+def terms(unit: Unit) -> tuple[Term, ...]:
+    """What a pixel's expected error is a weighted sum of, besides a constant."""
+
+    def tap(place: tuple[int, int, int], channel: int = unit.channel) -> Tap:
+        return Tap(place[0], channel, *place[1:])
+
+    near = places(unit.stage, OTHER_REACH)
+    own = [tap(place) for place in places(unit.stage, OWN_REACH)[:6]]
+    found: list[Term] = [Spread(tuple(own))]
+    found += [Difference(own[i], own[j]) for i in range(4) for j in range(i)]
+    found += [Error((tap(place),)) for place in near]
+    for channel in range(unit.channel):
+        found.append(Error((Tap(unit.stage, channel, 0, 0),)))
+        found.append(Error(tuple(Tap(unit.stage, channel, *place) for place in RING)))
+    for channel in range(unit.channels):
+        if channel != unit.channel:
+            found.append(Error(tuple(tap(place, channel) for place in near[:4])))
+    return tuple(found)
+
+
+class Predictor(NamedTuple):
+    """What a file says of a unit at a scale: all that its coder does by itself."""
+
+    weights: Integers
+    """Of neighbours less their `centres`, then of half the range of values, int64 in 2^-10; a mean is the own channel's
+    first tap and their sum."""
+    context: Integers
+    """Of `terms`, then of one step of values, int64 >= 0 in 2^-8."""
+    knots: Integers
+    """What is added to every fourth class, between them along a line (KNOTS,) int64."""
+    shape: int
+
+    def classes(self) -> Integers:
+        """The corrected class of each class, (CLASSES,) int64."""
+        index = np.arange(CLASSES)
+        left, rest = index // KNOT_CLASSES, index % KNOT_CLASSES
+        right = np.minimum(left + 1, KNOTS - 1)
+        moved = self.knots[left] * (KNOT_CLASSES - rest) + self.knots[right] * rest
+        return np.clip(index + (moved + KNOT_CLASSES // 2) // KNOT_CLASSES, 0, CLASSES - 1)
+
+
+class Piece(NamedTuple):
+    """Some pictures, rows and columns of a unit, computed at once; slices with all of start, stop and step."""
+
+    pictures: slice
+    rows: slice
+    columns: slice
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        pictures, rows, columns = (len(range(part.start, part.stop, part.step)) for part in self)
+        return pictures, rows, columns
+
+
+def view(arrays: list[Integers], tap: Tap, piece: Piece) -> Integers:
+    """A neighbour of each pixel of a piece (pictures, rows, columns)."""
+    rows, columns = (
+        slice(part.start + MARGIN + by, part.stop + MARGIN + by, part.step)
+        for part, by in ((piece.rows, tap.rows), (piece.columns, tap.columns))
+    )
+    part: Integers = arrays[tap.part][tap.channel, piece.pictures, rows, columns]
+    return part
+
+
+class Prediction(NamedTuple):
+    """Of the pixels of a piece, each (pixels,) int64."""
+
+    means: Integers
+    """In 2^-6 steps, between the smallest and largest value."""
+    classes: Integers
+    """Not yet corrected."""
+
+
+def predict(predictor: Predictor, unit: Unit, scale: Scale, depth: int, piece: Piece) -> Prediction:
+    """From what is known, for pixels of `depth` bits."""
+    # sums of 8-bit values fit 32 bits (fields.MAX_WEIGHT): half the time
+    work = np.int32 if depth <= 8 else np.int64
+    weights = plain_weights(unit, predictor.weights)
+    sums = np.full(piece.shape, weights[-1] << (depth - 1), work)
+    product = np.empty(piece.shape, work)
+    for tap, weight in zip(taps(unit), weights.tolist()[:-1], strict=True):
+        if weight:
+            sums += np.multiply(view(scale.pixels, tap, piece), work(weight), out=product, dtype=work)
+    sums += 1 << (WEIGHT_BITS - MEAN_BITS - 1)
+    sums >>= WEIGHT_BITS - MEAN_BITS
+    np.clip(sums, 0, ((1 << depth) - 1) << MEAN_BITS, out=sums)
+    expected = np.full(piece.shape, predictor.context[-1] << ERROR_BITS, work)
+    for term, weight in zip(terms(unit), predictor.context.tolist()[:-1], strict=True):
+        if weight:
+            expected += np.multiply(magnitude(term, scale, piece, work), work(weight), out=product)
+    return Prediction(sums.ravel().astype(np.int64), class_of(expected.ravel()))
+
+
+def magnitude(term: Term, scale: Scale, piece: Piece, work: Any) -> Integers:
+    """A context term of each pixel of a piece, in 2^-3 steps of values."""
+
+    def seen(tap: Tap) -> Integers:
+        own = view(scale.pixels, tap, piece).astype(work)
+        if tap.channel:
+            own -= view(scale.pixels, tap._replace(channel=0), piece)
+        return own
+
+    match term:
+        case Error(places):
+            total = view(scale.errors, places[0], piece).astype(work)
+            for tap in places[1:]:
+                total += view(scale.errors, tap, piece)
+            return total
+        case Difference(one, other):
+            return np.abs(seen(one) - seen(other)) << ERROR_BITS
+        case Spread(near):
+            values = [seen(tap) for tap in near]
+            total = sum(values[1:], values[0].copy())
+            apart = sum(np.abs(len(near) * value - total) for value in values)
+            return apart >> 2
+
+
+def class_of(expected: Integers) -> Integers:
+    """The class of scale of an expected error in 2^-11 steps: its leading bits, those of 2^-5 steps being class 0."""
+    leading = np.maximum(expected, 1).astype(np.float32).view(np.int32) >> 20
+    # a float32 of 2^6 has an exponent of 127 + 6, and its mantissa's first three bits are steps of an eighth
+    return np.clip(leading - ((127 + 6) << 3), 0, CLASSES - 1).astype(np.int64)
+
+
+def error_magnitude(values: Integers, means: Integers) -> Integers:
+    """|value - mean| in 2^-3 steps of values, rounded down."""
+    return np.abs((values << MEAN_BITS) - means) >> (MEAN_BITS - ERROR_BITS)

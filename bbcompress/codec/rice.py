@@ -1,0 +1,77 @@
+"""Small integers as Rice codes: a file's parameters, of which most are near zero.
+
+A list is its own parameter k in 4 bits, then each integer as a number n = 2 v or -2 v - 1: n >> k ones, a zero, and the low
+k bits of n. (R. Rice and J. Plaunt, Adaptive variable-length coding, 1971.)
+"""
+
+from collections.abc import Sequence
+
+from bbcompress.varint import Malformed, Truncated
+
+MAX_ONES = 64
+
+
+class Writer:
+    """Collects bits, first bit first."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+
+    def bits(self, value: int, count: int) -> None:
+        """`count` bits of a number, its high bit first."""
+        if count:
+            self._parts.append(f"{value:0{count}b}")
+
+    def integers(self, values: Sequence[int]) -> None:
+        """A list whose length the reader knows."""
+        numbers = [2 * value if value >= 0 else -2 * value - 1 for value in values]
+        k = min(range(16), key=lambda k: _length(numbers, k))
+        self.bits(k, 4)
+        for number in numbers:
+            self._parts.append("1" * (number >> k) + "0")
+            self.bits(number & ((1 << k) - 1), k)
+
+    def to_bytes(self) -> bytes:
+        """All bits, then zeros up to a whole byte."""
+        bits = "".join(self._parts)
+        bits += "0" * (-len(bits) % 8)
+        return int(bits or "0", 2).to_bytes(len(bits) // 8, "big")
+
+
+class BitReader:
+    """Takes what a `Writer` wrote; raises `Malformed` for what none can have written."""
+
+    def __init__(self, data: bytes) -> None:
+        self._bits = f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}" if data else ""
+        self._place = 0
+
+    def bits(self, count: int) -> int:
+        end = self._place + count
+        if end > len(self._bits):
+            raise Truncated("parameters end too early")
+        value = int(self._bits[self._place : end] or "0", 2)
+        self._place = end
+        return value
+
+    def integers(self, count: int) -> list[int]:
+        k = self.bits(4)
+        values = []
+        for _ in range(count):
+            zero = self._bits.find("0", self._place, self._place + MAX_ONES + 1)
+            if zero < 0:
+                raise Malformed("a parameter is out of range")
+            number = (zero - self._place) << k
+            self._place = zero + 1
+            number |= self.bits(k)
+            values.append(-(number + 1) // 2 if number & 1 else number // 2)
+        return values
+
+    def finish(self) -> None:
+        """Check that nothing but zeros up to a whole byte is left."""
+        if len(self._bits) - self._place >= 8 or "1" in self._bits[self._place :]:
+            raise Malformed("bits after the parameters")
+
+
+def _length(numbers: Sequence[int], k: int) -> float:
+    longest = max(numbers, default=0) >> k
+    return sum(number >> k for number in numbers) + k * len(numbers) if longest <= MAX_ONES else float("inf")
