@@ -16,6 +16,7 @@ from bbcompress.codec import chain
 from bbcompress.codec.model import Pixels, SizedModel
 from bbcompress.codec.refine import Method
 from bbcompress.codec.registry import Header, Registry
+from bbcompress.coding.rans import LOWER_BOUND
 from bbcompress.images import Palette, Picture
 from bbcompress.images.metadata import NO_METADATA
 from bbcompress.varint import write_varint
@@ -109,8 +110,8 @@ def encode_chain(
 
 def decode_chain(model: SizedModel, plan: chain.Plan, data: bytes) -> Pixels:
     ((pixels,), bottom) = chain.decode([(model, plan.images)], plan, data)
-    if bottom:
-        raise chain.DamagedChain("the stack did not begin with 0")
+    if bottom != LOWER_BOUND:
+        raise chain.DamagedChain("the stack did not begin so")
     return pixels
 
 

@@ -15,6 +15,7 @@ from bbcompress.codec.model import ScaleShifts, SizedModel
 from bbcompress.codec.model_file import Model
 from bbcompress.codec.registry import ModelNotFound, Registry
 from bbcompress.codec.spatial import SpatialModel
+from bbcompress.coding.rans import LOWER_BOUND
 from bbcompress.images import stored
 from bbcompress.images.errors import DamagedImage, ImageError, LimitExceeded
 from bbcompress.images.picture import Picture, digest
@@ -161,11 +162,11 @@ def pictures_digest(pictures: Iterable[Picture]) -> bytes:
 
 
 def bottom_of(digest: bytes) -> int:
-    """What the stack of a chain of pictures begins with, for `pictures_digest` of them.
+    """What the stack of a chain of pictures begins with, for `pictures_digest` of them: a head with 31 bits of it.
 
     Random bits are as good as any to pop for the first posteriors, and these check the chain.
     """
-    return int.from_bytes(digest[:4], "big")
+    return LOWER_BOUND | int.from_bytes(digest[:4], "big")
 
 
 def decode_checked(payload: Payload, expected: bytes, registry: Registry, limit_pixels: int) -> Sequence[Picture]:
