@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec.lattice import MARGIN, Scale
+from bbcompress.codec.parameters import coarser, length
 from bbcompress.codec.predictor import (
     CONTEXT_BITS,
     ERROR_BITS,
@@ -42,6 +43,10 @@ CONTEXT_DEVIATION = 0.2
 ROUNDS = 3
 LARGEST_ERROR = 60.0
 """Errors above this count as this where their magnitudes are fitted."""
+
+
+WEIGHT_STEPS = (0, 1, 2, 3)
+"""Powers of two that weights may be multiples of."""
 
 
 class Sample(NamedTuple):
@@ -108,6 +113,16 @@ def fit(unit: Unit, seen: Sample, depth: int, general: Predictor) -> Predictor:
     whole_context = np.rint(context * 2.0**CONTEXT_BITS).astype(np.int64)
     fitted = Predictor(whole_weights, whole_context, general.knots, general.shape)
     return fit_classes(fitted, seen, depth)
+
+
+def best(unit: Unit, scales: Sequence[Scale], depth: int, general: Predictor) -> Predictor:
+    """A unit's own predictor, with weights as coarse as pays, or the general one where that is cheaper."""
+    seen = sample(unit, scales, depth)
+    found = fit(unit, seen, depth, general)
+    candidates = [coarser(found, unit, step) for step in WEIGHT_STEPS]
+    costs = [bits(candidate, seen, depth) + length(candidate, unit) for candidate in candidates]
+    cost, candidate = min(zip(costs, candidates, strict=True), key=lambda pair: pair[0])
+    return candidate if cost < bits(general, seen, depth) else general
 
 
 def _fit_context(seen: Sample, errors: Floats, expected: Floats, context: Floats) -> Floats:

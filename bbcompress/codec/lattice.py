@@ -72,8 +72,7 @@ class Scale:
 
     def size(self, part: int) -> tuple[int, int]:
         """Rows and columns of a part."""
-        half, (row, column) = self.stride // 2, _OFFSETS[part]
-        return len(range(row * half, self.height, self.stride)), len(range(column * half, self.width, self.stride))
+        return size(part, self.stride, self.height, self.width)
 
     def inside(self, arrays: list[Values], part: int, channel: int) -> Values:
         """A part's channel (N, h, w) without margins, a view."""
@@ -105,6 +104,12 @@ class Scale:
         """A part's pixels (C, N, h, w) of whole pictures (C, N, H, W)."""
         half, (row, column) = self.stride // 2, _OFFSETS[part]
         return picture[:, :, row * half :: self.stride, column * half :: self.stride]
+
+
+def size(part: int, stride: int, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of a part of the scale of a picture."""
+    row, column = (offset * stride // 2 for offset in _OFFSETS[part])
+    return len(range(row, height, stride)), len(range(column, width, stride))
 
 
 def strides(height: int, width: int) -> Iterator[int]:

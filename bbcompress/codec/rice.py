@@ -17,6 +17,9 @@ class Writer:
     def __init__(self) -> None:
         self._parts: list[str] = []
 
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
     def bits(self, value: int, count: int) -> None:
         """`count` bits of a number, its high bit first."""
         if count:

@@ -72,18 +72,23 @@ class Divisible(Distribution, Protocol):
 
 
 class Stack:
-    """An ANS stack. A new one has one lane, whose head starts with `bottom`, in [2^31, 2^32): it is there again when
-    all that was pushed is popped.
+    """An ANS stack. A new one has one lane, or as many as asked for, whose heads start with `bottom`, in [2^31, 2^32):
+    it is there again when all that was pushed is popped.
     """
 
-    def __init__(self, bottom: int = LOWER_BOUND) -> None:
-        self.heads: Counts = np.array([bottom], np.uint64)
+    def __init__(self, bottom: int = LOWER_BOUND, lanes: int = 1) -> None:
+        self.heads: Counts = np.full(lanes, bottom, np.uint64)
         self._tail: Words = np.empty(1024, np.uint32)  # the top of the stack is at the end
         self._words = 0
 
     @property
     def lanes(self) -> int:
         return len(self.heads)
+
+    @property
+    def words(self) -> int:
+        """Of the tail, besides the heads."""
+        return self._words
 
     @property
     def bits(self) -> int:

@@ -7,6 +7,7 @@ value is impossible. Nothing depends on more than integer arithmetic, once the t
 """
 
 from collections.abc import Iterator
+from copy import copy
 from functools import cache
 from typing import NamedTuple
 
@@ -100,11 +101,26 @@ class ScaledShapes:
         self.size = len(means)
         self._depth = depth
         self._tables = _tables(depth)
-        self._means = means
         self._inverse = inverse_scales().take(classes)
         # where a shape's table begins, moved to its middle
         self._rows = np.broadcast_to(np.asarray(shapes, np.int64) * _ROW + _ROW // 2, means.shape)
         self._half_steps = means + (1 << (MEAN_BITS - 1))
+
+    def part(self, where: slice) -> "ScaledShapes":
+        """Of some of the values."""
+        part = copy(self)
+        part._half_steps, part._inverse, part._rows = self._half_steps[where], self._inverse[where], self._rows[where]
+        part.size = len(part._half_steps)
+        return part
+
+    def joined(self, other: "ScaledShapes") -> "ScaledShapes":
+        """Of these values, then the others."""
+        both = copy(self)
+        both._half_steps = np.concatenate([self._half_steps, other._half_steps])
+        both._inverse = np.concatenate([self._inverse, other._inverse])
+        both._rows = np.concatenate([self._rows, other._rows])
+        both.size = len(both._half_steps)
+        return both
 
     def intervals(self, symbols: Symbols) -> tuple[Counts, Counts]:
         starts = self._cdf(symbols, self._half_steps, self._inverse, self._rows)
