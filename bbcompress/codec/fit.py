@@ -45,7 +45,7 @@ LARGEST_ERROR = 60.0
 """Errors above this count as this where their magnitudes are fitted."""
 
 
-WEIGHT_STEPS = (0, 1, 2, 3)
+WEIGHT_STEPS = (0, 1, 2, 3, 4)
 """Powers of two that weights may be multiples of."""
 
 
@@ -172,7 +172,7 @@ def _lengths(distribution: ScaledShapes, values: NDArray[np.int64]) -> Floats:
 
 
 MOVES = np.arange(-12, 13)
-KNOT_COST = 2.0
+KNOT_COST = 6.0
 """Bits that a step from one knot to the next takes, about."""
 
 

@@ -16,7 +16,7 @@ FITTED_STRIDES = (8, 4, 2)
 """Scales that may have predictors of their own; coarser ones hold too few pixels."""
 Parameters = dict[tuple[int, int, int], Predictor]
 """By stride, stage and channel; those that are left out are general."""
-MAX_WEIGHTS = 1 << 21
+MAX_WEIGHTS = 1 << 22
 """Of the magnitudes of all weights of a unit: sums of 8-bit values stay below 2^30."""
 MAX_CONTEXT = 1 << 15
 """Of all context weights: sums of magnitudes of 8-bit values, at most 2^14, stay below 2^30."""

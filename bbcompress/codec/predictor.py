@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from bbcompress.codec.lattice import MARGIN, OTHER_REACH, OWN_REACH, RING, Scale, Tap, places
 from bbcompress.coding.shapes import CLASSES, MEAN_BITS
 
-WEIGHT_BITS = 10
-"""Weights of neighbours are in units of 2^-10."""
+WEIGHT_BITS = 12
+"""Weights of neighbours are in units of 2^-12."""
 CONTEXT_BITS = 8
 """Weights of context terms are in units of 2^-8, which are in units of 1/8 of a step of values."""
 ERROR_BITS = 3
@@ -128,7 +128,7 @@ class Predictor(NamedTuple):
     """What a file says of a unit at a scale: all that its coder does by itself."""
 
     weights: Integers
-    """Of neighbours less their `centres`, then of half the range of values, int64 in 2^-10; a mean is the own channel's
+    """Of neighbours less their `centres`, then of half the range of values, int64 in 2^-12; a mean is the own channel's
     first tap and their sum."""
     context: Integers
     """Of `terms`, then of one step of values, int64 >= 0 in 2^-8."""
