@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from bbcompress.exact.network import FLOAT32_LIMIT, InexactNetwork
 
 Bytes = NDArray[np.uint8]
+Integers = NDArray[np.integer]
+"""Of any type where a layer is made, which keeps them as int8, int16, int32 or uint8."""
 WEIGHT_LOW, WEIGHT_HIGH = -64, 63
 """A convolution's weights."""
 LINEAR_LOW, LINEAR_HIGH = -8192, 8127
@@ -37,15 +39,15 @@ class Convolution:
         sum    = bias + sum of weight * (x - zero of the input)                      |sum| < 2^24
         output = clamp(sum / 2^shift, halves to even, + zero of the output; 0, 255)
 
-    The zero of unsigned bytes is 0, so that the clamp is the ReLU too; that of signed ones is 128. Raises InexactNetwork
-    where shapes or ranges are wrong or a sum could reach 2^24.
+    The zero of unsigned bytes is 0, so that the clamp is the ReLU too; that of signed ones is 128. Raises
+    InexactNetwork where shapes or ranges are wrong or a sum could reach 2^24.
     """
 
-    weight: NDArray[np.int8]
+    weight: Integers
     """(kernel, kernel, inputs, outputs), -64..63; kernel 1 or 3; rows first."""
-    bias: NDArray[np.int32]
+    bias: Integers
     """(outputs)"""
-    shift: NDArray[np.uint8]
+    shift: Integers
     """(outputs), 0..24"""
     signed_input: bool = False
     signed_output: bool = False
@@ -94,7 +96,7 @@ class Convolution:
 
 @dataclass(frozen=True, eq=False)
 class Residual:
-    """clamp(x + what second(first(x)) stands for; 0, 255): `first` sees and gives unsigned bytes, `second` gives signed.
+    """clamp(x + branch; 0, 255), the branch what second(first(x)) stands for: all unsigned, but what `second` gives.
 
     Raises InexactNetwork where the two do not fit.
     """
@@ -135,9 +137,9 @@ class Linear:
     x are unsigned bytes. Raises InexactNetwork where shapes or ranges are wrong or a sum could reach 2^30.
     """
 
-    weight: NDArray[np.int16]
+    weight: Integers
     """(inputs, outputs), -8192..8127"""
-    bias: NDArray[np.int32]
+    bias: Integers
     """(outputs)"""
 
     def __post_init__(self) -> None:
@@ -215,10 +217,8 @@ class Network:
         return sum(layer.multiply_adds for layer in self.layers)
 
 
-def _integers(
-    values: NDArray[np.integer], dimensions: int, low: int, high: int, dtype: type[np.integer]
-) -> NDArray[Any]:
-    """A copy of an integer array of `dtype`, read-only. Raises InexactNetwork for another shape or values out of range."""
+def _integers(values: Integers, dimensions: int, low: int, high: int, dtype: type[np.integer]) -> NDArray[Any]:
+    """A copy of an integer array as `dtype`, read-only. Raises InexactNetwork for other shapes and values."""
     if values.dtype.kind not in "iu" or values.ndim != dimensions:
         raise InexactNetwork(f"{values.ndim} dimensions of {values.dtype} where {dimensions} of integers belong")
     if not all(0 < size <= MAX_CHANNELS for size in values.shape):

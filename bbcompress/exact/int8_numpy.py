@@ -72,7 +72,7 @@ class _Convolution:
 
     def __call__(self, x: Bytes, base: Bytes | None = None) -> Bytes:
         """The layer's outputs; with `base`, the sums of it and what they stand for."""
-        count, height, width, channels = x.shape
+        count, height, width, _ = x.shape
         y = np.empty((count, height, width, self._outputs), np.uint8)
         most = max(1, GATHERED_VALUES // (width * len(self._weight)))
         # rows of one image, or several whole images, at a time
