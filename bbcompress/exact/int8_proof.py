@@ -120,9 +120,12 @@ def _extreme_convolution(layer: Convolution) -> Convolution:
     return Convolution(weight.reshape(layer.weight.shape), bias, shift, layer.signed_input, layer.signed_output)
 
 
-def _extreme_weights(inputs: int, outputs: int, low: int, high: int) -> NDArray[np.int64]:
+def _extreme_weights(inputs: int, outputs: int, low: int, high: int) -> NDArray[np.int16]:
     """Weights (inputs, outputs): those of an output all high, all low, both by turns, or without a pattern."""
-    row, column = np.indices((inputs, outputs))
-    noise = _noise(row * outputs + column).astype(np.int64) * (high - low) // 255 + low
-    kinds = [column % 4 == kind for kind in range(3)]
-    return np.select(kinds, [np.full_like(row, high), np.full_like(row, low), np.where(row % 2, high, low)], noise)
+    weight = np.empty((inputs, outputs), np.int16)
+    weight[:, 0::4] = high
+    weight[:, 1::4] = low
+    weight[0::2, 2::4], weight[1::2, 2::4] = low, high
+    rest = weight[:, 3::4]
+    rest[:] = _noise(np.arange(rest.size)).reshape(rest.shape).astype(np.int64) * (high - low) // 255 + low
+    return weight
