@@ -3,7 +3,7 @@
     OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 python benchmarks/engines.py [--widths 32,48,64,96] [--threads 1,2]
 
 A network is 1 x 1 from 48 channels to its width, two residual blocks of two 3 x 3 convolutions, and 1 x 1 to 12
-integers in the end, with made-up weights. It runs over 256 x 384 places (a stage of a picture of 768 x 512), whole or in
+integers in the end, with made-up weights. It runs over 256 x 384 places (a stage of 768 x 512 pixels), whole or in
 bands of 32 rows, and over 1,000 images of 8 x 8 places; the best of several runs.
 
 `gop_s` counts multiplications and additions of what is asked for, not of margins, by the clock. `cpu_ms` is the time of
