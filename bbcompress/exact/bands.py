@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.int8 import Bytes, Network
 
-PLACES = 1 << 17
+PLACES = 1 << 16
 """Of at most about as many a network is run at once: memory is bounded by it, about 4 bytes a place and channel."""
 MARGIN_SHARE = 4
 """Bands are not cut narrower, for the sake of more threads, than this many times what is computed twice at one side."""
