@@ -14,7 +14,7 @@ import numpy as np
 
 from bbcompress.codec import fit, lattice_coder, parameters
 from bbcompress.codec.predictor import Predictor, Unit
-from bbcompress.exact.engine import NumpyEngine
+from bbcompress.exact.engine import Engine
 
 HEAD = '''"""Numbers of `bbcompress.codec.general`, by stage, channel and channels: weights, context, knots, shape.
 
@@ -41,7 +41,7 @@ def predictors(pictures: np.ndarray) -> dict[Unit, Predictor]:
     fit.best = best
     parameters.pack = lambda *_: b""
     lattice_coder.pack = parameters.pack
-    lattice_coder.encode([pictures], 8, NumpyEngine())
+    lattice_coder.encode([pictures], 8, Engine())
     return found
 
 

@@ -29,11 +29,11 @@ STEPS = (0, 1, 5)
 def hashes(options: argparse.Namespace) -> dict[str, str]:
     """SHA-256 of the archives of each model and K; decodes them, and the reference's, and compares."""
     from bbcompress.codec.registry import Registry
-    from bbcompress.exact.engine import engine_named
+    from bbcompress.exact.engine import Engine
 
     images_file, engine, threads, batch, reference = options.worker
     images = np.load(images_file)
-    registry = Registry(engine_named(engine, int(threads)), batch=int(batch))
+    registry = Registry(Engine(int(threads), engine), batch=int(batch))
     result = {}
     for name in images.files:
         named = pictures(name, images[name])
@@ -62,8 +62,7 @@ def settings(pythons: list[str]) -> list[tuple[str, list[str], dict[str, str], s
         "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL X86_V4 AVX512_SPR"
     }
     runs.append(("numpy without AVX-512", own, one | no_avx512, "numpy", 1, 256))
-    if subprocess.run([*own, "-c", "import torch"], capture_output=True).returncode == 0:
-        runs += [("torch engine", own, one, "torch", 1, 256), ("torch engine, 2 threads", own, two, "torch", 2, 64)]
+    runs += [("onnx engine", own, one, "onnx", 1, 256), ("onnx engine, 2 threads", own, one, "onnx", 2, 64)]
     for number, python in enumerate(pythons, 1):
         runs.append((f"further interpreter {number}", shlex.split(python), one, "numpy", 1, 256))
     return runs

@@ -1,7 +1,7 @@
 """Time an image of coding test images, both ways, by model and refinement steps, and where the time goes.
 
     OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 python benchmarks/speed.py [--mnist FILE] [--cifar-10 FILE] [--images 1000]
-        [--engines numpy,torch] [--threads 2]
+        [--engines numpy,onnx] [--threads 2]
 
 Milliseconds an image, the best of several runs, for the chain of all images (`compress`; `decompress` with comparing;
 no image files read or written): wall clock with as many threads, and CPU time of the process. For its stages CPU time
@@ -27,7 +27,7 @@ from bbcompress.codec.mixture import Mixture
 from bbcompress.codec.registry import Registry
 from bbcompress.coding import distributions
 from bbcompress.coding.rans import Stack
-from bbcompress.exact.engine import engine_named
+from bbcompress.exact.engine import Engine
 from bbcompress.exact.network import Network
 from bbcompress.images.files import file_bytes, read
 from bbcompress.images.picture import Picture
@@ -125,12 +125,12 @@ def main() -> None:
     parser.set_defaults(images=1000)
     parser.add_argument("--refine-steps", default="0,1,5,10")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--engines", default="numpy", help="numpy, torch or both")
+    parser.add_argument("--engines", default="auto", help="auto, numpy, onnx, or several")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     rows: list[dict[str, object]] = []
     for engine in options.engines.split(","):
-        registries = Registry(engine_named(engine, options.threads)), Registry(engine_named(engine))
+        registries = Registry(Engine(options.threads, engine)), Registry(Engine(1, engine))
         for case in chain(cases(options, registries[0]), [photograph(registries[0])]):
             rows += [
                 {"engine": engine, "threads": options.threads} | row for row in measured(case, *registries, options)

@@ -33,11 +33,11 @@ TINY_KINDS = {
 SPATIAL_KINDS = {
     "whole": (False, 3, 2, 256),
     "phases": (True, 3, 2, 256),
-    "int8": (True, 3, 2, 256, True),
+    "coarse": (True, 3, 2, 256, True),
     "grey": (True, 1, 1, 256),
     "bilevel": (True, 1, 1, 2),
 }
-"""Phases, channels, components, levels and int8 of each kind of tiny convolutional model."""
+"""Phases, channels, components, levels and coarse of each kind of tiny convolutional model."""
 
 
 @pytest.fixture(scope="session")

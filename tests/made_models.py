@@ -69,11 +69,11 @@ def make_tiny(levels: int = 2, components: int = 1, width: int = 6) -> Parts:
 
 
 def make_spatial(
-    phases: bool, channels: int = 3, components: int = 2, levels: int = 256, int8: bool = False
+    phases: bool, channels: int = 3, components: int = 2, levels: int = 256, coarse: bool = False
 ) -> SpatialContents:
     """A convolutional model with 2 latents at each place, in sums of up to 2^40, decoded at once or in phases.
 
-    With `int8` residual branches compute from what fits it.
+    With `coarse` residual branches see fewer bits than what they are added to has.
     """
     pixel = Range(0, 1) if levels == 2 else Range(8, 255)
     middle, posterior = Range(12, 1 << 16), Range(10, 8 << 10)
@@ -92,7 +92,7 @@ def make_spatial(
     def convolution(inputs: int, outs: int, source: Range, target: Range, kernel: int, stride: int) -> list[Spec]:
         return [ConvolutionSpec(kernel, stride, dense(inputs * kernel**2, outs, source, target, True))]
 
-    seen, inside = (Range(3, 127), Range(4, 127)) if int8 else (middle, middle)
+    seen, inside = (Range(3, 127), Range(4, 127)) if coarse else (middle, middle)
     branch = (*convolution(6, 6, seen, inside, 3, 1), dense(6, 6, inside, middle, False))
     residual = ResidualSpec(branch, middle, True)
     encoder = [*convolution(channels, 6, pixel, middle, 4, 4), residual, dense(6, 4, middle, posterior, False)]
@@ -114,5 +114,5 @@ def make_spatial(
         ]
         scales.append(ScaleContents(spec, features, stages))
         inputs, source = 6, middle
-    info = SpatialInfo(f"spatial-{phases}{'-int8' * int8}", channels, levels, components, 4, 2, 8, (0, -1), 0.01)
+    info = SpatialInfo(f"spatial-{phases}{'-coarse' * coarse}", channels, levels, components, 4, 2, 8, (0, -1), 0.01)
     return SpatialContents(info, encoder, scales)

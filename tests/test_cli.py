@@ -252,9 +252,12 @@ def test_models_and_bench(digits_folder, here):
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
     [
-        (["--help"], {"numpy", "PIL", "torch", "scipy", "matplotlib", "safetensors"}),
-        (["compress", str(FILES / "digit.png"), "-o", "x.bb"], {"torch", "scipy", "matplotlib"}),
-        (["decompress", str(FILES / "good-archive-refined.bb"), "-o", "x"], {"torch", "scipy", "matplotlib"}),
+        (["--help"], {"numpy", "PIL", "torch", "onnxruntime", "scipy", "matplotlib", "safetensors"}),
+        (["compress", str(FILES / "digit.png"), "-o", "x.bb"], {"torch", "onnxruntime", "scipy", "matplotlib"}),
+        (
+            ["decompress", str(FILES / "good-archive-refined.bb"), "-o", "x"],
+            {"torch", "onnxruntime", "scipy", "matplotlib"},
+        ),
     ],
 )
 def test_commands_import_no_more_than_they_need(here, arguments, unwanted):
@@ -627,20 +630,19 @@ def test_threads_change_no_byte(here):
 
 
 def test_engines_change_no_byte(here):
-    pytest.importorskip("torch")
     (here / "colour").mkdir()
     for number, picture in enumerate(thumbnails(4)):
         write(picture, here / "colour" / f"{number}.png")
-    for engine in ("numpy", "torch"):
+    for engine in ("numpy", "onnx"):
         bbc("compress", "colour", "-o", f"{engine}.bb", "--model", "thumbnails", "--engine", engine, "-q")
-    assert (here / "numpy.bb").read_bytes() == (here / "torch.bb").read_bytes()
-    assert "ok" in bbc("test", "numpy.bb", "--engine", "torch").stdout
+    assert (here / "numpy.bb").read_bytes() == (here / "onnx.bb").read_bytes()
+    assert "ok" in bbc("test", "numpy.bb", "--engine", "onnx").stdout
 
 
 def test_an_engine_that_is_not_installed(here, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    result = bbc("compress", FILES / "digit.png", "-o", "a.bb", "--engine", "torch", code=1)
-    assert result.stderr == "bbc: --engine torch needs torch: pip install torch\n"
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    result = bbc("compress", FILES / "digit.png", "-o", "a.bb", "--engine", "onnx", code=1)
+    assert result.stderr == "bbc: --engine onnx needs onnxruntime: pip install onnxruntime\n"
     assert list(here.iterdir()) == []
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bbcompress.exact import functions, noise, selfcheck
-from bbcompress.exact.engine import NumpyEngine, engine_named
+from bbcompress.exact.engine import Engine
 
 Floats = NDArray[np.float64]
 Function = Callable[[Floats], Floats]
@@ -158,24 +158,19 @@ def test_table_is_linear_between_its_points() -> None:
 # --- bits -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ["numpy", "torch"])
-def test_fingerprint_is_the_pinned_one(engine: str) -> None:
-    if engine == "torch":
-        pytest.importorskip("torch")
-    assert selfcheck.fingerprint(engine_named(engine)) == selfcheck.PINNED
+def test_fingerprint_is_the_pinned_one() -> None:
+    assert selfcheck.fingerprint(Engine()) == selfcheck.PINNED
 
 
 def test_inexact_engine_is_refused() -> None:
-    class Careless(NumpyEngine):
-        name = "careless"
-
+    class Careless(Engine):
         def matmul(self, a: Floats, b: Floats, out: Floats) -> None:
             out[:] = a.astype(np.float32) @ b.astype(np.float32)
 
     for _ in range(2):  # a refusal is not remembered as a pass
         with pytest.raises(selfcheck.InexactArithmetic):
             selfcheck.require_exact_arithmetic(Careless())
-    selfcheck.require_exact_arithmetic(NumpyEngine())
+    selfcheck.require_exact_arithmetic(Engine())
 
 
 @pytest.mark.xfail(strict=True, reason="the operands of the float32 product, up to 89, are exact in 8 bits")
@@ -187,9 +182,7 @@ def test_engine_of_narrow_products_is_refused(significand_bits: int) -> None:
         mantissa, exponent = np.frexp(matrix)
         return np.ldexp(np.rint(mantissa * 2**significand_bits), exponent - significand_bits).astype(matrix.dtype)
 
-    class Narrow(NumpyEngine):
-        name = f"narrow-{significand_bits}"
-
+    class Narrow(Engine):
         def matmul(self, a: Floats, b: Floats, out: Floats) -> None:
             out[:] = a @ b if a.dtype == np.float64 else rounded(a) @ rounded(b)
 
@@ -199,7 +192,7 @@ def test_engine_of_narrow_products_is_refused(significand_bits: int) -> None:
 
 def test_unknown_engine() -> None:
     with pytest.raises(ValueError, match="no engine 'abacus'"):
-        engine_named("abacus")
+        Engine(1, "abacus")
 
 
 # --- noise ------------------------------------------------------------------------------------------------------

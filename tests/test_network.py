@@ -10,27 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bbcompress.exact.engine import Engine, NumpyEngine, engine_named
+from bbcompress.exact.engine import Engine
 from bbcompress.exact.network import GRADIENT_LIMIT, Dense, InexactNetwork, Network, Range, Tape, to_grid
-from bbcompress.exact.spatial import Convolution
 
 Floats = NDArray[np.float64]
-NUMPY = NumpyEngine()
+NUMPY = Engine()
 LIMIT = int(GRADIENT_LIMIT)
 LIMIT_FLOAT32, LIMIT_FLOAT64 = 1 << 24, 1 << 53
 
 
-class Watching(NumpyEngine):
-    """The numpy engine, with products of int8 if `int8`; remembers the operands of each product."""
+class Watching(Engine):
+    """Remembers the operands of each product."""
 
-    def __init__(self, int8: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.int8 = int8
         self.operands: list[tuple[NDArray[Any], NDArray[Any]]] = []
 
     def matmul(self, a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
         self.operands.append((a.copy(), b.copy()))
-        out[:] = a.astype(np.int32) @ b.astype(np.int32) if a.dtype == np.int8 else a @ b
+        super().matmul(a, b, out)
 
 
 @dataclass(frozen=True)
@@ -373,67 +371,7 @@ def test_float32_begins_below_2_to_24(weights: tuple[int, int], dtype: type) -> 
     assert engine.operands[0][1].dtype == dtype
 
 
-@settings(max_examples=100)
-@given(
-    weight=st.lists(st.lists(st.integers(-130, 130), min_size=3, max_size=3), min_size=1, max_size=5),
-    limit=st.integers(120, 130),
-    shared=st.integers(0, 3),
-    data=st.data(),
-)
-def test_int8_where_inputs_and_weights_fit(
-    weight: list[list[int]], limit: int, shared: int, data: st.DataObject
-) -> None:
-    """Weights without the powers of two that each output shares."""
-    scaled = [[value << shared for value in row] for row in weight]
-    spec = Spec(scaled, [1, -2, 3], 8, Range(0, limit), Range(4, 1 << 20), False)
-    layer, engine = spec.build(), Watching(int8=True)
-    x = inputs(data, spec)
-    assert layer.forward(floats(x), engine).tolist() == [spec.forward(row) for row in x]
-    a, b = engine.operands[0]
-    left = np.array(scaled) // spec.shared()
-    assert (a.dtype == np.int8) == (max(limit, np.abs(left).max()) <= 127)
-    assert (
-        a.dtype == b.dtype and b.tolist() == (left if a.dtype == np.int8 else np.array(scaled) / 2**spec.shift).tolist()
-    )
-    gradient = floats(rows(data, 3, LIMIT))[:1]
-    y = floats([spec.forward(row) for row in x])[:1]
-    np.testing.assert_array_equal(layer.backward(gradient, [y], engine), layer.backward(gradient, [y], NUMPY))
-
-
-def test_int8_convolutions_are_those_of_float32() -> None:
-    rng = np.random.default_rng(0)
-    weight = rng.integers(-127, 128, (9 * 64, 5))
-    dense = Dense(weight, rng.integers(-9999, 9999, 5), 7, Range(0, 127), Range(0, 1 << 20), False)
-    x = rng.integers(-127, 128, (2, 6, 7, 64)).astype(np.float32)
-    engine = Watching(int8=True)
-    y = Convolution(3, 1, dense).forward(x, NUMPY)
-    np.testing.assert_array_equal(Convolution(3, 1, dense).forward(x, engine), y)
-    assert {a.dtype for a, _ in engine.operands} == {np.dtype(np.int8)}
-    pytest.importorskip("torch")
-    np.testing.assert_array_equal(Convolution(3, 1, dense).forward(x, engine_named("torch")), y)
-
-
-def test_torch_without_exact_int8_products_is_not_asked_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch")
-
-    def saturating(a: Any, b: Any) -> Any:
-        """Pairs of products are added in 16 bits, as by processors without instructions for sums of four."""
-        pairs = (a.int()[:, 0::2] + 128)[..., None] * b.int()[0::2] + (a.int()[:, 1::2] + 128)[..., None] * b.int()[
-            1::2
-        ]
-        return pairs.clamp(-(2**15), 2**15 - 1).sum(1).int() - 128 * b.int().sum(0, dtype=torch.int32)
-
-    def missing(a: Any, b: Any) -> Any:
-        raise NotImplementedError
-
-    for product in (saturating, missing):
-        monkeypatch.setattr(torch, "_int_mm", product)
-        assert not engine_named("torch").int8
-    monkeypatch.delattr(torch, "_int_mm")
-    assert not engine_named("torch").int8
-
-
-# --- order, batch, engine ---------------------------------------------------------------------------------------
+# --- order, batch ---------------------------------------------------------------------------------------
 
 
 def large(limit_bits: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Range, Range]:
@@ -446,7 +384,7 @@ def large(limit_bits: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Range,
 
 
 @pytest.mark.parametrize("limit_bits", [23, 45, 50])
-def test_same_bits_for_every_batch_order_and_engine(limit_bits: int) -> None:
+def test_same_bits_for_every_batch_and_order(limit_bits: int) -> None:
     # gradients are up to 2^29, and the sums of 48 of them must stay below 2^53 too
     weight, bias, input, output = large(limit_bits)
     weight = np.clip(weight, -(1 << 17), 1 << 17)
@@ -459,30 +397,15 @@ def test_same_bits_for_every_batch_order_and_engine(limit_bits: int) -> None:
     back = np.clip((gradient.astype(np.int64) @ weight.T + 1) >> 1, -LIMIT, LIMIT)
     assert np.ptp(expected) > 1 << (limit_bits - 8)
 
-    def check(layer: Dense, columns: NDArray[np.intp], engine: Engine) -> None:
+    def check(layer: Dense, columns: NDArray[np.intp]) -> None:
         for batch in (1, 7, 64):
             for first in range(0, 64, batch):
                 rows = slice(first, first + batch)
-                np.testing.assert_array_equal(layer.forward(x[rows][:, columns], engine), expected[rows])
+                np.testing.assert_array_equal(layer.forward(x[rows][:, columns], NUMPY), expected[rows])
                 np.testing.assert_array_equal(
-                    layer.backward(gradient[rows], [expected[rows]], engine), back[rows][:, columns]
+                    layer.backward(gradient[rows], [expected[rows]], NUMPY), back[rows][:, columns]
                 )
 
-    check(layer, np.arange(512), NUMPY)
+    check(layer, np.arange(512))
     for columns in (np.arange(512)[::-1], rng.permutation(512)):
-        check(Dense(weight[columns], bias, 1, input, output, False), columns, NUMPY)
-    pytest.importorskip("torch")
-    check(layer, np.arange(512), engine_named("torch"))
-
-
-@settings(max_examples=30)
-@given(spec=specs(), data=st.data())
-def test_torch_is_what_numpy_is(spec: Spec, data: st.DataObject) -> None:
-    pytest.importorskip("torch")
-    torch = engine_named("torch")
-    layer = spec.build()
-    x = floats(inputs(data, spec))
-    y = layer.forward(x, NUMPY)
-    np.testing.assert_array_equal(layer.forward(x, torch), y)
-    gradient = floats(rows(data, len(spec.bias), LIMIT))[:1]
-    np.testing.assert_array_equal(layer.backward(gradient, [y[:1]], torch), layer.backward(gradient, [y[:1]], NUMPY))
+        check(Dense(weight[columns], bias, 1, input, output, False), columns)

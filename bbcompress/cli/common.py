@@ -95,10 +95,10 @@ def engine_options(function: Function) -> Function:
 
     engine = click.option(
         "--engine",
-        type=click.Choice(["numpy", "torch"]),
-        default="numpy",
+        type=click.Choice(["auto", "numpy", "onnx"]),
+        default="auto",
         show_default=True,
-        help="What computes (no effect on the result). torch, where it is installed, can be faster for many images.",
+        help="What computes 8-bit networks (no effect on the result). auto: onnx where there is work enough.",
     )
     return engine(
         click.option(
@@ -117,12 +117,12 @@ def engine_options(function: Function) -> Function:
 def installed_models(engine: str, threads: int, files: Sequence[Path] = ()) -> "Registry":
     """The installed models, and `files` besides."""
     from bbcompress.codec.registry import Registry
-    from bbcompress.exact.engine import engine_named
+    from bbcompress.exact.engine import Engine
 
     try:
-        return Registry(engine_named(engine, threads), files)
+        return Registry(Engine(threads, engine), files)
     except ImportError:
-        fail(f"--engine {engine} needs {engine}: pip install {engine}", ExitCode.ERROR)
+        fail("--engine onnx needs onnxruntime: pip install onnxruntime", ExitCode.ERROR)
 
 
 def registry_and_model(model: str, engine: str, threads: int) -> tuple["Registry", Path | None]:

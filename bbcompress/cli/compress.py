@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -79,7 +80,8 @@ def command(
         registry, chosen = registry_and_model(model, engine, threads)
         options = Options(refine_steps, chosen, check, Method[refine_method.upper()], fast)
         if verbose:
-            options = replace(options, report=lambda text: click.echo(text, err=True))
+            registry.engine.report = partial(click.echo, err=True)
+            options = replace(options, report=registry.engine.report)
         listed = listed_images(images)
         if any(path and os.path.exists(output) and os.path.samefile(path, output) for _, path in listed):
             raise click.UsageError(f"{output} is one of the images; name another file to write with -o")

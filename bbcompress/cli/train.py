@@ -66,11 +66,6 @@ ARCHITECTURE_OPTIONS = ("likelihood", "architecture", "components", "latent", "h
     is_flag=True,
     help="Put latents and a first scale on a grid twice as coarse (staged models, with --start).",
 )
-@click.option(
-    "--int8",
-    is_flag=True,
-    help="Round what residual blocks compute to 8 bits (convolutional models): faster with --engine torch.",
-)
 @training_options("elbo", learning_rate=3e-4)
 def command(
     data: str,
@@ -85,7 +80,6 @@ def command(
     blocks: int,
     stage_blocks: int | None,
     coarser: bool,
-    int8: bool,
     validation: int,
     crop: int | None,
     test: str | None,
@@ -120,7 +114,6 @@ def command(
     from bbcompress.train.grow import with_coarser_scale, with_sharpest_mixtures, with_stage_blocks
     from bbcompress.train.loop import TrainingOptions, evaluate
     from bbcompress.train.objectives import named
-    from bbcompress.train.spatial_vae import SpatialVAE
 
     with errors_as_exit_codes():
         training = TrainingOptions(objective=named(objective, alpha, sigma, latents), **options)
@@ -145,10 +138,8 @@ def command(
                 model = new_model(architecture, shape, levels, components, latent, hidden, blocks, stage_blocks or 0)
             except ValueError as error:
                 raise DatasetError(f"{data}: {error}") from error
-        if int8 and not isinstance(model, SpatialVAE):
-            raise click.UsageError("--int8 is for convolutional models")
         state, fitted = train_with(model, data, images, validation, training, output, device, threads)
-        export(state.best, fitted, name or output.stem, output, int8)
+        export(state.best, fitted, name or output.stem, output)
         if test is not None:
             held = rounded(images_for_training(test, "test", levels, crop), levels)
             float_model = evaluate(state.best, to_tensor(state.best, held), TEST_SAMPLES)

@@ -21,7 +21,7 @@ from bbcompress.codec.layer_specs import Integers
 from bbcompress.codec.model import NETWORK_BATCH
 from bbcompress.codec.spatial import SpatialInfo, SpatialModel
 from bbcompress.codec.spatial_file import SpatialContents
-from bbcompress.exact.engine import Engine, NumpyEngine
+from bbcompress.exact.engine import Engine
 from bbcompress.exact.network import InexactNetwork
 
 MAX_FILE_BYTES = 1 << 28
@@ -46,7 +46,7 @@ def save(path: Path, contents: Contents) -> None:
     """Write a model file. Raises InexactNetwork where a sum could reach 2^53."""
     name = identity(contents)
     with _blaming(path):
-        contents.build(name, NumpyEngine(), NETWORK_BATCH)
+        contents.build(name, Engine(), NETWORK_BATCH)
     # safetensors writes the memory of an array as it lies, whatever its strides
     tensors = {name: np.ascontiguousarray(_smallest(tensor)) for name, tensor in contents.tensors().items()}
     save_file(tensors, path, {"bbcompress": _description(contents), "identity": name.hex()})
@@ -89,7 +89,7 @@ def _open(path: Path, engine: Engine | None, batch: int) -> tuple[Contents, Mode
         with safe_open(path, "numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         contents = _KINDS[header.description["format"]].parse(header.description, tensors)
-        model = contents.build(header.identity, engine or NumpyEngine(), batch)
+        model = contents.build(header.identity, engine or Engine(), batch)
         if identity(contents) != header.identity:
             raise BadModel(f"{path}: damaged: its weights are not those of the model it names")
     return contents, model

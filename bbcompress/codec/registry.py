@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bbcompress.codec.model import NETWORK_BATCH
 from bbcompress.codec.model_file import Header, Model, load, read_header
-from bbcompress.exact.engine import Engine, NumpyEngine
+from bbcompress.exact.engine import Engine
 
 MODEL_PATH_VARIABLE = "BBC_MODEL_PATH"
 """Environment variable with further folders of models, separated as PATH is."""
@@ -28,7 +28,7 @@ class Registry:
 
     def __init__(self, engine: Engine | None = None, files: Sequence[Path] = (), batch: int = NETWORK_BATCH):
         """`files` are models besides the installed ones, and come before them; `batch` is as for `Model`."""
-        self.engine, self._batch = engine or NumpyEngine(), batch
+        self.engine, self._batch = engine or Engine(), batch
         self._files = list(files)
         folders = [Path(folder) for folder in os.environ.get(MODEL_PATH_VARIABLE, "").split(os.pathsep) if folder]
         for folder in [*folders, shipped_models()]:

@@ -1,63 +1,71 @@
-"""Engines compute exact integer matrix products. They agree to the bit, so an engine is never part of the format.
+"""What computes: products of integer matrices by numpy, 8-bit networks by numpy or ONNX Runtime, on some threads.
 
-Operands are integers held in float64 whose partial sums all stay below 2^53, or in float32 and 2^24, or in int8 where
-an engine has products of them (`bbcompress.exact.network` proves it for each layer), so every order of summation gives
-the same result.
+All agree to the bit, so an engine is never part of the format. Matrices are integers held in float64 whose partial sums
+all stay below 2^53, or in float32 and 2^24 (`bbcompress.exact.network` proves it for each layer), so every order of
+summation gives the same result. 8-bit networks (`bbcompress.exact.int8`) are proven in the same way, and ONNX Runtime
+must show when it is first used that it computes the same integers.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from importlib.util import find_spec
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bbcompress.exact import int8_numpy
+from bbcompress.exact.int8 import Network
+from bbcompress.exact.int8_numpy import Run
+
 Matrix = NDArray[Any]
-"""float64, float32 or int8."""
-INT8_LIMIT = 127
+"""float64 or float32."""
+ENGINES = "auto", "numpy", "onnx"
+ONNX_PAYS_FROM = 5_000_000_000
+"""Multiply-adds of 8-bit networks that take numpy as long as it takes to import ONNX Runtime and see it proven."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Engine(Protocol):
-    """Computes products of integer-valued matrices of one type."""
+class Engine:
+    """Threads, and what computes on them.
 
-    name: str
-    int8: bool
-    """It has products of int8, and they are faster than of float32."""
-
-    def matmul(self, a: Matrix, b: Matrix, out: Matrix) -> None:
-        """Put a @ b into `out`, which is C-contiguous, of the type of a and b or float32 where they are int8."""
-        ...
-
-    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """The function of each item; calls that do not depend on each other, and may run side by side."""
-        ...
-
-    def submit(self, function: Callable[[], Result]) -> "Future[Result]":
-        """What the function will have given; it may run beside what the caller does next."""
-        ...
-
-
-class NumpyEngine:
-    """The reference: whatever BLAS numpy was built with.
-
-    With `threads`, batches of images run side by side; that is faster than threads within BLAS, which should have one.
+    Batches of images and bands of pictures run side by side; that is faster than threads within BLAS, which should
+    have one.
     """
 
-    name = "numpy"
-    int8 = False
+    def __init__(self, threads: int = 1, name: str = "auto"):
+        """`name` says what computes 8-bit networks; `auto` is ONNX Runtime once there is work enough to pay for it.
 
-    def __init__(self, threads: int = 1):
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        Raises ValueError for any other name, ImportError for `onnx` where onnxruntime is not installed.
+        """
+        if name not in ENGINES:
+            raise ValueError(f"no engine {name!r}: choose {', '.join(ENGINES)}")
+        if name == "onnx" and find_spec("onnxruntime") is None:
+            raise ImportError("onnxruntime is not installed")
+        self.threads = threads
+        self._own_threads = threading.local()
+        self._pool = ThreadPoolExecutor(threads, initializer=self._mark_thread) if threads > 1 else None
+        self._name = name
+        self.report: Callable[[str], object] = lambda text: None
+        """Is told what computes 8-bit networks, where that was left to choose or is not what was asked for."""
+        self._multiply_adds = 0
+        self._prepared: dict[tuple[Network, str], Run] = {}
+        self._preparing = threading.Lock()
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        if self._pool is None or len(items) < 2:
+        """The function of each item; calls that do not depend on each other, and may run side by side.
+
+        A function that runs on one of the engine's threads may call it: it computes on that thread then.
+        """
+        if self._pool is None or len(items) < 2 or getattr(self._own_threads, "marked", False):
             return [function(item) for item in items]
         return list(self._pool.map(function, items))
 
     def submit(self, function: Callable[[], Result]) -> "Future[Result]":
+        """What the function will have given; it may run beside what the caller does next."""
         if self._pool is not None:
             return self._pool.submit(function)
         future: Future[Result] = Future()
@@ -65,50 +73,36 @@ class NumpyEngine:
         return future
 
     def matmul(self, a: Matrix, b: Matrix, out: Matrix) -> None:
+        """Put a @ b into `out`, which is C-contiguous; all of one type."""
         np.matmul(a, b, out=out)
 
+    def prepared(self, network: Network, multiply_adds: int) -> Run:
+        """What runs the network, from any thread; `multiply_adds` is how much it is about to be used for.
 
-class TorchEngine(NumpyEngine):
-    """PyTorch, on the CPU or on `device`. On processors with units for it, int8 is several times as fast as float32."""
+        `bbcompress.exact.bands.run_in_bands` runs it over pictures of any size.
+        """
+        with self._preparing:
+            self._multiply_adds += multiply_adds
+            if self._name == "auto" and self._multiply_adds >= ONNX_PAYS_FROM:
+                self.report("8-bit networks: ONNX Runtime, as there is work enough to pay for its start")
+                self._name = "onnx"
+            if (network, self._name) not in self._prepared and self._name == "onnx":
+                self._prepare_by_onnx(network)
+            if (network, self._name) not in self._prepared:
+                self._prepared[network, self._name] = int8_numpy.prepare(network)
+            return self._prepared[network, self._name]
 
-    name = "torch"
+    def _prepare_by_onnx(self, network: Network) -> None:
+        """Also see that it computes the right integers; else numpy computes from here on."""
+        from bbcompress.exact import int8_onnx, int8_proof
 
-    def __init__(self, threads: int = 1, device: str = "cpu"):
-        import torch
-
-        super().__init__(threads)
-        self._torch = torch
-        self._device = device
-        self.int8 = device == "cpu" and self._multiplies_int8()
-
-    def matmul(self, a: Matrix, b: Matrix, out: Matrix) -> None:
-        left, right = (self._torch.from_numpy(array).to(self._device) for array in (a, b))
-        if a.dtype == np.int8:
-            out[:] = self._torch._int_mm(left, right)
-        elif self._device == "cpu":
-            self._torch.matmul(left, right, out=self._torch.from_numpy(out))
-        else:
-            out[:] = self._torch.matmul(left, right).cpu()
-
-    def _multiplies_int8(self) -> bool:
-        """Whether torch has int8 products, and the largest come out right: some processors' instructions saturate."""
-        signs = np.where(np.arange(576 * 33) * 7919 % 101 < 50, -1, 1).reshape(576, 33)
-        signs[:, 0] = 1
-        a, b = np.full((17, 576), INT8_LIMIT), INT8_LIMIT * signs
-        a[1::2] *= -1
-        product = np.empty((17, 33), np.float32)
         try:
-            self.matmul(a.astype(np.int8), b.astype(np.int8), product)
-            return np.array_equal(product, a @ b)
-        except (AttributeError, RuntimeError):
-            return False
+            run = int8_onnx.prepare(network)
+            int8_proof.prove(int8_onnx.prepare, network, run)
+            self._prepared[network, "onnx"] = run
+        except Exception as error:  # whatever is wrong with the library, numpy decodes the file
+            self.report(f"8-bit networks: numpy, as ONNX Runtime cannot be used: {str(error).splitlines()[0]}")
+            self._name = "numpy"
 
-
-def engine_named(name: str, threads: int = 1) -> Engine:
-    """The engine `numpy` or `torch`; ValueError for any other name, ImportError where torch is not installed."""
-    match name:
-        case "numpy":
-            return NumpyEngine(threads)
-        case "torch":
-            return TorchEngine(threads)
-    raise ValueError(f"no engine {name!r}: choose numpy or torch")
+    def _mark_thread(self) -> None:
+        self._own_threads.marked = True

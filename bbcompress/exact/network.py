@@ -7,13 +7,15 @@ declared range of its input; the proof fails with `InexactNetwork`.
 
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.exact.engine import INT8_LIMIT, Engine
 from bbcompress.exact.functions import Floats
+
+if TYPE_CHECKING:
+    from bbcompress.exact.engine import Engine  # which runs 8-bit networks too, whose proofs are of this kind
 
 EXACT_LIMIT = 2.0**53
 """float64 holds every integer below this."""
@@ -59,9 +61,9 @@ class Layer(Protocol):
     bound: float
     """Largest magnitude that any partial sum can reach, below 2^53."""
 
-    def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats: ...
+    def forward(self, x: Floats, engine: "Engine", tape: Tape | None = None) -> Floats: ...
 
-    def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
+    def backward(self, gradient: Floats, tape: Tape, engine: "Engine") -> Floats:
         """Gradient at the input from that at the output, both on the gradient grid."""
         ...
 
@@ -102,30 +104,20 @@ class Dense:
         forward = float((largest_sums(weights, input) + np.abs(rounded_bias)).max())
         small = max(forward, output.limit) < FLOAT32_LIMIT
         self.dtype = np.dtype(np.float32 if small else np.float64)
-        """What its outputs are computed in."""
+        """What it is computed in."""
         # a power of two, as which sums can be scaled before they are summed
-        self._scale = np.ldexp(1.0, spare - shift).astype(self.dtype)
-        self._bias = rounded_bias.astype(self.dtype) * self._scale
-        self._weights: dict[np.dtype[Any], NDArray[Any]] = {self.dtype: weights.astype(self.dtype) * self._scale}
-        if small and max(input.limit, np.abs(weights).max()) <= INT8_LIMIT:
-            self._weights[np.dtype(np.int8)] = weights.astype(np.int8)
+        scale = np.ldexp(1.0, spare - shift).astype(self.dtype)
+        self._bias = rounded_bias.astype(self.dtype) * scale
+        self._weight = weights.astype(self.dtype) * scale
 
-    def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
+    def forward(self, x: Floats, engine: "Engine", tape: Tape | None = None) -> Floats:
         y = np.empty((*x.shape[:-1], self.outputs), self.dtype)
-        self.product(x.astype(self.operands(engine), copy=False), y, engine)
+        self.product(x.astype(self.dtype, copy=False), y, engine)
         return self.finished(y, tape)
 
-    def operands(self, engine: Engine) -> "np.dtype[Any]":
-        """What its products are computed from: int8 where the engine has them and numbers fit, else `dtype`."""
-        int8 = np.dtype(np.int8)
-        return int8 if engine.int8 and int8 in self._weights else self.dtype
-
-    def product(self, x: Floats, y: Floats, engine: Engine) -> None:
-        """Put what is `finished` then into y, for x of the type of `operands`."""
-        y = y.reshape(-1, self.outputs)
-        engine.matmul(x.reshape(-1, self.inputs), self._weights[x.dtype], y)
-        if x.dtype == np.int8:
-            y *= self._scale
+    def product(self, x: Floats, y: Floats, engine: "Engine") -> None:
+        """Put what is `finished` then into y, for x of `dtype`."""
+        engine.matmul(x.reshape(-1, self.inputs), self._weight, y.reshape(-1, self.outputs))
 
     def finished(self, y: Floats, tape: Tape | None) -> Floats:
         """The layer's output from what `product` gives; in place."""
@@ -133,10 +125,10 @@ class Dense:
         np.floor(y, out=y)
         return clamp(y, self.output, self.relu, tape)
 
-    def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
+    def backward(self, gradient: Floats, tape: Tape, engine: "Engine") -> Floats:
         return self.rounded(self.pull_back(gradient, tape, engine))
 
-    def pull_back(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
+    def pull_back(self, gradient: Floats, tape: Tape, engine: "Engine") -> Floats:
         """The gradient at the input before it is `rounded`, in units of the gradient grid and the weights together."""
         gradient = through_clamp(gradient, self.output, self.relu, tape)
         back = np.empty((*gradient.shape[:-1], self.inputs))
@@ -211,13 +203,13 @@ class Network:
         """Largest magnitude any partial sum of any layer can reach."""
         return max(layer.bound for layer in self.layers)
 
-    def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
+    def forward(self, x: Floats, engine: "Engine", tape: Tape | None = None) -> Floats:
         """Outputs for integer inputs x within the input range; float32 where they fit, as all that layers compute."""
         for layer in self.layers:
             x = layer.forward(x, engine, tape)
         return x
 
-    def backward(self, gradient: Floats, tape: Tape, engine: Engine) -> Floats:
+    def backward(self, gradient: Floats, tape: Tape, engine: "Engine") -> Floats:
         """Vector-Jacobian product: gradient at the input from `gradient` at the output, both on the gradient grid.
 
         `tape` is that of a forward pass, and empty afterwards.

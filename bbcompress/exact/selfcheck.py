@@ -49,16 +49,16 @@ def _product(engine: Engine, a: Matrix, b: Matrix) -> Floats:
     return product.astype(np.float64) + 0.0  # there may be zeros of either sign
 
 
-_checked: set[str] = set()
+_checked: set[type[Engine]] = set()
 
 
 def require_exact_arithmetic(engine: Engine) -> None:
     """Raise InexactArithmetic unless the fingerprint is the pinned one. Checked once for each kind of engine."""
-    if engine.name in _checked:
+    if type(engine) in _checked:
         return
     if fingerprint(engine) != PINNED:
         raise InexactArithmetic(
             "this machine's arithmetic differs from IEEE 754 double precision: bbc would write files that others "
             "cannot read, so it does not (an unusual BLAS, compiler flags or flush-to-zero mode may be the cause)"
         )
-    _checked.add(engine.name)
+    _checked.add(type(engine))

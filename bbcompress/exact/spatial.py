@@ -63,7 +63,7 @@ class Convolution:
         self._margin = (kernel - stride) // 2
 
     def forward(self, x: Floats, engine: Engine, tape: Tape | None = None) -> Floats:
-        seen = self._seen(x, self._dense.operands(engine))
+        seen = self._seen(x, self._dense.dtype)
         count, rows, columns = seen.shape[:3]
         y = np.empty((count, rows, columns, self._dense.outputs), self._dense.dtype)
         # a few rows, or images, at a time, so that what is gathered stays in the processor's cache

@@ -49,13 +49,10 @@ def to_tensor(model: VAEBase, images: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, 3, 1)))
 
 
-def export(model: VAEBase, pixels: Tensor, name: str, path: Path, int8: bool = False) -> None:
-    """Write the exact form of `model`, calibrated on training pixels. Raises InexactNetwork if it has none.
-
-    With `int8`, what residual branches compute fits int8 (`bbcompress.train.spatial_export`).
-    """
+def export(model: VAEBase, pixels: Tensor, name: str, path: Path) -> None:
+    """Write the exact form of `model`, calibrated on training pixels. Raises InexactNetwork if it has none."""
     if isinstance(model, SpatialVAE):
-        spatial_export.export(model, pixels, name, path, int8)
+        spatial_export.export(model, pixels, name, path)
     elif isinstance(model, VAE):
         dense_export.export(model, pixels, name, path)
 

@@ -34,8 +34,6 @@ class Precision:
     """Of the convolutions of residual branches."""
     largest_output_sum: float
     """Of a network's last layer."""
-    int8: bool = False
-    """Convolutions of residual branches compute from int8."""
 
 
 PRECISIONS = {
@@ -167,20 +165,16 @@ def dense_spec(
     relu: bool,
     precision: Precision,
     last: bool,
-    largest_weight: int = LARGEST_WEIGHT,
 ) -> DenseSpec:
-    """An exact layer with the weights (inputs, outputs) and biases (outputs,) of a float one.
-
-    `largest_weight` is of the integers that are left when an output's weights are divided by what they share.
-    """
+    """An exact layer with the weights (inputs, outputs) and biases (outputs,) of a float one."""
     weights, biases = weight.detach().double().numpy(), bias.detach().double().numpy()
     sums = largest_sums(weights, input) + np.abs(biases) * 2**input.fraction_bits
-    sums = np.maximum(sums, 1 / largest_weight)  # an output may have nothing but zeros
-    largest_weights = np.maximum(np.abs(weights).max(0), 1 / largest_weight)
+    sums = np.maximum(sums, 1 / LARGEST_WEIGHT)  # an output may have nothing but zeros
+    largest_weights = np.maximum(np.abs(weights).max(0), 1 / LARGEST_WEIGHT)
     limit = precision.largest_output_sum if last else precision.largest_sum
     # of each output, with 0.02 bits of slack for the rounding of weights
     bits = np.floor(np.log2(limit / sums) - 0.02)
-    bits = np.minimum(bits, np.floor(np.log2(largest_weight / largest_weights)))
+    bits = np.minimum(bits, np.floor(np.log2(LARGEST_WEIGHT / largest_weights)))
     bits = np.minimum(bits, precision.weights).astype(int)
     weight_bits = int(bits.max())
     # halves to even: always up, they would add to each other in a model that was rounded before

@@ -14,12 +14,10 @@ from bbcompress.codec.layer_specs import ConvolutionSpec, DenseSpec, DepthToSpac
 from bbcompress.codec.model_file import save
 from bbcompress.codec.spatial import Offsets, SpatialInfo, pixel_bits
 from bbcompress.codec.spatial_file import ScaleContents, SpatialContents
-from bbcompress.exact.engine import INT8_LIMIT
 from bbcompress.exact.network import EXACT_LIMIT, FLOAT32_LIMIT, Range
 from bbcompress.train.equalize import equalize
 from bbcompress.train.export import (
     HEADROOM,
-    LARGEST_WEIGHT,
     LATENT_REACH,
     LEARNING_RATE,
     POSTERIOR_BITS,
@@ -48,14 +46,11 @@ each output most large sums but those of stages fit float32."""
 
 
 @torch.no_grad()
-def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path, int8: bool = False) -> None:
-    """Write the exact form of `model`, calibrated on training pixels (N, C, H, W). Raises InexactNetwork.
-
-    With `int8`, what convolutions of residual branches see, and their weights, fit int8.
-    """
+def export(model: SpatialVAE, pixels: Tensor, name: str, path: Path) -> None:
+    """Write the exact form of `model`, calibrated on training pixels (N, C, H, W). Raises InexactNetwork."""
     pixels = _calibration(pixels)
     config, decoder = model.config, model.decoder
-    precision = replace(_precision(config), int8=int8)
+    precision = _precision(config)
     in_stages = precision
     if config.phases:
         # what a last layer sees may be as fine as what it gives: that costs no time
@@ -180,7 +175,7 @@ class _Exporter:
         x, range = self.x, self.range
         precision = self._precision
         precision = replace(precision, activations=precision.branches, largest_sum=precision.largest_branch_sum)
-        input = self._for_int8(range) if precision.int8 else _coarser(range, precision.branches)
+        input = _coarser(range, precision.branches)
         inner = _Exporter(x, input, range.fraction_bits, precision, branch=True)
         layers = inner.layers(branch)
         self.x = (x + inner.x).relu()
@@ -194,18 +189,9 @@ class _Exporter:
             self.x = self.x.relu()
         output = Range(bits, self._limit(bits), relu)
         last = not relu and not self._branch
-        int8 = self._precision.int8 and self._branch
-        if int8 and relu:
-            output = self._for_int8(output)
-        largest_weight = INT8_LIMIT if int8 and self.range.limit == INT8_LIMIT else LARGEST_WEIGHT
-        spec = dense_spec(weight, bias, self.range, output, relu, self._precision, last, largest_weight)
+        spec = dense_spec(weight, bias, self.range, output, relu, self._precision, last)
         self.range = output
         return spec
-
-    def _for_int8(self, finest: Range) -> Range:
-        """A range of `x` that int8 holds, or `finest` where that would have no fractional bits."""
-        bits = math.floor(math.log2(INT8_LIMIT / max(float(self.x.abs().max()), 2.0**-finest.fraction_bits)))
-        return replace(finest, fraction_bits=min(bits, finest.fraction_bits), limit=INT8_LIMIT) if bits >= 0 else finest
 
     def _limit(self, bits: int) -> int:
         return max(1, math.ceil(float(self.x.abs().max()) * HEADROOM * (1 << bits)))
