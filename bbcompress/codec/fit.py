@@ -31,7 +31,7 @@ from bbcompress.codec.predictor import (
 from bbcompress.coding.distributions import MICROBITS, code_lengths
 from bbcompress.coding.shapes import LOGISTIC, MEAN_BITS, SHAPES, ScaledShapes
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 SAMPLE = 1 << 14
 """Pixels that weights are fitted to."""
@@ -40,7 +40,8 @@ CLASS_SAMPLE = 1 << 12
 WEIGHT_DEVIATION = 0.1
 """Weights are expected to be this near to the general ones."""
 CONTEXT_DEVIATION = 0.2
-ROUNDS = 3
+ROUNDS = 2
+LARGEST_CONTEXT = 3.9
 LARGEST_ERROR = 60.0
 """Errors above this count as this where their magnitudes are fitted."""
 
@@ -93,11 +94,12 @@ def sample(unit: Unit, scales: Sequence[Scale], depth: int) -> Sample:
 
 def fit(unit: Unit, seen: Sample, depth: int, general: Predictor) -> Predictor:
     """The predictor that codes the sample best, near to the general one where there is little to go by."""
-    weights = general.weights * 2.0**-WEIGHT_BITS
-    context = general.context * 2.0**-CONTEXT_BITS
+    weights = (general.weights * 2.0**-WEIGHT_BITS).astype(np.float32)
+    context = (general.context * 2.0**-CONTEXT_BITS).astype(np.float32)
     least = 2.0 ** -(ERROR_BITS + 1)
     expected = np.maximum(seen.magnitudes @ context, least)
     errors = seen.values - seen.neighbours @ weights
+    ridge = np.float32(seen.share / 2 / CONTEXT_DEVIATION**2)
     for number in range(ROUNDS):
         scale = np.maximum(expected, 0.25) * 0.6
         ratio = np.abs(errors) / scale
@@ -107,7 +109,8 @@ def fit(unit: Unit, seen: Sample, depth: int, general: Predictor) -> Predictor:
             certainty = 1 / (seen.magnitudes[:, 0] ** 2 + 4)
         weights = weights + _least_squares(seen.neighbours, errors, certainty, seen.share / WEIGHT_DEVIATION**2)
         errors = seen.values - seen.neighbours @ weights
-        context = _fit_context(seen, errors, expected, context)
+        half = slice(None, None, 2)
+        context = _fit_context(seen.magnitudes[half], errors[half], expected[half], context, ridge)
         expected = np.maximum(seen.magnitudes @ context, least)
     whole_weights = np.rint(weights * 2.0**WEIGHT_BITS).astype(np.int64)
     whole_context = np.rint(context * 2.0**CONTEXT_BITS).astype(np.int64)
@@ -125,30 +128,31 @@ def best(unit: Unit, scales: Sequence[Scale], depth: int, general: Predictor) ->
     return candidate if cost < bits(general, seen, depth) else general
 
 
-def _fit_context(seen: Sample, errors: Floats, expected: Floats, context: Floats) -> Floats:
-    found = np.minimum(np.abs(errors), LARGEST_ERROR)
-    for _ in range(2):
-        certainty = 1.0 / (expected * expected + 0.1)
-        used = np.ones(len(context), bool)
-        for _ in range(2):
-            part = np.zeros_like(context)
-            off = found - seen.magnitudes[:, used] @ context[used]
-            ridge = seen.share / CONTEXT_DEVIATION**2
-            part[used] = context[used] + _least_squares(seen.magnitudes[:, used], off, certainty, ridge)
-            if (part >= 0).all():
-                break
-            used &= part > 0
-        context = np.clip(part, 0, 3.9)
-        expected = np.maximum(seen.magnitudes @ context, 2.0 ** -(ERROR_BITS + 1))
-    return context
+def _fit_context(magnitudes: Floats, errors: Floats, expected: Floats, context: Floats, ridge: float) -> Floats:
+    """Weights, none below 0, whose sums are what errors' magnitudes are expected to be."""
+    certainty = 1 / (expected * expected + 0.1)
+    weighted = magnitudes * certainty[:, None]
+    products = weighted.T @ magnitudes
+    products[np.diag_indices(len(products))] += ridge + 1e-6 * products.diagonal().mean()
+    off = weighted.T @ (np.minimum(np.abs(errors), LARGEST_ERROR) - magnitudes @ context)
+    # terms whose weights would be below 0 are left out, and the others fitted again
+    used = np.ones(len(context), bool)
+    for _ in range(3):
+        # what leaving terms out takes away is put back by the others
+        wanted = off[used] + products[used][:, ~used] @ context[~used]
+        part = np.zeros_like(context)
+        part[used] = context[used] + np.linalg.solve(products[used][:, used], wanted)
+        if (part >= 0).all():
+            break
+        used &= part > 0
+    return np.clip(part, 0, LARGEST_CONTEXT)
 
 
 def _least_squares(columns: Floats, wanted: Floats, certainty: Floats, ridge: float) -> Floats:
-    weighted = columns * certainty[:, None].astype(columns.dtype)
+    weighted = columns * certainty[:, None]
     products = (weighted.T @ columns).astype(np.float64)
     products[np.diag_indices(len(products))] += ridge + 1e-6 * products.diagonal().mean()
-    solved: Floats = np.linalg.solve(products, (weighted.T @ wanted.astype(columns.dtype)).astype(np.float64))
-    return solved
+    return np.linalg.solve(products, (weighted.T @ wanted).astype(np.float64)).astype(np.float32)
 
 
 def coded(predictor: Predictor, seen: Sample, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -39,8 +39,8 @@ _FRACTION_BITS = 10
 _INVERSE_BITS = 20
 _LIMIT = _REACH * _STEPS << _FRACTION_BITS
 _ROW = 2 * _REACH * _STEPS
-_GUESS_BITS = 5
-"""The first guess of a value knows its distance from the CDF's nearer end to 2^-5 of itself."""
+_GUESS_BITS = 7
+"""The first guess of a value knows its distance from the CDF's nearer end to 2^-7 of itself."""
 _GUESS_ROW = (PRECISION + 1) << _GUESS_BITS
 _ONE = np.float32(1).view(np.int32) >> (23 - _GUESS_BITS)
 
@@ -59,8 +59,9 @@ class _Tables(NamedTuple):
     """Of all shapes, one after another: the CDF at each place, of 2^24 less the number of values."""
     slopes: Integers
     """What it grows to the next place."""
-    guesses: Integers
-    """Of all shapes: the distance (as `_Distances`) at which it has about some value, by `_guess_index`."""
+    guesses: functions.Floats
+    """Of all shapes and both ends: the distance from the mean, times 2^20, at which the CDF is so near to the end, by the
+    leading bits of that. Only where a search begins."""
 
 
 @cache
@@ -71,13 +72,13 @@ def _tables(depth: int) -> _Tables:
     for shape in range(SHAPES):
         cdf[shape] = np.floor(shape_cdf(shape, places) * total)
     cdf[:, 0], cdf[:, -1] = 0, total
-    middles = ((1 << _GUESS_BITS) + np.arange(_GUESS_ROW) % (1 << _GUESS_BITS) + 0.5) * 2.0 ** (
-        np.arange(_GUESS_ROW) // (1 << _GUESS_BITS) - float(_GUESS_BITS)
-    )
-    guesses = np.empty((SHAPES, 2, _GUESS_ROW), np.int64)
+    index = np.arange(_GUESS_ROW)
+    octave, rest = index >> _GUESS_BITS, index & ((1 << _GUESS_BITS) - 1)
+    middles = ((1 << _GUESS_BITS) + rest + 0.5) * 2.0 ** (octave - float(_GUESS_BITS))
+    guesses = np.empty((SHAPES, 2, _GUESS_ROW))
     for shape in range(SHAPES):
         low = np.interp(middles, cdf[shape], np.arange(_ROW + 1) - _ROW / 2)
-        guesses[shape] = np.floor(low * 1024), np.floor(-low * 1024)
+        guesses[shape] = np.stack([low, -low]) * 2.0 ** (_FRACTION_BITS + _INVERSE_BITS)
     return _Tables(cdf[:, :-1].ravel(), np.diff(cdf).ravel(), guesses.ravel())
 
 
@@ -90,7 +91,7 @@ def inverse_scales() -> Integers:
 
 
 class ScaledShapes:
-    """Independent values 0 .. 2^depth - 1; a `bbcompress.coding.rans.Distribution`.
+    """Independent values 0 .. 2^depth - 1; a `bbcompress.coding.rans.Divisible`.
 
     means (n,) int64 in 2^-6 steps; classes (n,) and shapes (n,) integers, or one shape for all.
     """
@@ -98,19 +99,21 @@ class ScaledShapes:
     precision = PRECISION
 
     def __init__(self, depth: int, means: Integers, classes: NDArray[np.integer], shapes: NDArray[np.integer] | int):
-        self.size = len(means)
         self._depth = depth
         self._tables = _tables(depth)
-        self._inverse = inverse_scales().take(classes)
-        # where a shape's table begins, moved to its middle
-        self._rows = np.broadcast_to(np.asarray(shapes, np.int64) * _ROW + _ROW // 2, means.shape)
         self._half_steps = means + (1 << (MEAN_BITS - 1))
+        self._inverse = inverse_scales().take(classes)
+        self._shapes = np.broadcast_to(np.asarray(shapes, np.int64), means.shape)
 
-    def part(self, where: slice) -> "ScaledShapes":
+    @property
+    def size(self) -> int:
+        return len(self._half_steps)
+
+    def part(self, where: slice | Integers) -> "ScaledShapes":
         """Of some of the values."""
         part = copy(self)
-        part._half_steps, part._inverse, part._rows = self._half_steps[where], self._inverse[where], self._rows[where]
-        part.size = len(part._half_steps)
+        part._half_steps, part._inverse = self._half_steps[where], self._inverse[where]
+        part._shapes = self._shapes[where]
         return part
 
     def joined(self, other: "ScaledShapes") -> "ScaledShapes":
@@ -118,30 +121,22 @@ class ScaledShapes:
         both = copy(self)
         both._half_steps = np.concatenate([self._half_steps, other._half_steps])
         both._inverse = np.concatenate([self._inverse, other._inverse])
-        both._rows = np.concatenate([self._rows, other._rows])
-        both.size = len(both._half_steps)
+        both._shapes = np.concatenate([self._shapes, other._shapes])
         return both
 
     def intervals(self, symbols: Symbols) -> tuple[Counts, Counts]:
-        starts = self._cdf(symbols, self._half_steps, self._inverse, self._rows)
-        ends = self._cdf(symbols + 1, self._half_steps, self._inverse, self._rows)
-        return starts.astype(np.uint64), (ends - starts).astype(np.uint64)
+        start, end = self._ends(symbols)
+        return start.view(np.uint64), (end - start).view(np.uint64)
 
     def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
-        half_steps, inverse, rows = self._half_steps[where], self._inverse[where], self._rows[where]
-        position = positions.astype(np.int64)
-        top = (1 << self._depth) - 1
-        distance = self._tables.guesses.take(_guess_index(position, rows // _ROW))
-        # distance 2^20 / inverse is the distance in 2^-6 steps; the guess may be rough, as it is corrected below
-        value = np.floor((distance * float(1 << _INVERSE_BITS) / inverse + half_steps) * 2.0**-MEAN_BITS)
-        value = np.clip(value, 0, top).astype(np.int64)
-        start = self._cdf(value, half_steps, inverse, rows)
-        end = self._cdf(value + 1, half_steps, inverse, rows)
-        wrong = np.flatnonzero((position < start) | (position >= end))
+        part = self.part(where)
+        position = positions.view(np.int64)
+        value = part._guess(position)
+        ends = part._ends(value)
+        wrong = np.flatnonzero((position < ends[0]) | (position >= ends[1]))
         if len(wrong):
-            found = self._search(position[wrong], value[wrong], start[wrong], end[wrong], (half_steps[wrong], inverse[wrong], rows[wrong]))
-            value[wrong], start[wrong], end[wrong] = found
-        return value, start.astype(np.uint64), (end - start).astype(np.uint64)
+            value[wrong], ends[:, wrong] = part.part(wrong)._search(position[wrong], value[wrong], ends[:, wrong])
+        return value, ends[0].view(np.uint64), (ends[1] - ends[0]).view(np.uint64)
 
     def locators(self, where: slice) -> Iterator[Locator]:
         for place in range(where.start, where.stop):
@@ -151,48 +146,64 @@ class ScaledShapes:
         symbol, start, freq = self.locate(one, np.array([position], np.uint64))
         return int(symbol[0]), int(start[0]), int(freq[0])
 
-    def _search(self, position: Integers, value: Integers, start: Integers, end: Integers, parts: tuple[Integers, ...]) -> tuple[Integers, Integers, Integers]:
-        """The values whose intervals hold the positions, from values that do not: steps by the density, then halving."""
+    def _guess(self, position: Integers) -> Symbols:
+        """Values near those whose intervals hold the positions."""
+        upper = position >> (PRECISION - 1)
+        # how near to the nearer end: in the upper half all bits are turned
+        near = position ^ (-upper & ((1 << PRECISION) - 1))
+        near += 1
+        index = (near.astype(np.float32).view(np.int32) >> (23 - _GUESS_BITS)) - _ONE
+        upper += 2 * self._shapes
+        upper *= _GUESS_ROW
+        upper += index
+        distance = self._tables.guesses.take(upper)
+        # distance 2^20 / inverse is the distance in 2^-6 steps
+        value = distance / self._inverse
+        value += self._half_steps
+        value *= 2.0**-MEAN_BITS
+        np.maximum(value, 0, out=value)
+        np.minimum(value, (1 << self._depth) - 1, out=value)
+        return value.astype(np.int64)
+
+    def _search(self, position: Integers, value: Integers, ends: Integers) -> tuple[Integers, Integers]:
+        """The values whose intervals hold the positions, from near ones: steps by the density, then halving."""
         low, high = np.zeros_like(value), np.full_like(value, (1 << self._depth) - 1)
         step = 0
         while True:
-            below, above = position < start, position >= end
-            if not (below | above).any():
-                return value, start, end
+            below, above = position < ends[0], position >= ends[1]
+            wrong = below | above
+            if not wrong.any():
+                return value, ends
             high = np.where(below, value - 1, high)
             low = np.where(above, value + 1, low)
             if step < 4:
                 # neighbours have nearly the same freq, so that this is mostly right at once
-                moved = value + (position - start) // (end - start)
+                moved = value + (position - ends[0]) // (ends[1] - ends[0])
             else:
                 moved = (low + high) >> 1
-            value = np.where(below | above, np.clip(moved, low, high), value)
-            start, end = self._cdf(value, *parts), self._cdf(value + 1, *parts)
+            value = np.where(wrong, np.minimum(np.maximum(moved, low), high), value)
+            ends = self._ends(value)
             step += 1
 
-    def _cdf(self, value: Integers, half_steps: Integers, inverse: Integers, rows: Integers) -> Integers:
-        distance = value << MEAN_BITS
-        distance -= half_steps
-        distance *= inverse
+    def _ends(self, value: Symbols) -> Integers:
+        """The CDF at values and at the next ones (2, n)."""
+        distance = np.empty((2, len(value)), np.int64)
+        np.left_shift(value, MEAN_BITS, out=distance[0])
+        distance[0] -= self._half_steps
+        np.add(distance[0], 1 << MEAN_BITS, out=distance[1])
+        distance *= self._inverse
         distance >>= _INVERSE_BITS
-        np.clip(distance, -_LIMIT, _LIMIT - 1, out=distance)
+        np.maximum(distance, -_LIMIT, out=distance)
+        np.minimum(distance, _LIMIT - 1, out=distance)
         place = distance >> _FRACTION_BITS
-        place += rows
+        place += self._shapes * _ROW + _ROW // 2
         distance &= (1 << _FRACTION_BITS) - 1
-        cdf = self._tables.slopes.take(place)
-        cdf *= distance
-        cdf >>= _FRACTION_BITS
-        cdf += self._tables.cdf.take(place)
-        cdf += value
-        cdf[value <= 0] = 0
-        cdf[value >= 1 << self._depth] = 1 << PRECISION
-        return cdf
-
-
-def _guess_index(position: Integers, shapes: Integers) -> Integers:
-    """Where `guesses` has a position: by shape, by the nearer end, then by the leading bits of how near it is."""
-    upper = position >> (PRECISION - 1)
-    near = np.where(upper == 1, ((1 << PRECISION) - 1) - position, position)
-    leading = ((near + 1).astype(np.float32).view(np.int32) >> (23 - _GUESS_BITS)) - _ONE
-    index: Integers = (2 * shapes + upper) * _GUESS_ROW + leading
-    return index
+        ends = self._tables.slopes.take(place)
+        ends *= distance
+        ends >>= _FRACTION_BITS
+        ends += self._tables.cdf.take(place)
+        ends += value
+        ends[1] += 1
+        ends[0][value == 0] = 0
+        ends[1][value == (1 << self._depth) - 1] = 1 << PRECISION
+        return ends
