@@ -2,9 +2,9 @@
 
     python benchmarks/general_predictors.py crops.npy
 
-The crops (photographs, crops, height, width, 3) uint8 RGB; every fourth crop of each photograph is used, in colour and in
-grey. The predictors are those of the scale of stride 4, which lies between what small pictures and large ones need. They
-are part of the format: after the first release this table never changes.
+The crops (photographs, crops, height, width, 3) uint8 RGB; every fourth crop of each photograph is used, in colour and
+in grey. The predictors are those of the scale of stride 4, which lies between what small pictures and large ones need.
+They are part of the format: after the first release this table never changes.
 """
 
 import argparse
@@ -24,6 +24,7 @@ Made by benchmarks/general_predictors.py; part of the format.
 Table = tuple[list[int], list[int], list[int], int]
 
 # fmt: off
+# ruff: noqa: E501
 TABLES: dict[tuple[int, int, int], Table] = {
 '''
 

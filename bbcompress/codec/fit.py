@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.codec.lattice import MARGIN, Scale
+from bbcompress.codec.lattice import Scale
 from bbcompress.codec.parameters import coarser, length
 from bbcompress.codec.predictor import (
     CONTEXT_BITS,
@@ -43,7 +43,7 @@ CONTEXT_DEVIATION = 0.2
 ROUNDS = 2
 LARGEST_CONTEXT = 3.9
 LARGEST_ERROR = 60.0
-"""Errors above this count as this where their magnitudes are fitted."""
+"""Errors above this, of 8-bit values, count as this where their magnitudes are fitted."""
 
 
 WEIGHT_STEPS = (0, 1, 2, 3, 4)
@@ -99,7 +99,7 @@ def fit(unit: Unit, seen: Sample, depth: int, general: Predictor) -> Predictor:
     least = 2.0 ** -(ERROR_BITS + 1)
     expected = np.maximum(seen.magnitudes @ context, least)
     errors = seen.values - seen.neighbours @ weights
-    ridge = np.float32(seen.share / 2 / CONTEXT_DEVIATION**2)
+    ridge = float(seen.share / 2 / CONTEXT_DEVIATION**2)
     for number in range(ROUNDS):
         scale = np.maximum(expected, 0.25) * 0.6
         ratio = np.abs(errors) / scale
@@ -110,7 +110,9 @@ def fit(unit: Unit, seen: Sample, depth: int, general: Predictor) -> Predictor:
         weights = weights + _least_squares(seen.neighbours, errors, certainty, seen.share / WEIGHT_DEVIATION**2)
         errors = seen.values - seen.neighbours @ weights
         half = slice(None, None, 2)
-        context = _fit_context(seen.magnitudes[half], errors[half], expected[half], context, ridge)
+        context = _fit_context(
+            seen.magnitudes[half], errors[half], expected[half], context, ridge, LARGEST_ERROR * 2.0 ** (depth - 8)
+        )
         expected = np.maximum(seen.magnitudes @ context, least)
     whole_weights = np.rint(weights * 2.0**WEIGHT_BITS).astype(np.int64)
     whole_context = np.rint(context * 2.0**CONTEXT_BITS).astype(np.int64)
@@ -128,13 +130,15 @@ def best(unit: Unit, scales: Sequence[Scale], depth: int, general: Predictor) ->
     return candidate if cost < bits(general, seen, depth) else general
 
 
-def _fit_context(magnitudes: Floats, errors: Floats, expected: Floats, context: Floats, ridge: float) -> Floats:
+def _fit_context(
+    magnitudes: Floats, errors: Floats, expected: Floats, context: Floats, ridge: float, largest: float
+) -> Floats:
     """Weights, none below 0, whose sums are what errors' magnitudes are expected to be."""
     certainty = 1 / (expected * expected + 0.1)
     weighted = magnitudes * certainty[:, None]
     products = weighted.T @ magnitudes
     products[np.diag_indices(len(products))] += ridge + 1e-6 * products.diagonal().mean()
-    off = weighted.T @ (np.minimum(np.abs(errors), LARGEST_ERROR) - magnitudes @ context)
+    off = weighted.T @ (np.minimum(np.abs(errors), largest) - magnitudes @ context)
     # terms whose weights would be below 0 are left out, and the others fitted again
     used = np.ones(len(context), bool)
     for _ in range(3):
@@ -155,7 +159,9 @@ def _least_squares(columns: Floats, wanted: Floats, certainty: Floats, ridge: fl
     return np.linalg.solve(products, (weighted.T @ wanted).astype(np.float64)).astype(np.float32)
 
 
-def coded(predictor: Predictor, seen: Sample, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def coded(
+    predictor: Predictor, seen: Sample, depth: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Values, means and uncorrected classes of a sample, as `predict` has them."""
     top = ((1 << depth) - 1) << MEAN_BITS
     weights = (predictor.weights * 2.0**-WEIGHT_BITS).astype(np.float32)
@@ -234,4 +240,6 @@ def _thinned(scale: Scale, unit: Unit, times: float) -> Piece:
     times = times / by_pictures
     by_rows = max(1, min(rows // 8, int(np.ceil(np.sqrt(times)))))
     by_columns = max(1, min(columns // 8, int(np.rint(times / by_rows))))
-    return Piece(slice(0, pictures, by_pictures), slice(by_rows // 2, rows, by_rows), slice(by_columns // 2, columns, by_columns))
+    return Piece(
+        slice(0, pictures, by_pictures), slice(by_rows // 2, rows, by_rows), slice(by_columns // 2, columns, by_columns)
+    )

@@ -1,7 +1,7 @@
-"""Predictors for pictures in general: of coarse scales, of small files, and what a file's own are written as changes of.
+"""Predictors for pictures in general: of coarse scales and small files; a file's own are written as changes of them.
 
-There are tables of grey pictures and of colour (green, red, blue). Other channels, transparency for one, are predicted as
-grey pictures are, and take no part in predicting.
+There are tables of grey pictures and of colour (green, red, blue). Other channels, transparency for one, are predicted
+as grey pictures are, and take no part in predicting.
 """
 
 from functools import cache
@@ -9,7 +9,8 @@ from functools import cache
 import numpy as np
 
 from bbcompress.codec.general_tables import TABLES
-from bbcompress.codec.predictor import Difference, Error, Predictor, Spread, Tap, Term, Unit, taps, terms
+from bbcompress.codec.lattice import Tap
+from bbcompress.codec.predictor import Difference, Error, Predictor, Spread, Term, Unit, taps, terms
 
 COLOURS = 3
 

@@ -6,6 +6,7 @@ Made by benchmarks/general_predictors.py; part of the format.
 Table = tuple[list[int], list[int], list[int], int]
 
 # fmt: off
+# ruff: noqa: E501
 TABLES: dict[tuple[int, int, int], Table] = {
     (1, 0, 1): (
         [0, 1040, 994, 1033, -30, 5, 23, 16, 5, 9, -11, -2, 0],

@@ -1,11 +1,11 @@
 """Pictures coarse to fine: every other pixel of every other row first, then what lies between, again and again.
 
 A *scale* of stride s knows the pixels (s i, s j), and holds three *stages* more: those half a stride below and to the
-right, those to the right, those below. Together they are what the next scale, of stride s / 2, knows. The coarsest scale
-knows one pixel. All that a stage's pixels are predicted from has been coded before, so that they depend on each other
-only through channels: each stage is coded channel by channel, and all its pixels of a channel at once.
+right, those to the right, those below. Together they are what the next scale, of stride s / 2, knows. The coarsest
+scale knows one pixel. All that a stage's pixels are predicted from has been coded before, so that they depend on each
+other only through channels: each stage is coded channel by channel, and all its pixels of a channel at once.
 
-Neighbours are the same at all scales, in strides; outside the picture a neighbour is the nearest pixel of its own stage.
+Neighbours are the same at all scales, in strides. Outside the picture a neighbour is the nearest pixel of its stage.
 """
 
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ RING = ((0, 1), (0, -1), (1, 0), (-1, 0))
 
 
 class Scale:
-    """The parts of one scale of N pictures of one size, with margins: pixels and errors, integers (C, N, h + 6, w + 6)."""
+    """The parts of one scale of N pictures of one size: pixels and errors, integers (C, N, h + 6, w + 6) with margins."""
 
     def __init__(self, stride: int, known: Values, errors: Values, height: int, width: int):
         self.stride = stride

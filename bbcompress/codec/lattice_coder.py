@@ -7,13 +7,13 @@ pieces in the same order; a piece's symbols are coded together, and its distribu
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec import fit, lattice, streams
-from bbcompress.codec.chain import DamagedChain
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES, Scale, Values
 from bbcompress.codec.parameters import FITTED_STRIDES, Parameters, pack, unpack
@@ -153,7 +153,9 @@ def encode(pictures: Sequence[Values], depth: int, engine: Engine, advance: Adva
         walk.reach(stride)
         scales = walk.scales
         for group, scale in scales.items():
-            scale.inside(scale.pixels, unit.stage, unit.channel)[:] = scale.split(pictures[group], unit.stage)[unit.channel]
+            scale.inside(scale.pixels, unit.stage, unit.channel)[:] = scale.split(pictures[group], unit.stage)[
+                unit.channel
+            ]
         predictor = general(unit)
         if stride in FITTED_STRIDES and of_unit:
             predictor = fit.best(unit, list(scales.values()), depth, predictor)
@@ -181,11 +183,16 @@ def encode(pictures: Sequence[Values], depth: int, engine: Engine, advance: Adva
 
 
 def decode(
-    data: bytes, shapes: Sequence[Shape], channels: int, depth: int, engine: Engine, advance: Advance = lambda done: None
+    data: bytes,
+    shapes: Sequence[Shape],
+    channels: int,
+    depth: int,
+    engine: Engine,
+    advance: Advance = lambda done: None,
 ) -> list[Values]:
     """The inverse of `encode`. Raises DamagedChain or Malformed, both ValueErrors."""
     reader = Reader(data)
-    parameters = unpack(reader.take(reader.varint(len(data))), channels, depth)
+    parameters = unpack(reader.take(reader.varint(len(data))), channels)
     sizes = iter(_streams(shapes, channels))
 
     def next_stream() -> streams.Decoder:
@@ -207,7 +214,7 @@ def decode(
             return predict(predictor, part.unit, scales[part.group], depth, part.piece)
 
         # computed side by side, while symbols are popped
-        waiting = [engine.submit(lambda part=part: prediction(part)) for part in item.parts]
+        waiting = [engine.submit(partial(prediction, part)) for part in item.parts]
         for part, future in zip(item.parts, waiting, strict=True):
             if symbols >= STREAM_SYMBOLS:
                 stream.finish()

@@ -9,7 +9,7 @@ from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES
 from bbcompress.codec.predictor import KNOTS, Predictor, Unit, centres, plain_weights
 from bbcompress.codec.rice import BitReader, Writer
-from bbcompress.coding.shapes import CLASSES, SHAPES
+from bbcompress.coding.shapes import CLASSES
 from bbcompress.varint import Malformed
 
 FITTED_STRIDES = (8, 4, 2)
@@ -69,7 +69,7 @@ def write(writer: Writer, predictor: Predictor, unit: Unit) -> None:
     writer.bits(predictor.shape, SHAPE_BITS)
 
 
-def unpack(data: bytes, channels: int, depth: int) -> Parameters:
+def unpack(data: bytes, channels: int) -> Parameters:
     """The inverse of `pack`. Raises Malformed."""
     reader = BitReader(data)
     found: Parameters = {}

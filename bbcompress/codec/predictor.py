@@ -3,7 +3,7 @@
 All of it is integers: weights come with the file (`bbcompress.codec.fit` finds them), and what a decoder computes is
 exact in any order. What is known of a pixel before it is decoded:
 
-* its mean, in 1/64: a weighted sum of neighbours in all channels, of the channels before at the same place and around it;
+* its mean, in 1/64: a weighted sum of neighbours in all channels, of the channels before at its place and around it;
 * its class of scale: the magnitude of its error is expected to be a weighted sum of neighbours' errors and differences;
   the leading bits of that sum (eight steps an octave) are its class, which a table of the picture's own corrects.
 """
@@ -44,7 +44,7 @@ class Difference(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """How far the nearest neighbours, as `Difference` sees them, are from their mean: about the sum of its magnitudes."""
+    """How far the nearest neighbours, as `Difference` sees them, are from their mean: 3/2 of their mean deviation."""
 
     taps: tuple[Tap, ...]
 
@@ -80,7 +80,7 @@ def centres(unit: Unit) -> tuple[int, ...]:
     constant it is itself, which stands for nothing. So weights multiply small differences, and their rounding costs
     little: rounded by themselves, weights of values would not add up to one.
     """
-    first = {}
+    first: dict[int, int] = {}
     for number, tap in enumerate(taps(unit)):
         first.setdefault(tap.channel, number)
     constant, own = len(taps(unit)), first[unit.channel]
@@ -201,24 +201,28 @@ def magnitude(term: Term, scale: Scale, piece: Piece, work: Any) -> Integers:
     """A context term of each pixel of a piece, in 2^-3 steps of values."""
 
     def seen(tap: Tap) -> Integers:
-        own = view(scale.pixels, tap, piece).astype(work)
+        own: Integers = view(scale.pixels, tap, piece).astype(work)
         if tap.channel:
             own -= view(scale.pixels, tap._replace(channel=0), piece)
         return own
 
+    total: Integers
     match term:
         case Error(places):
             total = view(scale.errors, places[0], piece).astype(work)
             for tap in places[1:]:
                 total += view(scale.errors, tap, piece)
-            return total
         case Difference(one, other):
-            return np.abs(seen(one) - seen(other)) << ERROR_BITS
+            total = np.abs(seen(one) - seen(other))
+            total <<= ERROR_BITS
         case Spread(near):
             values = [seen(tap) for tap in near]
-            total = sum(values[1:], values[0].copy())
-            apart = sum(np.abs(len(near) * value - total) for value in values)
-            return apart >> 2
+            middle: Integers = np.sum(values, axis=0, dtype=work)
+            total = np.zeros_like(middle)
+            for value in values:
+                total += np.abs(len(near) * value - middle)
+            total >>= 2
+    return total
 
 
 def class_of(expected: Integers) -> Integers:

@@ -1,7 +1,7 @@
 """Small integers as Rice codes: a file's parameters, of which most are near zero.
 
-A list is its own parameter k in 4 bits, then each integer as a number n = 2 v or -2 v - 1: n >> k ones, a zero, and the low
-k bits of n. (R. Rice and J. Plaunt, Adaptive variable-length coding, 1971.)
+A list is its own parameter k in 4 bits, then each integer as a number n = 2 v or -2 v - 1: n >> k ones, a zero, and the
+low k bits of n. (R. Rice and J. Plaunt, Adaptive variable-length coding, 1971.)
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Many symbols on one stack, on ever more lanes: what lies between distributions and bytes.
 
-A stream begins, on the encoder's side, with one lane, so that few symbols take few bytes, and widens as soon as what was
-pushed can fill more lanes, so that many symbols take little time. Where symbols are so sure that this would take long it
-has all its lanes from the start, for four bytes each.
+A stream begins, on the encoder's side, with one lane, so that few symbols take few bytes, and widens as soon as what
+was pushed can fill more lanes, so that many symbols take little time. Where symbols are so sure that this would take
+long it has all its lanes from the start, for four bytes each.
 """
 
 from collections.abc import Sequence

@@ -44,7 +44,11 @@ class Distribution(Protocol):
     """Independent symbols, each with integer intervals [start, start + freq) that tile [0, 2^precision)."""
 
     precision: int
-    size: int
+
+    @property
+    def size(self) -> int:
+        """How many symbols."""
+        ...
 
     def intervals(self, symbols: Symbols) -> tuple[Counts, Counts]:
         """Starts and freqs (size,) uint64 of symbols (size,)."""

@@ -1,14 +1,14 @@
 """One shape of distribution, moved and scaled, for integer values of 1 to 16 bits: all by tables of integers.
 
 A value's distribution is a shape (of a family from nearly Gaussian to heavy tails), a scale (a class of which there are
-eight an octave) and a mean in 1/64 of a step of values. Its CDF at a value is looked up at the distance from the mean in
-units of the scale, between two places of a table, plus the value itself, so that it grows by at least 1 a value and no
-value is impossible. Nothing depends on more than integer arithmetic, once the tables are made (`bbcompress.exact`).
+eight an octave) and a mean in 1/64 of a step of values. Its CDF at a value is looked up at the distance from the mean
+in units of the scale, between two places of a table, plus the value itself, so that it grows by at least 1 a value and
+no value is impossible. Nothing depends on more than integer arithmetic, once the tables are made (`bbcompress.exact`).
 """
 
 from collections.abc import Iterator
 from copy import copy
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -60,8 +60,8 @@ class _Tables(NamedTuple):
     slopes: Integers
     """What it grows to the next place."""
     guesses: functions.Floats
-    """Of all shapes and both ends: the distance from the mean, times 2^20, at which the CDF is so near to the end, by the
-    leading bits of that. Only where a search begins."""
+    """Of all shapes and both ends: the distance from the mean, times 2^20, at which the CDF is so near to the end, by
+    the leading bits of that. Only where a search begins."""
 
 
 @cache
@@ -140,7 +140,7 @@ class ScaledShapes:
 
     def locators(self, where: slice) -> Iterator[Locator]:
         for place in range(where.start, where.stop):
-            yield lambda position, one=slice(place, place + 1): self._locate_one(one, position)
+            yield partial(self._locate_one, slice(place, place + 1))
 
     def _locate_one(self, one: slice, position: int) -> tuple[int, int, int]:
         symbol, start, freq = self.locate(one, np.array([position], np.uint64))
@@ -176,11 +176,9 @@ class ScaledShapes:
                 return value, ends
             high = np.where(below, value - 1, high)
             low = np.where(above, value + 1, low)
-            if step < 4:
-                # neighbours have nearly the same freq, so that this is mostly right at once
-                moved = value + (position - ends[0]) // (ends[1] - ends[0])
-            else:
-                moved = (low + high) >> 1
+            # neighbours have nearly the same freq, so that steps by it are mostly right at once
+            by_density = value + (position - ends[0]) // (ends[1] - ends[0])
+            moved = by_density if step < 4 else (low + high) >> 1
             value = np.where(wrong, np.minimum(np.maximum(moved, low), high), value)
             ends = self._ends(value)
             step += 1
