@@ -204,7 +204,7 @@ def fit_classes(predictor: Predictor, seen: Sample, depth: int) -> Predictor:
         return _smoothest(knots, moves, weight * np.array(costs))
 
     knots = moved(np.full(KNOTS, -4), LOGISTIC, MOVES[::3])
-    shape = min(range(0, SHAPES, 3), key=lambda shape: lengths(knots - (shape < LOGISTIC), shape).sum())
+    shape = min(range(1, SHAPES, 2), key=lambda shape: lengths(knots, shape).sum())
     knots = moved(knots, shape, MOVES[9:16])
     shape = min(range(max(0, shape - 2), min(SHAPES, shape + 3)), key=lambda shape: lengths(knots, shape).sum())
     return predictor._replace(knots=moved(knots, shape, MOVES[11:14]), shape=shape)

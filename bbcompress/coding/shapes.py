@@ -27,8 +27,15 @@ CLASSES = 160
 CLASSES_PER_OCTAVE = 8
 LEAST_SCALE = 2.0**-5
 SHAPES = 16
-"""Shape 0 is nearly a Gaussian, shape 7 a logistic distribution, 15 has the heaviest tails."""
-LOGISTIC = 7
+"""Shape 0 is a Gaussian, the next ones have a share of a logistic distribution; shape 8 is one, 15 has the heaviest tails."""
+LOGISTIC = 8
+_WIDE_SHARES = (0.0, 0.03, 0.08, 0.15, 0.25, 0.4, 0.6, 0.8, 0.0, 0.02, 0.05, 0.10, 0.17, 0.27, 0.40, 0.55)
+"""Of the wider one of each shape's two distributions."""
+_UNITS = (
+    (0.9930, 0.9559, 0.9172, 0.8682, 0.8045, 0.7200, 0.6273, 0.5553)
+    + (1.0000, 0.9565, 0.9163, 0.8570, 0.7827, 0.6888, 0.5871, 0.4968)
+)  # fmt: skip
+"""What each shape's scale is in units of all shapes' scale: so that one scale suits neighbouring shapes alike."""
 
 _REACH = 40
 """Tables end at this many scales from the mean."""
@@ -47,11 +54,10 @@ _ONE = np.float32(1).view(np.int32) >> (23 - _GUESS_BITS)
 
 def shape_cdf(shape: int, x: functions.Floats) -> functions.Floats:
     """The CDF of a shape at distances x in scales."""
-    if shape <= LOGISTIC:
-        share = shape / LOGISTIC
-        return (1.0 - share) * functions.normal_cdf(x / 1.75) + share * functions.sigmoid(x)
-    share = (shape - LOGISTIC) / 16
-    return (1.0 - share) * functions.sigmoid(x) + share * functions.sigmoid(x / 3.0)
+    own, share = x / _UNITS[shape], _WIDE_SHARES[shape]
+    if shape < LOGISTIC:
+        return (1.0 - share) * functions.normal_cdf(own / 1.7) + share * functions.sigmoid(own / 2.0)
+    return (1.0 - share) * functions.sigmoid(own) + share * functions.sigmoid(own / 4.0)
 
 
 class _Tables(NamedTuple):
