@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bbcompress.codec import lattice, lattice_coder, parameters
 from bbcompress.codec.chain import DamagedChain
 from bbcompress.codec.general import general
-from bbcompress.codec.lattice import STAGES, Scale
+from bbcompress.codec.lattice import STAGES, Planes, Scale
 from bbcompress.codec.lattice_coder import Shape, decode, encode
 from bbcompress.codec.predictor import Piece, Unit, centres, plain_weights, predict, taps, terms
 from bbcompress.exact.engine import Engine
@@ -31,11 +31,11 @@ def photograph(channels: int, height: int, width: int, depth: int = 8, pictures:
 
 def back(data: bytes, pictures: list[np.ndarray], depth: int, engine: Engine = ENGINE) -> list[np.ndarray]:
     shapes = [Shape(*group.shape[1:]) for group in pictures]
-    return decode(data, shapes, pictures[0].shape[0], depth, engine)
+    return decode(data, shapes, pictures[0].shape[0], depth, None, engine)
 
 
 def assert_round_trip(pictures: list[np.ndarray], depth: int) -> bytes:
-    data = encode(pictures, depth, ENGINE)
+    data = encode(pictures, depth, None, ENGINE)
     decoded = back(data, pictures, depth)
     assert all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(decoded, pictures, strict=True))
     return data
@@ -66,7 +66,7 @@ def test_photographs_come_back_smaller(channels: int, depth: int, height: int, w
 def test_groups_of_several_sizes_share_their_predictors() -> None:
     pictures = [photograph(3, 64, 64, pictures=3), photograph(3, 50, 70), photograph(3, 1, 40), photograph(3, 33, 1)]
     together = assert_round_trip(pictures, 8)
-    assert len(together) < sum(len(encode([group], 8, ENGINE)) for group in pictures)
+    assert len(together) < sum(len(encode([group], 8, None, ENGINE)) for group in pictures)
 
 
 def test_values_that_are_all_alike() -> None:
@@ -75,8 +75,8 @@ def test_values_that_are_all_alike() -> None:
 
 def test_the_same_bytes_with_any_threads_and_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = [photograph(3, 90, 70), photograph(3, 32, 32, pictures=5)]
-    data = encode(pictures, 8, ENGINE)
-    assert encode(pictures, 8, Engine(3)) == data
+    data = encode(pictures, 8, None, ENGINE)
+    assert encode(pictures, 8, None, Engine(3)) == data
     assert all(np.array_equal(a, b) for a, b in zip(back(data, pictures, 8, Engine(2)), pictures, strict=True))
 
 
@@ -89,10 +89,10 @@ def test_large_pictures_have_several_streams(monkeypatch: pytest.MonkeyPatch) ->
 def test_progress_counts_every_subpixel_once_but_the_corners() -> None:
     picture = photograph(3, 40, 30)
     done: list[int] = []
-    data = encode([picture], 8, ENGINE, done.append)
+    data = encode([picture], 8, None, ENGINE, done.append)
     assert sum(done) == picture.size - 3
     done.clear()
-    decode(data, [Shape(1, 40, 30)], 3, 8, ENGINE, done.append)
+    decode(data, [Shape(1, 40, 30)], 3, 8, None, ENGINE, done.append)
     assert sum(done) == picture.size - 3
 
 
@@ -102,7 +102,9 @@ def test_pixels_of_a_unit_do_not_hang_on_each_other() -> None:
     unit = Unit(lattice.RIGHT, 1, 3)
     found = []
     for other in 0, 200:
-        scale = Scale(2, picture[:, :, ::2, ::2], np.zeros(picture[:, :, ::2, ::2].shape, np.uint16), 24, 20)
+        known = picture[:, :, ::2, ::2]
+        planes = Planes(known, np.zeros(known.shape, np.uint16), np.zeros((0, *known.shape[1:]), np.uint8))
+        scale = Scale(2, planes, 24, 20)
         for stage in STAGES[: STAGES.index(unit.stage) + 1]:
             for channel in range(3):
                 if (stage, channel) < (unit.stage, unit.channel):
@@ -166,7 +168,7 @@ def test_parameters_come_back() -> None:
 
 def test_every_cut_and_flipped_byte_is_refused_or_decodes_to_something() -> None:
     picture = photograph(1, 11, 13)
-    data = encode([picture], 8, ENGINE)
+    data = encode([picture], 8, None, ENGINE)
     refused = 0
     for length in range(0, len(data), 3):
         with pytest.raises((DamagedChain, Malformed)):

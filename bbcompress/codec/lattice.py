@@ -56,19 +56,25 @@ RING = ((0, 1), (0, -1), (1, 0), (-1, 0))
 """The nearest places of the same stage, where channels before are known."""
 
 
-class Scale:
-    """The parts of one scale of N pictures of one size: pixels and errors, integers (C, N, h + 6, w + 6) with margins."""
+class Planes(NamedTuple):
+    """What is known of pixels, each (C, N, h, w) in the same places."""
 
-    def __init__(self, stride: int, known: Values, errors: Values, height: int, width: int):
+    pixels: Values
+    errors: Values
+    """Magnitudes of what predictors were off by (`bbcompress.codec.predictor`)."""
+    relative: Values
+    """The same with its sign, in units of what was expected (`bbcompress.codec.corrector`); (0, ...) without networks."""
+
+
+class Scale:
+    """The parts of one scale of N pictures of one size, by part: integers (C, N, h + 6, w + 6) with margins."""
+
+    def __init__(self, stride: int, known: Planes, height: int, width: int):
         self.stride = stride
         self.height, self.width = height, width
-        self.pixels = [_with_margin(known)]
-        self.errors = [_with_margin(errors)]
-        channels, pictures = known.shape[:2]
-        for stage in STAGES:
-            shape = channels, pictures, *(size + 2 * MARGIN for size in self.size(stage))
-            self.pixels.append(np.zeros(shape, known.dtype))
-            self.errors.append(np.zeros(shape, errors.dtype))
+        self.pixels, self.errors, self.relative = (
+            [_with_margin(plane), *(self._empty(plane, stage) for stage in STAGES)] for plane in known
+        )
 
     def size(self, part: int) -> tuple[int, int]:
         """Rows and columns of a part."""
@@ -81,7 +87,7 @@ class Scale:
 
     def finish(self, part: int, channel: int) -> None:
         """Fill the margins of a channel, once all of it is known. An empty part becomes what is known."""
-        for arrays in self.pixels, self.errors:
+        for arrays in self._all():
             rows, columns = self.size(part)
             whole = arrays[part][channel]
             if rows and columns:
@@ -89,21 +95,32 @@ class Scale:
             else:
                 whole[:] = _edge_extended(arrays[KNOWN][channel], whole.shape[1:])
 
-    def join(self, arrays: list[Values]) -> Values:
-        """All parts as one array (C, N, rows, columns): what the next scale knows."""
-        channels, pictures = arrays[0].shape[:2]
+    def join(self) -> Planes:
+        """All parts as one: what the next scale knows."""
         half = self.stride // 2
         rows, columns = len(range(0, self.height, half)), len(range(0, self.width, half))
-        joined = np.empty((channels, pictures, rows, columns), arrays[0].dtype)
-        for part, (row, column) in _OFFSETS.items():
-            for channel in range(channels):
-                joined[channel, :, row::2, column::2] = self.inside(arrays, part, channel)
-        return joined
+        joined = []
+        for arrays in self.pixels, self.errors, self.relative:
+            channels, pictures = arrays[KNOWN].shape[:2]
+            whole = np.empty((channels, pictures, rows, columns), arrays[KNOWN].dtype)
+            for part, (row, column) in _OFFSETS.items():
+                for channel in range(channels):
+                    whole[channel, :, row::2, column::2] = self.inside(arrays, part, channel)
+            joined.append(whole)
+        return Planes(*joined)
 
     def split(self, picture: Values, part: int) -> Values:
         """A part's pixels (C, N, h, w) of whole pictures (C, N, H, W)."""
         half, (row, column) = self.stride // 2, _OFFSETS[part]
         return picture[:, :, row * half :: self.stride, column * half :: self.stride]
+
+    def _all(self) -> list[list[Values]]:
+        """Arrays of all kinds of values that there are."""
+        return [arrays for arrays in (self.pixels, self.errors, self.relative) if len(arrays[KNOWN])]
+
+    def _empty(self, plane: Values, stage: int) -> Values:
+        shape = *plane.shape[:2], *(length + 2 * MARGIN for length in self.size(stage))
+        return np.zeros(shape, plane.dtype)
 
 
 def size(part: int, stride: int, height: int, width: int) -> tuple[int, int]:

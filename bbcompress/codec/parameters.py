@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES
-from bbcompress.codec.predictor import KNOTS, Predictor, Unit, centres, plain_weights
+from bbcompress.codec.predictor import GAIN_BITS, KNOTS, Predictor, Unit, centres, plain_weights
 from bbcompress.codec.rice import BitReader, Writer
 from bbcompress.coding.shapes import CLASSES
 from bbcompress.varint import Malformed
@@ -67,6 +67,7 @@ def write(writer: Writer, predictor: Predictor, unit: Unit) -> None:
     writer.integers((predictor.context - base.context).tolist())
     writer.integers(np.diff(predictor.knots, prepend=0).tolist())
     writer.bits(predictor.shape, SHAPE_BITS)
+    writer.bits(predictor.gain, SHAPE_BITS)
 
 
 def unpack(data: bytes, channels: int) -> Parameters:
@@ -93,7 +94,10 @@ def _read(reader: BitReader, unit: Unit) -> Predictor:
         raise Malformed("a parameter is out of range")
     if np.abs(plain_weights(unit, weights)).sum() > MAX_WEIGHTS:
         raise Malformed("a predictor's weights are out of range")
-    return Predictor(weights, context, knots, reader.bits(SHAPE_BITS))
+    shape, gain = reader.bits(SHAPE_BITS), reader.bits(SHAPE_BITS)
+    if gain > 1 << GAIN_BITS:
+        raise Malformed("a correction counts for too much")
+    return Predictor(weights, context, knots, shape, gain)
 
 
 def _fine(unit: Unit) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec.lattice import MARGIN, OTHER_REACH, OWN_REACH, RING, Scale, Tap, places
-from bbcompress.coding.shapes import CLASSES, MEAN_BITS
+from bbcompress.coding.shapes import CLASSES, MEAN_BITS, SHAPES
 
 WEIGHT_BITS = 12
 """Weights of neighbours are in units of 2^-12."""
@@ -23,6 +23,7 @@ CONTEXT_BITS = 8
 """Weights of context terms are in units of 2^-8, which are in units of 1/8 of a step of values."""
 ERROR_BITS = 3
 """Errors are kept in units of 2^-3."""
+GAIN_BITS = 3
 KNOT_CLASSES = 4
 """The table of classes is given at every fourth class."""
 KNOTS = CLASSES // KNOT_CLASSES
@@ -135,6 +136,8 @@ class Predictor(NamedTuple):
     knots: Integers
     """What is added to every fourth class, between them along a line (KNOTS,) int64."""
     shape: int
+    gain: int = 8
+    """How much of a network's correction counts, in eighths: 0 to 8."""
 
     def classes(self) -> Integers:
         """The corrected class of each class, (CLASSES,) int64."""
@@ -223,6 +226,28 @@ def magnitude(term: Term, scale: Scale, piece: Piece, work: Any) -> Integers:
                 total += np.abs(len(near) * value - middle)
             total >>= 2
     return total
+
+
+def moved(
+    own: Predictor, prediction: Prediction, means: Integers, classes: Integers, shapes: Integers, depth: int
+) -> tuple[Integers, Integers, Integers]:
+    """Means, classes and shapes of pixels as a network corrects them (`corrector.Correction`), by the predictor's gain."""
+    half = 1 << (GAIN_BITS - 1)
+    corrected = own.classes().take(prediction.classes)
+    # a 2^-5 of the scale, times its gain, in 2^-6 steps
+    by = (means * np.int64(own.gain)) * _scales().take(corrected)
+    mean = prediction.means + ((by + 512) >> 10)
+    mean = np.minimum(np.maximum(mean, 0), ((1 << depth) - 1) << MEAN_BITS)
+    wider = corrected + ((classes * np.int64(own.gain) + half) >> GAIN_BITS)
+    shape = own.shape + ((shapes * np.int64(own.gain) + half) >> GAIN_BITS)
+    return mean, np.minimum(np.maximum(wider, 0), CLASSES - 1), np.minimum(np.maximum(shape, 0), SHAPES - 1)
+
+
+@cache
+def _scales() -> Integers:
+    """Each class's scale in 2^-8 steps of values."""
+    classes = np.arange(CLASSES)
+    return (8 + classes % 8) << (classes // 8)
 
 
 def class_of(expected: Integers) -> Integers:

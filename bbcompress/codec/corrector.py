@@ -1,0 +1,145 @@
+"""Networks that correct predictors: what photographs have in common, beside what a picture says of itself.
+
+A stage's network sees the known neighbours as its predictors do, less what these predict, in units of how far off they
+expect to be: so that its bytes hold what matters, whatever the depth. It says by how much to move each channel's mean,
+in units of the scale, and by how many classes and shapes to change its distribution. One that says nothing but zeros
+leaves the predictors' own coder, to the bit.
+
+One network a stage serves all scales. It is evaluated once for all channels, before the first of them is decoded.
+"""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcompress.codec.lattice import OTHER_REACH, OWN_REACH, Scale, Tap, places
+from bbcompress.codec.predictor import Piece, Spread, Unit, class_of, magnitude, terms, view
+from bbcompress.coding.shapes import CLASSES, CLASSES_PER_OCTAVE, LEAST_SCALE, MEAN_BITS
+from bbcompress.exact.engine import Engine
+from bbcompress.exact.int8 import Network
+from bbcompress.exact.int8_numpy import Run
+
+Integers = NDArray[Any]
+
+MEAN_STEPS = 32
+"""Means are moved in units of a 32nd of the scale, at most by 4 scales."""
+OUTPUT_BITS = 15
+"""A network's numbers are in units of 2^-15: of scales, of octaves, of four shapes."""
+ZERO = 128
+"""The byte that stands for zero."""
+_NEIGHBOUR_STEPS, _COLOUR_STEPS = 8, 16
+"""What neighbours differ by is seen in this many steps a scale."""
+
+
+class Correction(NamedTuple):
+    """Of pixels, each (..., channels) int16."""
+
+    means: Integers
+    """In 2^-5 of the predictor's scale."""
+    classes: Integers
+    shapes: Integers
+
+    def of(self, channel: int) -> "Correction":
+        """One channel's (pixels,)."""
+        return Correction(*(part[..., channel].ravel() for part in self))
+
+
+class Corrector(NamedTuple):
+    """Networks for pictures of so many channels, by stage."""
+
+    channels: int
+    networks: dict[int, Network]
+
+    def radius(self, stage: int) -> int:
+        """Rows beyond a piece that a correction of it needs."""
+        return self.networks[stage].radius
+
+    def prepare(self, stage: int, engine: Engine, pixels: int) -> Run:
+        """What runs a stage's network, about to be used for so many pixels."""
+        network = self.networks[stage]
+        return engine.prepared(network, network.multiply_adds * pixels)
+
+
+def inputs(channels: int, stage: int) -> int:
+    """Bytes that a network sees of a pixel."""
+    near = len(places(stage, OTHER_REACH))
+    return channels * len(places(stage, OWN_REACH)) + 1 + 2 * channels + channels * near
+
+
+def look(
+    scale: Scale, stage: int, depth: int, piece: Piece, means: Integers, classes: Integers
+) -> NDArray[np.uint8]:
+    """What a network sees of a piece (pictures, rows, columns, inputs), given the first channel's predicted means in
+    2^-6 and corrected classes (pixels,).
+
+    In order: the first channel's neighbours less its mean; those of each channel after, less the first's and their own
+    mean; the class; each channel's class of spread; its brightness; each channel's known errors in scales.
+    """
+    channels = len(scale.pixels[0])
+    seen = np.empty((*piece.shape, inputs(channels, stage)), np.uint8)
+    place = 0
+
+    def put(plane: Integers) -> None:
+        nonlocal place
+        np.rint(plane, out=plane)
+        plane += ZERO
+        np.maximum(plane, 0, out=plane)
+        np.minimum(plane, 255, out=plane)
+        seen[..., place] = plane
+        place += 1
+
+    mean = (means.astype(np.float32) * np.float32(2.0**-MEAN_BITS)).reshape(piece.shape)
+    steps = _steps_per_value().take(classes).reshape(piece.shape)
+    colour_steps = steps * np.float32(_COLOUR_STEPS / _NEIGHBOUR_STEPS)
+    around = places(stage, OWN_REACH)
+    own = [[view(scale.pixels, Tap(p, c, i, j), piece) for p, i, j in around] for c in range(channels)]
+    sums = [sum((plane.astype(np.int32) for plane in planes[1:4]), planes[0].astype(np.int32)) for planes in own]
+    for plane in own[0]:
+        put((plane - mean) * steps)
+    for channel in range(1, channels):
+        middle = (sums[channel] - sums[0]).astype(np.float32) * np.float32(0.25)
+        for plane, first in zip(own[channel], own[0], strict=True):
+            put((np.subtract(plane, first, dtype=np.float32) - middle) * colour_steps)
+    put((2 * classes - CLASSES).reshape(piece.shape).astype(np.float32))
+    for channel in range(channels):
+        spread = next(term for term in terms(Unit(stage, channel, channels)) if isinstance(term, Spread))
+        found = class_of(magnitude(spread, scale, piece, np.int64).ravel() << 8)
+        put((2 * found - CLASSES).reshape(piece.shape).astype(np.float32))
+    for channel in range(channels):
+        put(sums[channel] * np.float32(2.0 ** (6 - depth)) - np.float32(ZERO))
+    for channel in range(channels):
+        for part, i, j in places(stage, OTHER_REACH):
+            seen[..., place] = view(scale.relative, Tap(part, channel, i, j), piece)
+            place += 1
+    return seen
+
+
+def correction(outputs: NDArray[np.int32], channels: int) -> Correction:
+    """Of what a network puts out (..., 3 channels): moves of all channels, then octaves, then shapes."""
+    means, octaves, shapes = (outputs[..., n * channels : (n + 1) * channels] for n in range(3))
+    return Correction(
+        _rounded(means, OUTPUT_BITS - 5, 4 * MEAN_STEPS),
+        _rounded(octaves, OUTPUT_BITS - 3, 4 * CLASSES_PER_OCTAVE),
+        _rounded(shapes, OUTPUT_BITS - 2, 15),
+    )
+
+
+def _rounded(values: NDArray[np.int32], bits: int, limit: int) -> Integers:
+    return np.clip((values + (1 << (bits - 1))) >> bits, -limit, limit).astype(np.int16)
+
+
+def relative_error(values: Integers, means: Integers, classes: Integers) -> NDArray[np.uint8]:
+    """Errors in 2^-3 of their predictor's scale, as bytes around `ZERO`."""
+    steps = (values - means.astype(np.float32) * np.float32(2.0**-MEAN_BITS)) * _steps_per_value().take(classes)
+    return np.clip(np.rint(steps) + ZERO, 0, 255).astype(np.uint8)
+
+
+@cache
+def _steps_per_value() -> NDArray[np.float32]:
+    """`_NEIGHBOUR_STEPS` over each class's scale: float32, of which each product is rounded in one way only."""
+    classes = np.arange(CLASSES)
+    scales = LEAST_SCALE * (8 + classes % 8) / 8 * 2.0 ** (classes // 8)
+    return (_NEIGHBOUR_STEPS / scales).astype(np.float32)
+
