@@ -21,7 +21,7 @@ from bbcompress.archive.choose import (
 )
 from bbcompress.archive.encode import encode
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
-from bbcompress.archive.fields import MAX_IMAGES
+from bbcompress.archive.limits import MAX_IMAGES, MAX_PIXELS, MAX_SEGMENT_IMAGES
 from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
 from bbcompress.archive.payload import Payload, Stored, decode_checked, pictures_digest
@@ -130,7 +130,9 @@ class _Writer:
         if not ways:
             self._store(number, picture, stored.encode(picture))
             return
-        if self._subpixels.get(ways, 0) + picture.pixels.size > MAX_SEGMENT_SUBPIXELS and ways in self._groups:
+        too_many = len(self._groups.get(ways, ())) == MAX_SEGMENT_IMAGES
+        too_large = self._subpixels.get(ways, 0) + picture.pixels.size > MAX_SEGMENT_SUBPIXELS
+        if (too_many or too_large) and ways in self._groups:
             self._code(self._groups.pop(ways), ways)
             self._subpixels[ways] = 0
         self._groups.setdefault(ways, []).append((number, picture))
@@ -177,6 +179,11 @@ class _Writer:
             return
         if coded is None or unfit or self._options.refine_steps:
             coded = encode(model, pictures, way.form, self._options.refine_steps, self._options.refine_method)
+        if not within_limits(coded.payload, pictures, self._registry):
+            self._options.report(f"{len(group)} pictures stored: a reader would take too long for their few bytes")
+            for number, picture in group:
+                self._store(number, picture, stored.encode(picture))
+            return
         numbers = [number for number, _ in group]
         self._write(coded.model, numbers, pictures, coded.payload, float(coded.net_bits.sum()))
 
@@ -216,8 +223,10 @@ def _best_single(picture: Picture, registry: Registry, options: Options) -> _Sin
     # beside the models, of which not all keep every thread busy
     storing = registry.engine.submit(lambda: stored.encode(picture)) if None in tried else None
     coded = [_single(picture, way, registry, options) for way in tried if way is not None]
-    if storing is not None:
-        coded.append(_Single("stored", Stored(storing.result()), 8.0 * len(storing.result())))
+    coded = [way for way in coded if within_limits(way.payload, [picture], registry)]
+    if storing is not None or not coded:
+        data = storing.result() if storing is not None else stored.encode(picture)
+        coded.append(_Single("stored", Stored(data), 8.0 * len(data)))
     options.report(", ".join(f"{way.name} {way.size} bytes" for way in coded))
     return min(coded, key=lambda way: way.size)
 
@@ -228,10 +237,21 @@ def _single(picture: Picture, way: Candidate, registry: Registry, options: Optio
     return _Single(coded.model, coded.payload, float(coded.net_bits.sum()))
 
 
+def within_limits(payload: Payload, pictures: Sequence[Picture], registry: Registry) -> bool:
+    """Whether readers will take the payload on, if they do pictures of so many pixels."""
+    if isinstance(payload, Stored):
+        return True
+    try:
+        payload.checked_model(registry, max(MAX_PIXELS, sum(picture.width * picture.height for picture in pictures)))
+    except ArchiveLimit:
+        return False
+    return True
+
+
 def _check(payload: Payload, digest: bytes, pictures: list[Picture], registry: Registry, options: Options) -> None:
     if not options.check:
         return
-    limit = sum(picture.width * picture.height for picture in pictures)
+    limit = max(MAX_PIXELS, sum(picture.width * picture.height for picture in pictures))
     try:
         decoded = decode_checked(payload, digest, registry, limit)
     except DamagedArchive:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Item = TypeVar("Item")
-MAX_REFINE_STEPS = 10_000
+MAX_REFINE_STEPS = 100
 """`codec.refine.MAX_STEPS`, known without numpy."""
 
 
