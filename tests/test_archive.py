@@ -41,6 +41,7 @@ from bbcompress.archive.errors import (
     ArchiveLimit,
     DamagedArchive,
     MissingModel,
+    UnfitModel,
     UnsupportedArchive,
 )
 from bbcompress.archive.forms import PixelForm
@@ -241,6 +242,20 @@ def test_one_model_can_be_asked_for() -> None:
     data, summary = compress_archive(pictures.items(), paper_models(), Options(model=path))
     assert summary.methods == {"mnist-grey": 2, "stored": 1}
     assert_same(decoded(data), pictures)
+
+
+@pytest.mark.parametrize(
+    ("picture", "reason"),
+    [(rgb(28, 28), "of mode RGB, 28x28"), (grey_noise(size=29), "of mode L, 29x29"), (binary_noise(), "of mode 1")],
+)
+def test_a_model_that_does_not_fit_is_an_error_that_says_why(picture: Picture, reason: str) -> None:
+    options = Options(model=paper_models().path_named("mnist-grey"))
+    for pictures in ([picture], [picture, rgb(5, 6)]):
+        with pytest.raises(UnfitModel, match=f"mnist-grey is for grey pictures of 28x28, .*{reason}"):
+            compress_archive(numbered(pictures).items(), paper_models(), options)
+    with pytest.raises(UnfitModel, match="mnist-grey is for grey pictures of 28x28"):
+        compress_single(picture, paper_models(), options)
+    assert compress_archive([], paper_models(), options)[1].images == 0
 
 
 # --- never worse than storing ---------------------------------------------------------------------

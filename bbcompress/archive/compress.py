@@ -20,7 +20,8 @@ from bbcompress.archive.choose import (
     shorter_stored,
 )
 from bbcompress.archive.encode import encode
-from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
+from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive, UnfitModel
+from bbcompress.archive.forms import misfit
 from bbcompress.archive.limits import MAX_IMAGES, MAX_PIXELS, MAX_SEGMENT_IMAGES
 from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
@@ -47,7 +48,8 @@ class Options:
 
     refine_steps: int = 0
     model: Path | None = None
-    """File of the one model to use where it fits; None tries all that fit and keeps the smallest."""
+    """File of the one model to use where it fits, which it must for one picture; None tries all that fit and keeps the
+    smallest."""
     check: bool = True
     """Decode everything written, and compare."""
     refine_method: RefineMethod = RefineMethod.NATURAL
@@ -86,7 +88,7 @@ class Summary:
 
 
 def compress_single(picture: Picture, registry: Registry, options: Options) -> tuple[bytes, Summary]:
-    """One picture as a file of the small form."""
+    """One picture as a file of the small form. Raises UnfitModel where the model that was asked for cannot code it."""
     summary = Summary()
     name, payload, net_bits = _best_single(picture, registry, options)
     digest = pictures_digest([picture])
@@ -100,7 +102,10 @@ def compress_single(picture: Picture, registry: Registry, options: Options) -> t
 def compress_archive(
     pictures: Iterable[tuple[str, Picture]], registry: Registry, options: Options
 ) -> tuple[bytes, Summary]:
-    """Named pictures as an archive. Keeps in memory what it writes, and the pictures of unfinished segments."""
+    """Named pictures as an archive. Keeps in memory what it writes, and the pictures of unfinished segments.
+
+    Raises UnfitModel where the model that was asked for can code none of them.
+    """
     writer = _Writer(registry, options)
     names = []
     for number, (name, picture) in enumerate(pictures):
@@ -122,11 +127,15 @@ class _Writer:
         self._index: list[tuple[int, int]] = []
         self._metadata: dict[int, Metadata] = {}
         self._summary = Summary()
+        self._unfit: UnfitModel | None = None
+        """Why the model that was asked for does not fit the first picture, until it fits one."""
 
     def add(self, number: int, picture: Picture) -> None:
         if picture.metadata != NO_METADATA:
             self._metadata[number] = picture.metadata
         ways = candidates(picture, self._registry, self._options.model)
+        if number == 0 or ways:
+            self._unfit = unfit_model(picture, ways, self._registry, self._options)
         if not ways:
             self._store(number, picture, stored.encode(picture))
             return
@@ -139,6 +148,8 @@ class _Writer:
         self._subpixels[ways] = self._subpixels.get(ways, 0) + picture.pixels.size
 
     def finish(self, names: list[str]) -> tuple[bytes, Summary]:
+        if self._unfit:
+            raise self._unfit
         for ways, group in self._groups.items():
             self._code(group, ways)
         names_block = blocks.pack_block(blocks.BlockType.NAMES, pack_names(names))
@@ -215,6 +226,8 @@ class _Single(NamedTuple):
 
 def _best_single(picture: Picture, registry: Registry, options: Options) -> _Single:
     ways = candidates(picture, registry, options.model)
+    if unfit := unfit_model(picture, ways, registry, options):
+        raise unfit
     tried: list[Candidate | None] = [None, *ways]
     if ways and is_large(picture):
         found = estimates([picture], ways, registry)
@@ -235,6 +248,14 @@ def _single(picture: Picture, way: Candidate, registry: Registry, options: Optio
     model = registry.load(way.model)
     coded = encode(model, [picture], way.form, options.refine_steps, options.refine_method)
     return _Single(coded.model, coded.payload, float(coded.net_bits.sum()))
+
+
+def unfit_model(picture: Picture, ways: Sequence[Candidate], registry: Registry, options: Options) -> UnfitModel | None:
+    """Why the model that was asked for is not among the ways to code the picture, or None."""
+    if options.model is None or ways:
+        return None
+    info = next(header.info for path, header in registry.headers() if path == options.model)
+    return UnfitModel(misfit(picture, info))
 
 
 def within_limits(payload: Payload, pictures: Sequence[Picture], registry: Registry) -> bool:
