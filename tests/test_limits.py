@@ -1,8 +1,12 @@
 """Small files cannot ask for long work or much memory; what the encoder makes is within the limits."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from helpers import archive_of, binary_digits, little_memory, numbered, paper_models
+from PIL import Image
 
 from bbcompress.archive.compress import MAX_SEGMENT_SUBPIXELS, Options, compress_single
 from bbcompress.archive.errors import ArchiveLimit, DamagedArchive
@@ -10,6 +14,7 @@ from bbcompress.archive.forms import PixelForm
 from bbcompress.archive.limits import IMAGE_WORK, MAX_CHAIN_IMAGES, MAX_PIXELS, MAX_SEGMENT_IMAGES
 from bbcompress.archive.payload import BitsBack, Payload, Stored, Tiles
 from bbcompress.archive.read import Archive
+from bbcompress.cli import main
 from bbcompress.codec.chain import Plan
 from bbcompress.codec.tiles import Size
 from bbcompress.images import Picture
@@ -81,3 +86,21 @@ def test_pictures_of_a_segment_are_limited(monkeypatch: pytest.MonkeyPatch) -> N
     assert [len(part.numbers) for part in Archive(archive_of(numbered(binary_digits(10)))).parts] == [4, 4, 2]
     # tiles of 128 x 128, of pictures that are no higher, or longer, than one pixel more
     assert MAX_SEGMENT_IMAGES + MAX_SEGMENT_SUBPIXELS // 64 <= MAX_CHAIN_IMAGES
+
+
+@pytest.mark.parametrize(("limit", "code"), [(2499, 6), (2500, 0)])
+def test_pixels_are_limited_both_ways(limit: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # so that it is put back
+    Image.new("1", (50, 50)).save(tmp_path / "a.png")
+    (tmp_path / "a.bb").write_bytes(single_of(Picture("1", np.zeros((50, 50), np.uint8))))
+    for command, file, output in (
+        ("compress", "a.png", ["-o", "new.bb"]),
+        ("decompress", "a.bb", ["-o", "new.png"]),
+        ("test", "a.bb", []),
+    ):
+        output = [part if part == "-o" else str(tmp_path / part) for part in output]
+        done = CliRunner().invoke(main, [command, str(tmp_path / file), *output, "-M", str(limit)])
+        assert done.exit_code == code, done.output
+        if code:
+            assert "limit" in done.stderr
+            assert not (tmp_path / "new.bb").exists() and not (tmp_path / "new.png").exists()
