@@ -88,7 +88,7 @@ def test_pictures_of_a_segment_are_limited(monkeypatch: pytest.MonkeyPatch) -> N
     assert MAX_SEGMENT_IMAGES + MAX_SEGMENT_SUBPIXELS // 64 <= MAX_CHAIN_IMAGES
 
 
-@pytest.mark.parametrize(("limit", "code"), [(2499, 6), (2500, 0)])
+@pytest.mark.parametrize(("limit", "code"), [(2498, 6), (2500, 0)])
 def test_pixels_are_limited_both_ways(limit: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # so that it is put back
     Image.new("1", (50, 50)).save(tmp_path / "a.png")

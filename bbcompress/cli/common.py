@@ -120,9 +120,12 @@ def max_pixels_option(function: Function) -> Function:
     """`-M`, as `max_pixels`; Pillow's limit is set to it."""
 
     def pillow_too(ctx: click.Context, param: click.Parameter, value: int) -> int:
+        import warnings
+
         from PIL import Image
 
-        Image.MAX_IMAGE_PIXELS = (value + 1) // 2  # Pillow refuses from twice this
+        Image.MAX_IMAGE_PIXELS = (value + 1) // 2  # from here on Pillow warns, and beyond twice this it refuses
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return value
 
     return click.option(
