@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from bbcompress.archive import blocks
 from bbcompress.archive.compress import Options, compress_archive
+from bbcompress.archive.errors import ArchiveError
+from bbcompress.archive.read import Archive
 from bbcompress.codec import chain
 from bbcompress.codec.model import Pixels, SizedModel
 from bbcompress.codec.refine import Method
 from bbcompress.codec.registry import Header, Registry
+from bbcompress.coding.rans import LOWER_BOUND
 from bbcompress.images import Palette, Picture
 from bbcompress.images.metadata import NO_METADATA
 from bbcompress.varint import write_varint
@@ -109,8 +115,8 @@ def encode_chain(
 
 def decode_chain(model: SizedModel, plan: chain.Plan, data: bytes) -> Pixels:
     ((pixels,), bottom) = chain.decode([(model, plan.images)], plan, data)
-    if bottom:
-        raise chain.DamagedChain("the stack did not begin with 0")
+    if bottom != LOWER_BOUND:
+        raise chain.DamagedChain("the stack did not begin so")
     return pixels
 
 
@@ -192,3 +198,24 @@ def flipped(data: bytes, bit: int) -> bytes:
     changed = bytearray(data)
     changed[bit // 8] ^= 1 << bit % 8
     return bytes(changed)
+
+
+def refusal(data: bytes, kind: type[ArchiveError], recover: bool = False) -> str:
+    """The one-line message with which reading `data` ends."""
+    with pytest.raises(ArchiveError) as caught:
+        list(Archive(data, recover).decode(paper_models()))
+    assert caught.type is kind, caught.value
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@contextmanager
+def little_memory(megabytes: int) -> Iterator[None]:
+    """What is within takes less memory, at its peak, than this."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < megabytes << 20, f"{peak >> 20} MB"

@@ -24,7 +24,7 @@ TEXTURES = ("flat", "noise", "gradient", "few values", "grey")
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    """The installed models and tiny ones for colour and grey pictures of any size."""
+    """Tiny models, besides the installed ones, for colour and grey pictures of any size."""
     folder = tmp_path_factory.mktemp("models")
     save(folder / "colour.safetensors", make_spatial(True))
     save(folder / "grey.safetensors", make_spatial(False, 1, 1))
@@ -82,12 +82,14 @@ def webp_bytes(picture: Picture) -> int:
     return len(out.getvalue())
 
 
+@pytest.mark.slow
 @given(picture_of_any_kind().filter(lambda picture: picture.mode in ("L", "RGB", "RGBA")))
 @settings(max_examples=60)
 def test_never_much_larger_than_webp(picture: Picture) -> None:
     assert len(compress_single(picture, registry(), Options())[0]) <= webp_bytes(picture) + WEBP_EXTRA_BYTES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cat", "coins"])
 def test_photographs_are_never_much_larger_than_webp(name: str) -> None:
     data = pytest.importorskip("skimage.data")

@@ -18,7 +18,7 @@ from bbcompress.codec.dense import DenseModel
 from bbcompress.codec.model import LOG_SCALE_RANGE, Posterior, pop_pixels
 from bbcompress.codec.model_file import load
 from bbcompress.codec.refine import Method, refine
-from bbcompress.coding.rans import Stack, Underflow
+from bbcompress.coding.rans import LOWER_BOUND, Stack, Underflow
 from bbcompress.exact.engine import Engine
 
 Pixels = NDArray[np.uint8]
@@ -166,11 +166,11 @@ def test_every_way_to_start(tiny_models: dict[str, DenseModel], first: int, grow
     pixels = sample(model, 140)
     latents = [two_part.search(model, pixels[[n]], thorough=False) for n in range(first)]
     plan = Plan(140, first, 64, growth, 64, 4, 1)
-    if first <= 2 and growth <= 2:  # images this small do not leave as much as the faster starts take
+    if growth == 1:  # images this small do not leave as much as the faster starts take
         with pytest.raises(Underflow):
-            chain._encode([chain.Group(model, pixels)], plan, latents, 0)
+            chain._encode([chain.Group(model, pixels)], plan, latents, LOWER_BOUND)
         return
-    encoded = chain._encode([chain.Group(model, pixels)], plan, latents, 0)
+    encoded = chain._encode([chain.Group(model, pixels)], plan, latents, LOWER_BOUND)
     np.testing.assert_array_equal(decode_chain(model, plan, encoded.data), pixels)
 
 
@@ -286,11 +286,11 @@ def test_first_image_alone_on_the_stack(tiny: DenseModel) -> None:
         stack = Stack()
         latent = two_part.search(tiny, pixels)
         microbits = two_part.push_first(tiny, stack, pixels, latent, [1])
-        assert stack.bits == pytest.approx(microbits / 2**20, abs=31)
+        assert stack.bits == pytest.approx(microbits / 2**20 + 32, abs=1)
         popped = np.zeros_like(pixels)
         two_part.pop_first(tiny, stack, popped, [1])
         np.testing.assert_array_equal(popped, pixels)
-        assert stack.bottom == 0
+        assert stack.bottom == LOWER_BOUND
 
 
 def test_search_ends_where_no_step_helps(tiny: DenseModel) -> None:
@@ -518,12 +518,10 @@ def test_something_left_over_is_noticed(tiny: DenseModel) -> None:
     assert encoded.plan.batches([encoded.plan.images]) == []
     with pytest.raises(DamagedChain, match="left"):
         decode_chain(tiny, encoded.plan, encoded.data + bytes(20))
-    with pytest.raises(DamagedChain, match="begin"):
-        decode_chain(tiny, encoded.plan, b"\x01" + encoded.data)
 
 
 def test_what_the_stack_began_with_comes_back(tiny: DenseModel) -> None:
-    for images, bottom in ((1, 0), (1, 5), (1, 0xFFFFFFFF), (9, 0x80000000)):
+    for images, bottom in ((1, LOWER_BOUND), (1, 0xFFFFFFFF), (9, 0x80000005)):
         pixels = sample(tiny, images)
         encoded = chain.encode([chain.Group(tiny, pixels)], chain.Layout(4, 4), 0, bottom=bottom)
         decoded = chain.decode([(tiny, images)], encoded.plan, encoded.data)

@@ -51,7 +51,7 @@ def candidates(picture: Picture, registry: Registry, only: Path | None) -> tuple
     return tuple(
         Candidate(path, form)
         for path, header in registry.headers()
-        if only in (None, path) and (form := form_for(picture, header.info)) is not None
+        if only in (None, path) and (form := form_for(picture, header.info)) is not None and registry.loads(path)
     )
 
 

@@ -20,8 +20,9 @@ from bbcompress.archive.choose import (
     shorter_stored,
 )
 from bbcompress.archive.encode import encode
-from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
-from bbcompress.archive.fields import MAX_IMAGES
+from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive, UnfitModel
+from bbcompress.archive.forms import misfit
+from bbcompress.archive.limits import MAX_IMAGES, MAX_PIXELS, MAX_SEGMENT_IMAGES
 from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
 from bbcompress.archive.payload import Payload, Stored, decode_checked, pictures_digest
@@ -47,7 +48,8 @@ class Options:
 
     refine_steps: int = 0
     model: Path | None = None
-    """File of the one model to use where it fits; None tries all that fit and keeps the smallest."""
+    """File of the one model to use where it fits, which it must for one picture; None tries all that fit and keeps the
+    smallest."""
     check: bool = True
     """Decode everything written, and compare."""
     refine_method: RefineMethod = RefineMethod.NATURAL
@@ -86,7 +88,7 @@ class Summary:
 
 
 def compress_single(picture: Picture, registry: Registry, options: Options) -> tuple[bytes, Summary]:
-    """One picture as a file of the small form."""
+    """One picture as a file of the small form. Raises UnfitModel where the model that was asked for cannot code it."""
     summary = Summary()
     name, payload, net_bits = _best_single(picture, registry, options)
     digest = pictures_digest([picture])
@@ -100,7 +102,10 @@ def compress_single(picture: Picture, registry: Registry, options: Options) -> t
 def compress_archive(
     pictures: Iterable[tuple[str, Picture]], registry: Registry, options: Options
 ) -> tuple[bytes, Summary]:
-    """Named pictures as an archive. Keeps in memory what it writes, and the pictures of unfinished segments."""
+    """Named pictures as an archive. Keeps in memory what it writes, and the pictures of unfinished segments.
+
+    Raises UnfitModel where the model that was asked for can code none of them.
+    """
     writer = _Writer(registry, options)
     names = []
     for number, (name, picture) in enumerate(pictures):
@@ -122,21 +127,29 @@ class _Writer:
         self._index: list[tuple[int, int]] = []
         self._metadata: dict[int, Metadata] = {}
         self._summary = Summary()
+        self._unfit: UnfitModel | None = None
+        """Why the model that was asked for does not fit the first picture, until it fits one."""
 
     def add(self, number: int, picture: Picture) -> None:
         if picture.metadata != NO_METADATA:
             self._metadata[number] = picture.metadata
         ways = candidates(picture, self._registry, self._options.model)
+        if number == 0 or ways:
+            self._unfit = unfit_model(picture, ways, self._registry, self._options)
         if not ways:
             self._store(number, picture, stored.encode(picture))
             return
-        if self._subpixels.get(ways, 0) + picture.pixels.size > MAX_SEGMENT_SUBPIXELS and ways in self._groups:
+        too_many = len(self._groups.get(ways, ())) == MAX_SEGMENT_IMAGES
+        too_large = self._subpixels.get(ways, 0) + picture.pixels.size > MAX_SEGMENT_SUBPIXELS
+        if (too_many or too_large) and ways in self._groups:
             self._code(self._groups.pop(ways), ways)
             self._subpixels[ways] = 0
         self._groups.setdefault(ways, []).append((number, picture))
         self._subpixels[ways] = self._subpixels.get(ways, 0) + picture.pixels.size
 
     def finish(self, names: list[str]) -> tuple[bytes, Summary]:
+        if self._unfit:
+            raise self._unfit
         for ways, group in self._groups.items():
             self._code(group, ways)
         names_block = blocks.pack_block(blocks.BlockType.NAMES, pack_names(names))
@@ -177,6 +190,11 @@ class _Writer:
             return
         if coded is None or unfit or self._options.refine_steps:
             coded = encode(model, pictures, way.form, self._options.refine_steps, self._options.refine_method)
+        if not within_limits(coded.payload, pictures, self._registry):
+            self._options.report(f"{len(group)} pictures stored: a reader would take too long for their few bytes")
+            for number, picture in group:
+                self._store(number, picture, stored.encode(picture))
+            return
         numbers = [number for number, _ in group]
         self._write(coded.model, numbers, pictures, coded.payload, float(coded.net_bits.sum()))
 
@@ -208,6 +226,8 @@ class _Single(NamedTuple):
 
 def _best_single(picture: Picture, registry: Registry, options: Options) -> _Single:
     ways = candidates(picture, registry, options.model)
+    if unfit := unfit_model(picture, ways, registry, options):
+        raise unfit
     tried: list[Candidate | None] = [None, *ways]
     if ways and is_large(picture):
         found = estimates([picture], ways, registry)
@@ -216,8 +236,10 @@ def _best_single(picture: Picture, registry: Registry, options: Options) -> _Sin
     # beside the models, of which not all keep every thread busy
     storing = registry.engine.submit(lambda: stored.encode(picture)) if None in tried else None
     coded = [_single(picture, way, registry, options) for way in tried if way is not None]
-    if storing is not None:
-        coded.append(_Single("stored", Stored(storing.result()), 8.0 * len(storing.result())))
+    coded = [way for way in coded if within_limits(way.payload, [picture], registry)]
+    if storing is not None or not coded:
+        data = storing.result() if storing is not None else stored.encode(picture)
+        coded.append(_Single("stored", Stored(data), 8.0 * len(data)))
     options.report(", ".join(f"{way.name} {way.size} bytes" for way in coded))
     return min(coded, key=lambda way: way.size)
 
@@ -228,10 +250,29 @@ def _single(picture: Picture, way: Candidate, registry: Registry, options: Optio
     return _Single(coded.model, coded.payload, float(coded.net_bits.sum()))
 
 
+def unfit_model(picture: Picture, ways: Sequence[Candidate], registry: Registry, options: Options) -> UnfitModel | None:
+    """Why the model that was asked for is not among the ways to code the picture, or None."""
+    if options.model is None or ways:
+        return None
+    info = next(header.info for path, header in registry.headers() if path == options.model)
+    return UnfitModel(misfit(picture, info))
+
+
+def within_limits(payload: Payload, pictures: Sequence[Picture], registry: Registry) -> bool:
+    """Whether readers will take the payload on, if they do pictures of so many pixels."""
+    if isinstance(payload, Stored):
+        return True
+    try:
+        payload.checked_model(registry, max(MAX_PIXELS, sum(picture.width * picture.height for picture in pictures)))
+    except ArchiveLimit:
+        return False
+    return True
+
+
 def _check(payload: Payload, digest: bytes, pictures: list[Picture], registry: Registry, options: Options) -> None:
     if not options.check:
         return
-    limit = sum(picture.width * picture.height for picture in pictures)
+    limit = max(MAX_PIXELS, sum(picture.width * picture.height for picture in pictures))
     try:
         decoded = decode_checked(payload, digest, registry, limit)
     except DamagedArchive:

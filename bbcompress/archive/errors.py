@@ -17,5 +17,9 @@ class MissingModel(ArchiveError):
     """Intact, but the model it was written with is not installed."""
 
 
+class UnfitModel(ArchiveError):
+    """The model that was asked for cannot code the pictures."""
+
+
 class ArchiveLimit(ArchiveError):
     """It declares more than this version will take on."""

@@ -66,6 +66,15 @@ def form_for(picture: Picture, info: DenseInfo | SpatialInfo) -> PixelForm | Non
     return None
 
 
+def misfit(picture: Picture, info: DenseInfo | SpatialInfo) -> str:
+    """Why a model of `info` cannot code `picture`, for people."""
+    kind = "black and white" if info.levels == 2 else ("grey" if info.channels == 1 else "colour")
+    size = "of any size" if isinstance(info, SpatialInfo) else f"of {info.size}"
+    transparent = ", with transparency" if picture.transparency is not None else ""
+    found = f"mode {picture.mode}, {picture.width}x{picture.height}{transparent}"
+    return f"the model {info.name} is for {kind} pictures {size}, and this one is of {found}"
+
+
 def to_pixels(picture: Picture, form: PixelForm) -> Pixels:
     """The model's pixels (H, W, C) uint8 of a picture that has this form."""
     pixels: Pixels = picture.pixels.reshape(picture.height, picture.width, -1)[..., : form.channels]

@@ -9,19 +9,17 @@ from typing import NamedTuple
 
 from bbcompress.archive.errors import ArchiveLimit, DamagedArchive, MissingModel, UnsupportedArchive
 from bbcompress.archive.forms import PixelForm, to_picture
+from bbcompress.archive.limits import require_chain, require_chain_images, require_pixels
 from bbcompress.codec import chain, tiles
 from bbcompress.codec.dense import DenseModel
 from bbcompress.codec.model import ScaleShifts, SizedModel
 from bbcompress.codec.model_file import Model
 from bbcompress.codec.registry import ModelNotFound, Registry
 from bbcompress.codec.spatial import SpatialModel
+from bbcompress.coding.rans import LOWER_BOUND
 from bbcompress.images import stored
 from bbcompress.images.errors import DamagedImage, ImageError, LimitExceeded
 from bbcompress.images.picture import Picture, digest
-
-MAX_BATCH_SUBPIXELS = 1 << 23
-"""A reader's limit on what one batch of a chain decodes to, as memory is some 80 times that; the encoder keeps to it
-with every model."""
 
 
 class Pictures(NamedTuple):
@@ -71,13 +69,20 @@ class BitsBack:
     method = Method.BITS_BACK
 
     def decode(self, registry: Registry, limit_pixels: int) -> "Pictures":
+        model = self.checked_model(registry, limit_pixels)
+        size = model.info.height, model.info.width
+        (rows,), bottom = _decode_chain([(model, self.plan.images)], self.plan, self.data)
+        return Pictures([to_picture(row.reshape(*size, 1), self.form) for row in rows], bottom)
+
+    def checked_model(self, registry: Registry, limit_pixels: int) -> DenseModel:
+        """The model, if the chain fits it and asks for no more than it may. Raises an ArchiveError."""
         model = _model(registry, self.model_id, self.form)
         if not isinstance(model, DenseModel):
             raise DamagedArchive("damaged: the model has no size, and the segment names none")
-        size = model.info.height, model.info.width
-        _check_limits([size] * self.plan.images, limit_pixels, self.plan, model.subpixels)
-        (rows,), bottom = _decode_chain([(model, self.plan.images)], self.plan, self.data)
-        return Pictures([to_picture(row.reshape(*size, 1), self.form) for row in rows], bottom)
+        require_chain_images(self.plan.images, len(self.data))
+        require_pixels(self.plan.images * model.info.height * model.info.width, limit_pixels)
+        require_chain([(self.plan.images, model.subpixels)], self.plan, len(self.data), limit_pixels)
+        return model
 
 
 @dataclass(frozen=True)
@@ -100,21 +105,28 @@ class Tiles:
     method = Method.TILES
 
     def decode(self, registry: Registry, limit_pixels: int) -> "Pictures":
-        model = _model(registry, self.model_id, self.form)
-        if not isinstance(model, SpatialModel):
-            raise DamagedArchive("damaged: the model has a size of its own")
-        _check_limits(self.sizes, limit_pixels, self.plan, self.tile * self.tile * self.form.channels)
-        if not {len(shifts) for shifts in self.shifts} <= {0, model.shifts}:
-            raise DamagedArchive("damaged: other scale shifts than the model has")
+        model = self.checked_model(registry, limit_pixels)
         groups = tiles.tiling(self.sizes, self.tile, self.shifts)
         models = [(model.sized(*group.size, group.shifts), len(group.tiles)) for group in groups]
-        if sum(count for _, count in models) != self.plan.images:
-            raise DamagedArchive("damaged: a segment has other tiles than its plan")
         alphas = [self._alpha(number, registry) for number in range(len(self.alphas))] or repeat(None)
         parts, bottom = _decode_chain(models, self.plan, self.data)
         images = tiles.join(parts, groups, self.sizes, self.form.channels)
         pictures = [to_picture(image, self.form, alpha) for image, alpha in zip(images, alphas, strict=False)]
         return Pictures(pictures, bottom)
+
+    def checked_model(self, registry: Registry, limit_pixels: int) -> SpatialModel:
+        """The model, if the chain fits it and asks for no more than it may. Raises an ArchiveError."""
+        model = _model(registry, self.model_id, self.form)
+        if not isinstance(model, SpatialModel):
+            raise DamagedArchive("damaged: the model has a size of its own")
+        if not {len(shifts) for shifts in self.shifts} <= {0, model.shifts}:
+            raise DamagedArchive("damaged: other scale shifts than the model has")
+        require_pixels(sum(height * width for height, width in self.sizes), limit_pixels)
+        require_chain_images(self.plan.images, len(self.data))
+        groups = tiles.tiling(self.sizes, self.tile, self.shifts)
+        counts = [(len(group.tiles), group.size[0] * group.size[1] * self.form.channels) for group in groups]
+        require_chain(counts, self.plan, len(self.data), limit_pixels)
+        return model
 
     def _alpha(self, number: int, registry: Registry) -> Picture:
         height, width = self.sizes[number]
@@ -137,14 +149,6 @@ def _model(registry: Registry, identity: bytes, form: PixelForm) -> Model:
     return model
 
 
-def _check_limits(sizes: Sequence[tiles.Size], limit_pixels: int, plan: chain.Plan, subpixels: int) -> None:
-    """`subpixels` of the largest image or tile of the chain."""
-    if sum(height * width for height, width in sizes) > limit_pixels:
-        raise ArchiveLimit(f"a segment holds more than {limit_pixels} pixels")
-    if min(plan.images, plan.width) * subpixels > MAX_BATCH_SUBPIXELS:
-        raise ArchiveLimit(f"a batch holds more than {MAX_BATCH_SUBPIXELS} subpixels")
-
-
 def _decode_chain(models: Sequence[tuple[SizedModel, int]], plan: chain.Plan, data: bytes) -> chain.DecodedChain:
     try:
         return chain.decode(models, plan, data)
@@ -161,11 +165,11 @@ def pictures_digest(pictures: Iterable[Picture]) -> bytes:
 
 
 def bottom_of(digest: bytes) -> int:
-    """What the stack of a chain of pictures begins with, for `pictures_digest` of them.
+    """What the stack of a chain of pictures begins with, for `pictures_digest` of them: a head with 31 bits of it.
 
     Random bits are as good as any to pop for the first posteriors, and these check the chain.
     """
-    return int.from_bytes(digest[:4], "big")
+    return LOWER_BOUND | int.from_bytes(digest[:4], "big")
 
 
 def decode_checked(payload: Payload, expected: bytes, registry: Registry, limit_pixels: int) -> Sequence[Picture]:

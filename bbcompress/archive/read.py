@@ -8,7 +8,7 @@ import numpy as np
 
 from bbcompress.archive import blocks
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
-from bbcompress.archive.fields import MAX_IMAGES
+from bbcompress.archive.limits import MAX_IMAGES, MAX_PIXELS, most_images, require_images
 from bbcompress.archive.metadata import unpack_metadata
 from bbcompress.archive.names import unpack_names
 from bbcompress.archive.payload import Payload, decode_checked
@@ -18,9 +18,6 @@ from bbcompress.codec.registry import Registry
 from bbcompress.images.metadata import NO_METADATA, Metadata
 from bbcompress.images.picture import Picture
 from bbcompress.varint import Malformed, Reader
-
-LIMIT_PIXELS = 1 << 28
-"""Pixels a segment may decode to before it is refused."""
 
 
 class Decoded(NamedTuple):
@@ -69,7 +66,7 @@ class Archive:
     def images(self) -> int:
         return sum(len(part.numbers) for part in self.parts)
 
-    def decode(self, registry: Registry, limit_pixels: int = LIMIT_PIXELS) -> Iterator[Decoded]:
+    def decode(self, registry: Registry, limit_pixels: int = MAX_PIXELS) -> Iterator[Decoded]:
         """All pictures, part by part. Raises an ArchiveError, or notes it in `damage` and goes on."""
         for part in self.parts:
             try:
@@ -109,8 +106,7 @@ class Archive:
                 else:
                     self.parts.append(_part(segment, block))
                     images += len(segment.numbers)
-                    if images > MAX_IMAGES:
-                        raise ArchiveLimit(f"more than {MAX_IMAGES} pictures")
+                    require_images(images, len(data))
         numbers = np.sort(np.concatenate([part.numbers for part in self.parts])) if self.parts else np.arange(0)
         if (numbers[1:] == numbers[:-1]).any():
             raise DamagedArchive("damaged: two segments hold the same picture")
@@ -121,7 +117,7 @@ class Archive:
         if names_body is not None:
             try:
                 # what is lost has names too
-                names = unpack_names(names_body, MAX_IMAGES if self.damage else images)
+                names = unpack_names(names_body, most_images(len(data)) if self.damage else images)
                 if len(set(names)) != len(names) or len(names) <= numbers.max(initial=-1):
                     raise Malformed("two pictures have one name, or one has none")
                 self.names = names
@@ -129,7 +125,7 @@ class Archive:
                 self._note(DamagedArchive(f"damaged: the names cannot be read ({error})"))
         if metadata_body is not None:
             try:
-                self.metadata = unpack_metadata(metadata_body, MAX_IMAGES if self.damage else images)
+                self.metadata = unpack_metadata(metadata_body, most_images(len(data)) if self.damage else images)
             except Malformed as error:
                 self._note(DamagedArchive(f"damaged: the metadata cannot be read ({error})"))
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.archive.errors import DamagedArchive
-from bbcompress.archive.fields import DIGITS_DENSITY, MAX_IMAGES, pack_plan, pack_tiles, unpack_plan, unpack_tiles
+from bbcompress.archive.fields import DIGITS_DENSITY, pack_plan, pack_tiles, unpack_plan, unpack_tiles
+from bbcompress.archive.limits import MAX_IMAGES, require_images
 from bbcompress.archive.payload import BitsBack, Method, Payload, Stored, Tiles, known_form, known_method
 from bbcompress.varint import Malformed, Reader, write_varint
 
@@ -43,6 +44,7 @@ def unpack_segment(body: bytes) -> Segment:
     try:
         method = known_method(reader.byte())
         numbers = _unpack_numbers(reader)
+        require_images(len(numbers), len(body))
         digest = reader.take(DIGEST_BYTES)
         payload: Payload
         if method == Method.STORED:

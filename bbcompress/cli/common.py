@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Item = TypeVar("Item")
-MAX_REFINE_STEPS = 10_000
+MAX_REFINE_STEPS = 100
 """`codec.refine.MAX_STEPS`, known without numpy."""
+MAX_PIXELS = 1 << 28
+"""`archive.limits.MAX_PIXELS`, known without numpy."""
 
 
 class ExitCode(IntEnum):
@@ -112,6 +114,30 @@ def engine_options(function: Function) -> Function:
             help="Threads (no effect on the result).",
         )(function)
     )
+
+
+def max_pixels_option(function: Function) -> Function:
+    """`-M`, as `max_pixels`; Pillow's limit is set to it."""
+
+    def pillow_too(ctx: click.Context, param: click.Parameter, value: int) -> int:
+        import warnings
+
+        from PIL import Image
+
+        Image.MAX_IMAGE_PIXELS = (value + 1) // 2  # from here on Pillow warns, and beyond twice this it refuses
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return value
+
+    return click.option(
+        "-M",
+        "--max-pixels",
+        type=click.IntRange(1),
+        default=MAX_PIXELS,
+        show_default=True,
+        metavar="N",
+        callback=pillow_too,
+        help="Refuse images of more pixels, and segments. A higher limit allows more work, and takes more memory.",
+    )(function)
 
 
 def installed_models(engine: str, threads: int, files: Sequence[Path] = ()) -> "Registry":

@@ -11,6 +11,7 @@ from bbcompress.cli.common import (
     MAX_REFINE_STEPS,
     engine_options,
     errors_as_exit_codes,
+    max_pixels_option,
     progress,
     refine_method_option,
     registry_and_model,
@@ -32,6 +33,7 @@ from bbcompress.cli.common import (
     "photographs; slower both ways (archives only; `bbc bench` compares).",
 )
 @refine_method_option
+@max_pixels_option
 @click.option("--strip", is_flag=True, help="Leave out metadata: ICC profile, EXIF, XMP, text, resolution, gamma.")
 @click.option("--check/--no-check", default=True, help="Decode what was written and compare (default: check).")
 @click.option(
@@ -47,6 +49,7 @@ def command(
     model: str,
     refine_steps: int,
     refine_method: str,
+    max_pixels: int,
     strip: bool,
     check: bool,
     fast: bool,

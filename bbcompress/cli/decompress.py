@@ -15,6 +15,7 @@ from bbcompress.cli.common import (
     errors_as_exit_codes,
     fail,
     installed_models,
+    max_pixels_option,
     model_file_option,
     progress,
     read_input,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option("--keep-going", is_flag=True, help="Recover what is intact from a damaged file (still ends with code 3).")
 @model_file_option
+@max_pixels_option
 @click.option("-f", "--force", is_flag=True, help="Overwrite files.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @engine_options
@@ -43,6 +45,7 @@ def command(
     output: str | None,
     keep_going: bool,
     models: tuple[Path, ...],
+    max_pixels: int,
     force: bool,
     quiet: bool,
     engine: str,
@@ -62,9 +65,9 @@ def command(
         if output is None:
             output = "-" if file == "-" else str(_default_output(Path(file), archive))
         if output == "-" or (archive.images == 1 and _is_image_file(output)):
-            _write_one(archive, registry, output, force)
+            _write_one(archive, registry, max_pixels, output, force)
         else:
-            count = _write_folder(archive, registry, Path(output), force, quiet)
+            count = _write_folder(archive, registry, max_pixels, Path(output), force, quiet)
             if not quiet:
                 click.echo(f"{output}: {count} images", err=True)
     if archive.damage:
@@ -87,12 +90,12 @@ def _is_image_file(output: str) -> bool:
     return not Path(output).is_dir() and (suffix == ".*" or suffix in Image.registered_extensions())
 
 
-def _write_one(archive: "Archive", registry: "Registry", output: str, force: bool) -> None:
+def _write_one(archive: "Archive", registry: "Registry", max_pixels: int, output: str, force: bool) -> None:
     from bbcompress.images.files import file_bytes, lossless_suffix, lost_metadata, write
 
     if archive.images != 1:
         fail("standard output takes one image; name a folder with -o", ExitCode.USAGE)
-    for decoded in archive.decode(registry):
+    for decoded in archive.decode(registry, max_pixels):
         suffix = lossless_suffix(decoded.picture)
         if output == "-":
             write_stdout(file_bytes(decoded.picture, suffix, "standard output"))
@@ -108,7 +111,9 @@ def _note_lost(kinds: list[str], path: Path) -> None:
         click.echo(f"{path}: without its {', '.join(kinds)}, which {path.suffix} files do not hold", err=True)
 
 
-def _write_folder(archive: "Archive", registry: "Registry", folder: Path, force: bool, quiet: bool) -> int:
+def _write_folder(
+    archive: "Archive", registry: "Registry", max_pixels: int, folder: Path, force: bool, quiet: bool
+) -> int:
     """Decode into a hidden folder beside `folder`, and move the files only when all are there."""
     from bbcompress.images.errors import ImageError
     from bbcompress.images.files import file_bytes, lost_metadata
@@ -125,7 +130,7 @@ def _write_folder(archive: "Archive", registry: "Registry", folder: Path, force:
     taken = set(archive.names or ())
     try:
         hidden.mkdir(parents=True)
-        for decoded in progress(archive.decode(registry), archive.images, quiet):
+        for decoded in progress(archive.decode(registry, max_pixels), archive.images, quiet):
             name = _output_name(decoded, taken)
             path = hidden / name
             if path.exists() or any(parent.is_file() for parent in path.parents):

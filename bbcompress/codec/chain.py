@@ -23,7 +23,7 @@ from bbcompress.codec.model import (
 from bbcompress.codec.refine import Method, refine
 from bbcompress.codec.two_part import pop_first, push_first, search
 from bbcompress.coding.distributions import MICROBITS, Uniform, code_lengths, push
-from bbcompress.coding.rans import Stack, Symbols, Underflow
+from bbcompress.coding.rans import LOWER_BOUND, Stack, Symbols, Underflow
 
 STARTS = ((1, 1), (2, 1), (2, 2), (2, 4), (8, 4), (32, 8), (128, 16))
 """Ways to start a chain (first, growth), from the fastest to the one that needs the least on the stack."""
@@ -112,7 +112,7 @@ class Layout(NamedTuple):
 
 
 def encode(
-    groups: Sequence[Group], layout: Layout, steps: int, method: Method = Method.NATURAL, bottom: int = 0
+    groups: Sequence[Group], layout: Layout, steps: int, method: Method = Method.NATURAL, bottom: int = LOWER_BOUND
 ) -> EncodedChain:
     """Code images with K = `steps`, on a stack that begins with `bottom`."""
     latents: list[Symbols] = []
@@ -188,8 +188,6 @@ def _decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) -
         q = latent_distribution(model, _posterior(model, pixels, batch, plan))
         stack.push(*q.intervals(bins), q.precision)
         stack.shrink(lanes_before)
-    if batches and lanes[0] == 1:
-        stack.narrow()
     for number in reversed(range(plan.first)):
         model, pixels = first[number]
         own = plan.first_lanes(number, model.stages)

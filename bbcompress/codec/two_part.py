@@ -46,15 +46,12 @@ def push_first(model: SizedModel, stack: Stack, pixels: Pixels, latent: Symbols,
 def pop_first(model: SizedModel, stack: Stack, pixels: Pixels, lanes_before: Sequence[int]) -> None:
     """The inverse of `push_first`: fill in pixels (1, subpixels).
 
-    `lanes_before` are those that there were before each stage was pushed, in the order of popping; one lane is narrow.
+    `lanes_before` are those that there were before each stage was pushed, in the order of popping.
     """
     latent = stack.pop(GridPrior(model.grid_steps))
     for stage, before in zip(model.likelihood(_points(model, latent[None])), lanes_before, strict=True):
         stage.place(stack.pop(stage.distribution(pixels)), pixels)
-        if before < stack.lanes:
-            stack.shrink(before)
-            if before == 1:
-                stack.narrow()
+        stack.shrink(before)
 
 
 def _points(model: SizedModel, latent: Symbols) -> Floats:

@@ -2,10 +2,9 @@
 
 Semantics, function names and words are craystack's (https://github.com/j-towns/craystack, after Duda,
 https://arxiv.org/abs/1311.2540, and Giesen, https://arxiv.org/abs/1402.3392): uint64 heads, one for each lane, in
-[2^31, 2^63), and 32-bit words on one tail that all lanes share. Two things differ. Popping what was never pushed is
-an error (`Underflow`), where craystack invents random words. And a stack may be *narrow*: one lane that starts at 0
-instead of 2^31, so that an empty stack costs nothing, or at any number below 2^32, which is there again in the end; a
-narrow stack only grows on the encoder's side.
+[2^31, 2^63), and 32-bit words on one tail that all lanes share. Popping what was never pushed is an error
+(`Underflow`), where craystack invents random words. So every symbol that is popped was paid for, and bytes can hold no
+more of them than their bits: of the surest symbol there is, of freq 2^24 - 255, some 45,000 a bit.
 
 >>> import numpy as np
 >>> from bbcompress.coding.distributions import Categorical
@@ -73,17 +72,14 @@ class Divisible(Distribution, Protocol):
 
 
 class Stack:
-    """An ANS stack. A new one is empty and narrow: push, then `widen` before popping what others pushed.
-
-    `bottom`, below 2^32, is what its head starts with. Other than 0 it costs its bits, but for those that the first
-    symbol's interval takes on a head of 0: up to its distribution's precision.
+    """An ANS stack. A new one has one lane, whose head starts with `bottom`, in [2^31, 2^32): it is there again when
+    all that was pushed is popped.
     """
 
-    def __init__(self, bottom: int = 0) -> None:
+    def __init__(self, bottom: int = LOWER_BOUND) -> None:
         self.heads: Counts = np.array([bottom], np.uint64)
         self._tail: Words = np.empty(1024, np.uint32)  # the top of the stack is at the end
         self._words = 0
-        self._narrow = True
 
     @property
     def lanes(self) -> int:
@@ -97,7 +93,8 @@ class Stack:
     @property
     def bottom(self) -> int | None:
         """What the stack was made with, if all that was pushed is popped; None where there are words left, or lanes."""
-        return int(self.heads[0]) if self._narrow and self._words == 0 else None
+        alone = self.lanes == 1 and self._words == 0 and int(self.heads[0]) < 1 << 32
+        return int(self.heads[0]) if alone else None
 
     def push(self, starts: Counts, freqs: Counts, precision: int) -> None:
         """Push symbols given by intervals (n,) uint64, freqs >= 1. Lane i takes symbols i, i + lanes, ...
@@ -127,7 +124,7 @@ class Stack:
             heads += start
 
     def pop(self, distribution: Distribution) -> Symbols:
-        """Pop `distribution.size` symbols. Raises Underflow when the stack is wide and runs out of words."""
+        """Pop `distribution.size` symbols. Raises Underflow when the stack runs out of words."""
         if self.lanes == 1:
             return self._pop_one_lane(distribution)
         lanes, size = self.lanes, distribution.size
@@ -145,7 +142,7 @@ class Stack:
             heads -= start
             low = heads < _LOWER
             wanted = int(np.count_nonzero(low))
-            if wanted and not (self._narrow and self._words < wanted):
+            if wanted:
                 heads[low] = (heads[low] << _WORD_BITS) | self._take(wanted)[::-1]
         return symbols
 
@@ -194,16 +191,13 @@ class Stack:
             position = head & mask
             symbols[place], start, freq = locate(position)
             head = freq * (head >> precision) + position - start
-            if head < LOWER_BOUND and (self._words or not self._narrow):
+            if head < LOWER_BOUND:
                 head = head << 32 | int(self._take(1)[0])
         self.heads[0] = head
         return symbols
 
     def widen(self, lanes: int) -> None:
         """Grow to `lanes` lanes; each new head takes a word of the tail. Raises Underflow when too few are there."""
-        if self._narrow and int(self.heads[0]) < LOWER_BOUND:
-            raise Underflow("too little on the stack to start bits-back coding")
-        self._narrow = False
         words = self._take(lanes - self.lanes)[::-1]
         self.heads = np.concatenate([self.heads, words.astype(np.uint64) | (np.uint64(1) << _WORD_BITS)])
 
@@ -215,11 +209,6 @@ class Stack:
         self._extend(extra.astype(np.uint32)[::-1])
         self.heads = self.heads[:lanes].copy()
 
-    def narrow(self) -> None:
-        """Undo the first `widen`: from here on the one head may fall below 2^31 once the tail is empty."""
-        self.shrink(1)
-        self._narrow = True
-
     def flatten(self) -> Words:
         """All words, as craystack's `flatten`: high and low halves of the heads, then the tail from its top."""
         high = (self.heads >> _WORD_BITS).astype(np.uint32)
@@ -227,9 +216,8 @@ class Stack:
 
     @classmethod
     def unflatten(cls, words: Words, lanes: int) -> "Stack":
-        """The inverse of `flatten`, a wide stack."""
+        """The inverse of `flatten`."""
         stack = cls()
-        stack._narrow = False
         stack.heads = words[:lanes].astype(np.uint64) << _WORD_BITS | words[lanes : 2 * lanes]
         stack._extend(words[2 * lanes :][::-1])
         return stack
@@ -258,20 +246,14 @@ class Stack:
 
     @classmethod
     def from_bytes(cls, data: bytes, lanes: int) -> "Stack":
-        """The inverse of `to_bytes`. One lane gives a narrow stack, more a wide one.
-
-        Raises Underflow for bytes that `to_bytes` cannot have written.
-        """
+        """The inverse of `to_bytes`. Raises Underflow for bytes that it cannot have written."""
         stack = cls()
-        if not data:
-            top = 0
-        else:
-            split = (len(data) - 1) % 4 + 1
-            if data[0] == 0:
-                raise Underflow("the stack's bytes start with a zero")
-            top = int.from_bytes(data[:split], "big")
-            stack._extend(np.frombuffer(data, ">u4", offset=split)[::-1].astype(np.uint32))
-        if top < LOWER_BOUND and stack._words:
+        if not data or data[0] == 0:
+            raise Underflow("the stack's bytes are none, or start with a zero")
+        split = (len(data) - 1) % 4 + 1
+        top = int.from_bytes(data[:split], "big")
+        stack._extend(np.frombuffer(data, ">u4", offset=split)[::-1].astype(np.uint32))
+        if top < LOWER_BOUND:
             top = top << 32 | int(stack._take(1)[0])
         stack.heads = np.array([top], np.uint64)
         heads = []
@@ -280,9 +262,7 @@ class Stack:
             low = digits // 2
             high = stack._pop_bits(digits - low)
             heads.append(1 << digits | high << low | stack._pop_bits(low))
-        if lanes > 1:
-            stack._narrow = False
-            stack.heads = np.concatenate([stack.heads, np.array(heads, np.uint64)])
+        stack.heads = np.concatenate([stack.heads, np.array(heads, np.uint64)])
         return stack
 
     def _push_bits(self, value: int, count: int) -> None:

@@ -91,7 +91,7 @@ def read(source: str | os.PathLike[str] | BinaryIO, name: str | None = None, *, 
     except (ImageError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        raise ImageTooLarge(f"{name}: too many pixels to decode safely; split it into smaller images") from error
+        raise ImageTooLarge(f"{name}: more pixels than the limit; raise it with -M, or split the image") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: not an image that Pillow can read; convert it to PNG or TIFF") from error
     except Exception as error:  # Pillow's plugins raise almost any type on damaged data

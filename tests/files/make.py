@@ -38,10 +38,11 @@ from helpers import (  # noqa: E402
 from bbcompress.archive.compress import Options, compress_single  # noqa: E402
 from bbcompress.archive.encode import encode  # noqa: E402
 from bbcompress.archive.forms import PixelForm  # noqa: E402
+from bbcompress.archive.limits import MAX_IMAGES  # noqa: E402
 from bbcompress.archive.names import pack_names  # noqa: E402
 from bbcompress.archive.payload import BitsBack, Stored, Tiles, pictures_digest  # noqa: E402
 from bbcompress.archive.read import Archive  # noqa: E402
-from bbcompress.archive.segment import MAX_IMAGES, Segment, pack_segment  # noqa: E402
+from bbcompress.archive.segment import Segment, pack_segment  # noqa: E402
 from bbcompress.archive.single import pack_single  # noqa: E402
 from bbcompress.codec.refine import Method  # noqa: E402
 from bbcompress.images import Picture, stored  # noqa: E402
