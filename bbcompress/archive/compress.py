@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bbcompress.archive import blocks
+from bbcompress.archive.attributes import Tree, pack_tree
 from bbcompress.archive.choose import (
     Candidate,
     best_model,
@@ -32,6 +33,7 @@ from bbcompress.codec.registry import Registry
 from bbcompress.images import stored
 from bbcompress.images.metadata import NO_METADATA, Metadata
 from bbcompress.images.picture import Picture
+from bbcompress.progress import Progress
 from bbcompress.varint import write_varint
 
 MAX_SEGMENT_SUBPIXELS = 1 << 23
@@ -55,6 +57,8 @@ class Options:
     """Go by estimates from crops alone; else the promising ways are tried in full, and the smallest kept."""
     report: Callable[[str], None] = lambda text: None
     """Told what was chosen, and why."""
+    progress: Progress = field(default_factory=Progress)
+    """Told of pixels that are coded and checked."""
 
 
 @dataclass
@@ -88,9 +92,11 @@ class Summary:
 def compress_single(picture: Picture, registry: Registry, options: Options) -> tuple[bytes, Summary]:
     """One picture as a file of the small form."""
     summary = Summary()
+    options.progress.total = pixels_of([picture])
     name, payload, net_bits = _best_single(picture, registry, options)
     digest = pictures_digest([picture])
     _check(payload, digest, [picture], registry, options)
+    options.progress.end()
     data = pack_single(payload, digest, picture.metadata)
     summary.count(name, [picture], net_bits)
     summary.total_bytes = len(data)
@@ -98,9 +104,12 @@ def compress_single(picture: Picture, registry: Registry, options: Options) -> t
 
 
 def compress_archive(
-    pictures: Iterable[tuple[str, Picture]], registry: Registry, options: Options
+    pictures: Iterable[tuple[str, Picture]], registry: Registry, options: Options, tree: Tree | None = None
 ) -> tuple[bytes, Summary]:
-    """Named pictures as an archive. Keeps in memory what it writes, and the pictures of unfinished segments."""
+    """Named pictures as an archive, with the attributes of their files and folders, if there are any.
+
+    Keeps in memory what it writes, and the pictures of unfinished segments.
+    """
     writer = _Writer(registry, options)
     names = []
     for number, (name, picture) in enumerate(pictures):
@@ -108,7 +117,7 @@ def compress_archive(
             raise ArchiveLimit(f"more than {MAX_IMAGES} images; make several archives")
         names.append(name)
         writer.add(number, picture)
-    return writer.finish(names)
+    return writer.finish(names, tree)
 
 
 class _Writer:
@@ -128,7 +137,9 @@ class _Writer:
             self._metadata[number] = picture.metadata
         ways = candidates(picture, self._registry, self._options.model)
         if not ways:
+            self._options.progress.begin(pixels_of([picture]))
             self._store(number, picture, stored.encode(picture))
+            self._options.progress.end()
             return
         if self._subpixels.get(ways, 0) + picture.pixels.size > MAX_SEGMENT_SUBPIXELS and ways in self._groups:
             self._code(self._groups.pop(ways), ways)
@@ -136,7 +147,7 @@ class _Writer:
         self._groups.setdefault(ways, []).append((number, picture))
         self._subpixels[ways] = self._subpixels.get(ways, 0) + picture.pixels.size
 
-    def finish(self, names: list[str]) -> tuple[bytes, Summary]:
+    def finish(self, names: list[str], tree: Tree | None) -> tuple[bytes, Summary]:
         for ways, group in self._groups.items():
             self._code(group, ways)
         names_block = blocks.pack_block(blocks.BlockType.NAMES, pack_names(names))
@@ -147,12 +158,23 @@ class _Writer:
         if self._metadata:
             metadata_block = blocks.pack_block(blocks.BlockType.METADATA, pack_metadata(self._metadata))
         index += write_varint(len(names_block)) + write_varint(len(metadata_block))
+        attributes_block = b""
+        if tree is not None:
+            attributes_block = blocks.pack_block(blocks.BlockType.ATTRIBUTES, pack_tree(tree, names))
+            index += write_varint(len(attributes_block))
         index_block = blocks.pack_block(blocks.BlockType.INDEX, index)
-        self._out += names_block + metadata_block + index_block + blocks.pack_trailer(index_block)
+        self._out += names_block + metadata_block + attributes_block + index_block + blocks.pack_trailer(index_block)
         self._summary.total_bytes = len(self._out)
         return bytes(self._out), self._summary
 
     def _code(self, group: list[tuple[int, Picture]], ways: tuple[Candidate, ...]) -> None:
+        options = self._options
+        passes = (not options.fast) + (options.fast or options.refine_steps > 0) + options.check
+        options.progress.begin(pixels_of([picture for _, picture in group]), passes)
+        self._code_group(group, ways)
+        options.progress.end()
+
+    def _code_group(self, group: list[tuple[int, Picture]], ways: tuple[Candidate, ...]) -> None:
         pictures = [picture for _, picture in group]
         found = estimates(pictures, ways, self._registry)
         self._options.report(f"{len(group)} pictures: about {described(found)}")
@@ -165,7 +187,7 @@ class _Writer:
         coded, unfit = None, dict[int, bytes]()
         if not self._options.fast:
             # without steps, which take much longer and would be in vain for what is stored
-            coded = encode(model, pictures, way.form)
+            coded = encode(model, pictures, way.form, advance=self._options.progress.advance)
             unfit = shorter_stored(coded, pictures, may_be_stored(found))
         if unfit:
             self._options.report(f"{len(unfit)} of {len(group)} pictures stored: shorter than with {model.info.name}")
@@ -176,7 +198,9 @@ class _Writer:
         if not group:
             return
         if coded is None or unfit or self._options.refine_steps:
-            coded = encode(model, pictures, way.form, self._options.refine_steps, self._options.refine_method)
+            options = self._options
+            steps, method = options.refine_steps, options.refine_method
+            coded = encode(model, pictures, way.form, steps, method, advance=options.progress.advance)
         numbers = [number for number, _ in group]
         self._write(coded.model, numbers, pictures, coded.payload, float(coded.net_bits.sum()))
 
@@ -191,6 +215,11 @@ class _Writer:
         self._out += block
         self._index.append((len(block), len(numbers)))
         self._summary.count(name, pictures, net_bits)
+
+
+def pixels_of(pictures: Sequence[Picture]) -> int:
+    """How many pixels pictures have together."""
+    return sum(picture.width * picture.height for picture in pictures)
 
 
 class _Single(NamedTuple):
@@ -213,6 +242,7 @@ def _best_single(picture: Picture, registry: Registry, options: Options) -> _Sin
         found = estimates([picture], ways, registry)
         options.report("about " + described(found))
         tried = [way.candidate for way in (found[:1] if options.fast else promising(found))]
+    options.progress.begin(pixels_of([picture]), sum(way is not None for way in tried) + options.check)
     # beside the models, of which not all keep every thread busy
     storing = registry.engine.submit(lambda: stored.encode(picture)) if None in tried else None
     coded = [_single(picture, way, registry, options) for way in tried if way is not None]
@@ -224,16 +254,16 @@ def _best_single(picture: Picture, registry: Registry, options: Options) -> _Sin
 
 def _single(picture: Picture, way: Candidate, registry: Registry, options: Options) -> _Single:
     model = registry.load(way.model)
-    coded = encode(model, [picture], way.form, options.refine_steps, options.refine_method)
+    steps, method = options.refine_steps, options.refine_method
+    coded = encode(model, [picture], way.form, steps, method, advance=options.progress.advance)
     return _Single(coded.model, coded.payload, float(coded.net_bits.sum()))
 
 
 def _check(payload: Payload, digest: bytes, pictures: list[Picture], registry: Registry, options: Options) -> None:
     if not options.check:
         return
-    limit = sum(picture.width * picture.height for picture in pictures)
     try:
-        decoded = decode_checked(payload, digest, registry, limit)
+        decoded = decode_checked(payload, digest, registry, pixels_of(pictures), options.progress.advance)
     except DamagedArchive:
         decoded = []
     if len(decoded) != len(pictures) or not all(a.same_as(b) for a, b in zip(decoded, pictures, strict=True)):

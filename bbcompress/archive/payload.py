@@ -10,7 +10,7 @@ from typing import NamedTuple
 from bbcompress.archive.errors import ArchiveLimit, DamagedArchive, MissingModel, UnsupportedArchive
 from bbcompress.archive.forms import PixelForm, to_picture
 from bbcompress.codec import chain, tiles
-from bbcompress.codec.dense import DenseModel
+from bbcompress.codec.dense import DenseInfo, DenseModel
 from bbcompress.codec.model import ScaleShifts, SizedModel
 from bbcompress.codec.model_file import Model
 from bbcompress.codec.registry import ModelNotFound, Registry
@@ -18,6 +18,7 @@ from bbcompress.codec.spatial import SpatialModel
 from bbcompress.images import stored
 from bbcompress.images.errors import DamagedImage, ImageError, LimitExceeded
 from bbcompress.images.picture import Picture, digest
+from bbcompress.progress import Advance, ignore
 
 MAX_BATCH_SUBPIXELS = 1 << 23
 """A reader's limit on what one batch of a chain decodes to, as memory is some 80 times that; the encoder keeps to it
@@ -48,7 +49,11 @@ class Stored:
 
     method = Method.STORED
 
-    def decode(self, registry: Registry, limit_pixels: int) -> "Pictures":
+    def followed_pixels(self, registry: Registry) -> int:
+        """How many pixels `decode` will tell `advance` of: a general method does not say how far it is."""
+        return 0
+
+    def decode(self, registry: Registry, limit_pixels: int, advance: Advance = ignore) -> "Pictures":
         try:
             return Pictures([stored.decode(self.data, limit_pixels=limit_pixels)])
         except LimitExceeded as error:
@@ -70,13 +75,17 @@ class BitsBack:
 
     method = Method.BITS_BACK
 
-    def decode(self, registry: Registry, limit_pixels: int) -> "Pictures":
+    def followed_pixels(self, registry: Registry) -> int:
+        info = registry.info_of(self.model_id)
+        return self.plan.images * info.height * info.width if isinstance(info, DenseInfo) else 0
+
+    def decode(self, registry: Registry, limit_pixels: int, advance: Advance = ignore) -> "Pictures":
         model = _model(registry, self.model_id, self.form)
         if not isinstance(model, DenseModel):
             raise DamagedArchive("damaged: the model has no size, and the segment names none")
         size = model.info.height, model.info.width
         _check_limits([size] * self.plan.images, limit_pixels, self.plan, model.subpixels)
-        (rows,), bottom = _decode_chain([(model, self.plan.images)], self.plan, self.data)
+        (rows,), bottom = _decode_chain([(model, self.plan.images)], self.plan, self.data, self.form, advance)
         return Pictures([to_picture(row.reshape(*size, 1), self.form) for row in rows], bottom)
 
 
@@ -99,7 +108,10 @@ class Tiles:
 
     method = Method.TILES
 
-    def decode(self, registry: Registry, limit_pixels: int) -> "Pictures":
+    def followed_pixels(self, registry: Registry) -> int:
+        return sum(height * width for height, width in self.sizes)
+
+    def decode(self, registry: Registry, limit_pixels: int, advance: Advance = ignore) -> "Pictures":
         model = _model(registry, self.model_id, self.form)
         if not isinstance(model, SpatialModel):
             raise DamagedArchive("damaged: the model has a size of its own")
@@ -111,7 +123,7 @@ class Tiles:
         if sum(count for _, count in models) != self.plan.images:
             raise DamagedArchive("damaged: a segment has other tiles than its plan")
         alphas = [self._alpha(number, registry) for number in range(len(self.alphas))] or repeat(None)
-        parts, bottom = _decode_chain(models, self.plan, self.data)
+        parts, bottom = _decode_chain(models, self.plan, self.data, self.form, advance)
         images = tiles.join(parts, groups, self.sizes, self.form.channels)
         pictures = [to_picture(image, self.form, alpha) for image, alpha in zip(images, alphas, strict=False)]
         return Pictures(pictures, bottom)
@@ -145,9 +157,11 @@ def _check_limits(sizes: Sequence[tiles.Size], limit_pixels: int, plan: chain.Pl
         raise ArchiveLimit(f"a batch holds more than {MAX_BATCH_SUBPIXELS} subpixels")
 
 
-def _decode_chain(models: Sequence[tuple[SizedModel, int]], plan: chain.Plan, data: bytes) -> chain.DecodedChain:
+def _decode_chain(
+    models: Sequence[tuple[SizedModel, int]], plan: chain.Plan, data: bytes, form: PixelForm, advance: Advance
+) -> chain.DecodedChain:
     try:
-        return chain.decode(models, plan, data)
+        return chain.decode(models, plan, data, lambda subpixels: advance(subpixels // form.channels))
     except chain.DamagedChain as error:
         raise DamagedArchive(f"damaged: {error}") from error
 
@@ -168,9 +182,11 @@ def bottom_of(digest: bytes) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def decode_checked(payload: Payload, expected: bytes, registry: Registry, limit_pixels: int) -> Sequence[Picture]:
+def decode_checked(
+    payload: Payload, expected: bytes, registry: Registry, limit_pixels: int, advance: Advance = ignore
+) -> Sequence[Picture]:
     """The pictures, if their digest begins with `expected`, and is what a stack began with. Raises an ArchiveError."""
-    pictures, bottom = payload.decode(registry, limit_pixels)
+    pictures, bottom = payload.decode(registry, limit_pixels, advance)
     digest = pictures_digest(pictures)
     if bottom not in (None, bottom_of(digest)) or not digest.startswith(expected):
         raise DamagedArchive("damaged: the decoded pixels are not those that were compressed")

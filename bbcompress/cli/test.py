@@ -4,7 +4,10 @@ from pathlib import Path
 
 import click
 
-from bbcompress.cli.common import engine_options, errors_as_exit_codes, installed_models, model_file_option, read_input
+from bbcompress.cli.common import engine_options, installed_models, model_file_option, read_input
+from bbcompress.cli.errors import about
+from bbcompress.cli.progress_line import shown_progress
+from bbcompress.cli.terminal import result
 
 
 @click.command()
@@ -17,7 +20,8 @@ def command(files: tuple[str, ...], models: tuple[Path, ...], quiet: bool, engin
     from bbcompress.archive.read import Archive
 
     for file in files:
-        with errors_as_exit_codes(file):
-            images = sum(1 for _ in Archive(read_input(file)).decode(installed_models(engine, threads, models)))
+        with about(file), shown_progress(quiet) as progress:
+            registry = installed_models(engine, threads, models)
+            images = sum(1 for _ in Archive(read_input(file)).decode(registry, progress=progress))
         if not quiet:
-            click.echo(f"{file}: ok, {images} images")
+            result(f"{file}: ok, {images} images")
