@@ -15,6 +15,8 @@ from bbcompress.images.place import PRIVATE_FOLDER, Attributes, hidden_name, mov
 
 _BY_DESCRIPTOR = {os.open, os.mkdir, os.stat, os.link} <= os.supports_dir_fd and os.listdir in os.supports_fd
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
+_AT_ONCE = 15
+"""Parts of the longest names together are a path that systems take."""
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -64,12 +66,14 @@ class Directory:
             raise NotADirectoryError(20, "is no folder", self._at(name))
         return Directory(self._at(name), None)
 
-    def below(self, parts: Sequence[str]) -> Directory:
-        """A folder further below, opened one after another; the caller closes it."""
+    def below(self, parts: Sequence[str], private: bool = False) -> Directory:
+        """A folder further below, to be closed. All on the way are opened one after another, several at once where
+        this one is `private`, so that nobody else can have put links there."""
         found = Directory(self._path, None if self._descriptor is None else os.dup(self._descriptor))
-        for part in parts:
+        step = _AT_ONCE if private else 1
+        for start in range(0, len(parts), step):
             with found:
-                found = found.child(part)
+                found = found.child("/".join(parts[start : start + step]))
         return found
 
     def make(self, name: str) -> None:

@@ -75,7 +75,8 @@ class OutputFolder:
 
     def add_folder(self, name: str) -> None:
         """Make a folder, if there is none yet."""
-        self._open(name).close()
+        if name and name + "/" not in self._folders:
+            self._open(name).close()
 
     def finish(self, attributes: Mapping[str, Attributes]) -> None:
         """Move all to where it belongs; folders that are made get the `attributes` of their names."""
@@ -85,20 +86,25 @@ class OutputFolder:
             target, made = self._hidden.renamed(self._folder), list(self._folders)
         else:
             target, made = self._around, self._merge()
-        for name in reversed(made):
-            with target.below(self._folders[name]) as directory:
+        for name in reversed(made):  # the folder itself last: until then it is private if it is new
+            with target.below(self._folders[name], private=self._new) as directory:
                 directory.set_attributes(attributes.get(name.rstrip("/"), UNKNOWN))
         target.sync_all()
 
     def _open(self, name: str) -> Directory:
         """The folder of this name in the hidden one."""
-        directory, whole, path = self._hidden.below(()), "", self._folders[""]
-        for part in name.split("/") if name else ():
+        parts = name.split("/") if name else []
+        known = len(parts)
+        while known and "/".join(parts[:known]) + "/" not in self._folders:
+            known -= 1
+        whole = "".join(part + "/" for part in parts[:known])
+        path = self._folders[whole]
+        directory = self._hidden.below(path, private=True)
+        for part in parts[known:]:
             whole += part + "/"
             with directory:
-                if whole not in self._folders:
-                    self._folders[whole] = [*path, self._first_possible(part, whole, directory.make)]
-                path = self._folders[whole]
+                path = [*path, self._first_possible(part, whole, directory.make)]
+                self._folders[whole] = path
                 directory = directory.child(path[-1])
         return directory
 
@@ -135,7 +141,7 @@ class OutputFolder:
                         above.make(parts[-1])
                         made.append(name)
             for parts in self._files:
-                with self._around.below(parts[:-1]) as folder, self._hidden.below(parts[:-1]) as source:
+                with self._around.below(parts[:-1]) as folder, self._hidden.below(parts[:-1], private=True) as source:
                     folder.take(parts[-1], source, self._overwrite)
                 moved.append(parts)
         except BaseException as error:

@@ -1,6 +1,7 @@
 """What is printed: results on standard output, all else on standard error, and file names never raw."""
 
 import contextlib
+import errno
 import sys
 
 import click
@@ -29,6 +30,8 @@ def shown(text: str) -> str:
 
 def result(text: str) -> None:
     """Print a line that was asked for. Raises OSError where it cannot be written."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "is closed", "standard output")
     try:
         click.echo("\n".join(map(shown, text.split("\n"))))
     except OSError as error:
