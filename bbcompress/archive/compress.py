@@ -11,6 +11,7 @@ from bbcompress.archive import blocks
 from bbcompress.archive.attributes import Tree, pack_tree
 from bbcompress.archive.choose import (
     Candidate,
+    Estimate,
     best_model,
     candidates,
     described,
@@ -169,14 +170,15 @@ class _Writer:
 
     def _code(self, group: list[tuple[int, Picture]], ways: tuple[Candidate, ...]) -> None:
         options = self._options
-        passes = (not options.fast) + (options.fast or options.refine_steps > 0) + options.check
-        options.progress.begin(pixels_of([picture for _, picture in group]), passes)
-        self._code_group(group, ways)
-        options.progress.end()
-
-    def _code_group(self, group: list[tuple[int, Picture]], ways: tuple[Candidate, ...]) -> None:
         pictures = [picture for _, picture in group]
         found = estimates(pictures, ways, self._registry)
+        passes = (not options.fast) + (options.fast or options.refine_steps > 0) + options.check
+        options.progress.begin(pixels_of(pictures), passes)
+        self._code_as(found, group)
+        options.progress.end()
+
+    def _code_as(self, found: list[Estimate], group: list[tuple[int, Picture]]) -> None:
+        pictures = [picture for _, picture in group]
         self._options.report(f"{len(group)} pictures: about {described(found)}")
         way = (found[0] if self._options.fast else best_model(found)).candidate
         if way is None:

@@ -17,12 +17,18 @@ class ProgressLine(Progress):
     def __init__(self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic):
         super().__init__()
         self._write, self._clock = write, clock
-        self._started = self._shown = clock()
+        self._started: float | None = None
+        """When coding began: reading and choosing before it say nothing of how long the rest takes."""
+        self._shown = clock()
         self._width = 0
+
+    def begin(self, pixels: int, passes: int = 1) -> None:
+        super().begin(pixels, passes)
+        self._started = self._clock() if self._started is None else self._started
 
     def show(self) -> None:
         now = self._clock()
-        if self.done <= 0 or now - self._shown < _SECONDS_BETWEEN:
+        if self.done <= 0 or self._started is None or now - self._shown < _SECONDS_BETWEEN:
             return
         self._shown = now
         total, rate = max(self.total, self.done), self.done / max(now - self._started, 1e-9)
