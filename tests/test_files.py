@@ -531,6 +531,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(here):
         done = process(*arguments, preexec_fn=limited)
         assert_one_line(done, 1)
         assert "File too large" in done.stderr
+        assert ("y.bb" if arguments[0] == "compress" else "back/") in done.stderr
         assert names_below(here) == before
 
 
@@ -595,3 +596,19 @@ def test_a_file_is_private_until_it_is_whole(here, monkeypatch):
     )
     place(here / "x", b"secret", overwrite=False, attributes=Attributes(0o644, None))
     assert seen == [0o600]
+
+
+@posix
+def test_a_file_in_a_folder_that_cannot_be_listed_is_read(here):
+    (here / "in").mkdir(mode=0o711)
+    write(sixteen(), here / "in" / "a.png")
+    (here / "in" / "a.png").chmod(0o644)
+    here.chmod(0o777)
+    (here / "in").chmod(0o711)
+    script = (
+        "import os\nfrom bbcompress.cli import inputs\n"
+        f"os.getuid() or (os.setgid({NOBODY}), os.setuid({NOBODY}))\n"
+        "listed = inputs.listed_images(('in/a.png',)).files\nassert len(list(inputs.read_images(listed))) == 1"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

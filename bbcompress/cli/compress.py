@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @click.option("--no-times", is_flag=True, help="Leave out the times of files (permissions are kept).")
 @click.option("-v", "--verbose", is_flag=True, help="Say what was chosen, and why.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite the output.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and warnings.")
 @engine_options
 def command(
     images: tuple[str, ...],

@@ -1,11 +1,13 @@
 """The images named on a command line: files, folders, standard input."""
 
+import errno
 import io
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from bbcompress.archive.attributes import Tree
 from bbcompress.archive.names import check_name, name_bytes
@@ -125,5 +127,19 @@ def read_images(listed: list[tuple[str, Path | None]], strip: bool = False) -> I
         if path is None:
             yield name, read(io.BytesIO(read_stdin()), "standard input", strip=strip)
         else:
-            with Directory.at(path.parent) as folder, folder.open(path.name) as file:
+            with _open(path) as file:
                 yield name, read(file, str(path), strip=strip)
+
+
+def _open(path: Path) -> BinaryIO:
+    """A file to read, whose path may be longer than systems take."""
+    try:
+        try:
+            return open(path, "rb")
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+        with Directory.at(path.parent) as folder:
+            return folder.open(path.name)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -24,7 +24,7 @@ _NAME_REFUSED = frozenset(
 class OutputFolder:
     """A folder to be made, or that is there. Nothing is in it before `finish`; what fails leaves nothing.
 
-    Raises ImageError, OutputExists of these where there is a file already and not `overwrite`, and OSError.
+    Raises ImageError, and of these OutputExists where there is a file already and not `overwrite`.
     """
 
     def __init__(self, folder: Path, overwrite: bool):
@@ -46,7 +46,7 @@ class OutputFolder:
                 self._refuse(name.split("/"), "already exists; choose another name or allow overwriting", OutputExists)
 
     def __enter__(self) -> OutputFolder:
-        with contextlib.ExitStack() as stack:
+        with self._telling_errors(), contextlib.ExitStack() as stack:
             for folder in reversed(self._folder.parents) if self._new else ():
                 if not folder.exists():
                     stack.callback(_remove_if_empty, folder)
@@ -80,16 +80,27 @@ class OutputFolder:
 
     def finish(self, attributes: Mapping[str, Attributes]) -> None:
         """Move all to where it belongs; folders that are made get the `attributes` of their names."""
-        self._hidden.sync_all()
-        if self._new:
-            self._rename_new()
-            target, made = self._hidden.renamed(self._folder), list(self._folders)
-        else:
-            target, made = self._around, self._merge()
-        for name in reversed(made):  # the folder itself last: until then it is private if it is new
-            with target.below(self._folders[name], private=self._new) as directory:
-                directory.set_attributes(attributes.get(name.rstrip("/"), UNKNOWN))
-        target.sync_all()
+        with self._telling_errors():
+            self._hidden.sync_all()
+            if self._new:
+                self._rename_new()
+                target, made = self._hidden.renamed(self._folder), list(self._folders)
+            else:
+                target, made = self._around, self._merge()
+            for name in reversed(made):  # the folder itself last: until then it is private if it is new
+                with target.below(self._folders[name], private=self._new) as directory:
+                    directory.set_attributes(attributes.get(name.rstrip("/"), UNKNOWN))
+            target.sync_all()
+
+    @contextlib.contextmanager
+    def _telling_errors(self) -> Iterator[None]:
+        """Have the system's errors name this folder."""
+        try:
+            yield
+        except ImageError:
+            raise
+        except OSError as error:
+            raise ImageError(f"{self._folder}: cannot be written: {error.strerror or error}") from error
 
     def _open(self, name: str) -> Directory:
         """The folder of this name in the hidden one."""
@@ -114,7 +125,7 @@ class OutputFolder:
                 make(name)
             except OSError as error:
                 if error.errno not in _NAME_REFUSED:
-                    raise
+                    raise ImageError(f"{self._folder / whole}: cannot be written: {error.strerror or error}") from error
             else:
                 if name != part:
                     self.renamed.append((whole, name))
