@@ -311,7 +311,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(ImageError, match=r"x\.png: cannot be written: No space left"):
         write(noise("L"), path, overwrite=True)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("x.png", b"before")]
-    with pytest.raises(ImageError, match="cannot be written"):
+    with pytest.raises(ImageError, match="no such folder"):
         write(noise("L"), tmp_path / "nowhere" / "x.png")
 
 

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from bbcompress.archive import blocks
+from bbcompress.archive.attributes import Tree, pack_tree
 from bbcompress.archive.choose import (
     Candidate,
+    Estimate,
     best_model,
     candidates,
     described,
@@ -22,7 +24,7 @@ from bbcompress.archive.choose import (
 from bbcompress.archive.encode import encode
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive, UnfitModel
 from bbcompress.archive.forms import misfit
-from bbcompress.archive.limits import MAX_IMAGES, MAX_PIXELS, MAX_SEGMENT_IMAGES
+from bbcompress.archive.limits import MAX_IMAGES, MAX_SEGMENT_IMAGES
 from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
 from bbcompress.archive.payload import Payload, Stored, decode_checked, pictures_digest
@@ -33,6 +35,7 @@ from bbcompress.codec.registry import Registry
 from bbcompress.images import stored
 from bbcompress.images.metadata import NO_METADATA, Metadata
 from bbcompress.images.picture import Picture
+from bbcompress.progress import Progress
 from bbcompress.varint import write_varint
 
 MAX_SEGMENT_SUBPIXELS = 1 << 23
@@ -57,6 +60,8 @@ class Options:
     """Go by estimates from crops alone; else the promising ways are tried in full, and the smallest kept."""
     report: Callable[[str], None] = lambda text: None
     """Told what was chosen, and why."""
+    progress: Progress = field(default_factory=Progress)
+    """Told of pixels that are coded and checked."""
 
 
 @dataclass
@@ -90,9 +95,11 @@ class Summary:
 def compress_single(picture: Picture, registry: Registry, options: Options) -> tuple[bytes, Summary]:
     """One picture as a file of the small form. Raises UnfitModel where the model that was asked for cannot code it."""
     summary = Summary()
+    options.progress.total = pixels_of([picture])
     name, payload, net_bits = _best_single(picture, registry, options)
     digest = pictures_digest([picture])
     _check(payload, digest, [picture], registry, options)
+    options.progress.end()
     data = pack_single(payload, digest, picture.metadata)
     summary.count(name, [picture], net_bits)
     summary.total_bytes = len(data)
@@ -100,11 +107,12 @@ def compress_single(picture: Picture, registry: Registry, options: Options) -> t
 
 
 def compress_archive(
-    pictures: Iterable[tuple[str, Picture]], registry: Registry, options: Options
+    pictures: Iterable[tuple[str, Picture]], registry: Registry, options: Options, tree: Tree | None = None
 ) -> tuple[bytes, Summary]:
-    """Named pictures as an archive. Keeps in memory what it writes, and the pictures of unfinished segments.
+    """Named pictures as an archive, with the attributes of their files and folders, if there are any.
 
-    Raises UnfitModel where the model that was asked for can code none of them.
+    Keeps in memory what it writes, and the pictures of unfinished segments. Raises UnfitModel where the model that was
+    asked for can code none of them.
     """
     writer = _Writer(registry, options)
     names = []
@@ -113,7 +121,7 @@ def compress_archive(
             raise ArchiveLimit(f"more than {MAX_IMAGES} images; make several archives")
         names.append(name)
         writer.add(number, picture)
-    return writer.finish(names)
+    return writer.finish(names, tree)
 
 
 class _Writer:
@@ -137,7 +145,9 @@ class _Writer:
         if number == 0 or ways:
             self._unfit = unfit_model(picture, ways, self._registry, self._options)
         if not ways:
+            self._options.progress.begin(pixels_of([picture]))
             self._store(number, picture, stored.encode(picture))
+            self._options.progress.end()
             return
         too_many = len(self._groups.get(ways, ())) == MAX_SEGMENT_IMAGES
         too_large = self._subpixels.get(ways, 0) + picture.pixels.size > MAX_SEGMENT_SUBPIXELS
@@ -147,7 +157,7 @@ class _Writer:
         self._groups.setdefault(ways, []).append((number, picture))
         self._subpixels[ways] = self._subpixels.get(ways, 0) + picture.pixels.size
 
-    def finish(self, names: list[str]) -> tuple[bytes, Summary]:
+    def finish(self, names: list[str], tree: Tree | None) -> tuple[bytes, Summary]:
         if self._unfit:
             raise self._unfit
         for ways, group in self._groups.items():
@@ -160,14 +170,26 @@ class _Writer:
         if self._metadata:
             metadata_block = blocks.pack_block(blocks.BlockType.METADATA, pack_metadata(self._metadata))
         index += write_varint(len(names_block)) + write_varint(len(metadata_block))
+        attributes_block = b""
+        if tree is not None:
+            attributes_block = blocks.pack_block(blocks.BlockType.ATTRIBUTES, pack_tree(tree, names))
+            index += write_varint(len(attributes_block))
         index_block = blocks.pack_block(blocks.BlockType.INDEX, index)
-        self._out += names_block + metadata_block + index_block + blocks.pack_trailer(index_block)
+        self._out += names_block + metadata_block + attributes_block + index_block + blocks.pack_trailer(index_block)
         self._summary.total_bytes = len(self._out)
         return bytes(self._out), self._summary
 
     def _code(self, group: list[tuple[int, Picture]], ways: tuple[Candidate, ...]) -> None:
+        options = self._options
         pictures = [picture for _, picture in group]
         found = estimates(pictures, ways, self._registry)
+        passes = (not options.fast) + (options.fast or options.refine_steps > 0) + options.check
+        options.progress.begin(pixels_of(pictures), passes)
+        self._code_as(found, group)
+        options.progress.end()
+
+    def _code_as(self, found: list[Estimate], group: list[tuple[int, Picture]]) -> None:
+        pictures = [picture for _, picture in group]
         self._options.report(f"{len(group)} pictures: about {described(found)}")
         way = (found[0] if self._options.fast else best_model(found)).candidate
         if way is None:
@@ -178,7 +200,7 @@ class _Writer:
         coded, unfit = None, dict[int, bytes]()
         if not self._options.fast:
             # without steps, which take much longer and would be in vain for what is stored
-            coded = encode(model, pictures, way.form)
+            coded = encode(model, pictures, way.form, advance=self._options.progress.advance)
             unfit = shorter_stored(coded, pictures, may_be_stored(found))
         if unfit:
             self._options.report(f"{len(unfit)} of {len(group)} pictures stored: shorter than with {model.info.name}")
@@ -189,7 +211,9 @@ class _Writer:
         if not group:
             return
         if coded is None or unfit or self._options.refine_steps:
-            coded = encode(model, pictures, way.form, self._options.refine_steps, self._options.refine_method)
+            options = self._options
+            steps, method = options.refine_steps, options.refine_method
+            coded = encode(model, pictures, way.form, steps, method, advance=options.progress.advance)
         if not within_limits(coded.payload, pictures, self._registry):
             self._options.report(f"{len(group)} pictures stored: a reader would take too long for their few bytes")
             for number, picture in group:
@@ -209,6 +233,11 @@ class _Writer:
         self._out += block
         self._index.append((len(block), len(numbers)))
         self._summary.count(name, pictures, net_bits)
+
+
+def pixels_of(pictures: Sequence[Picture]) -> int:
+    """How many pixels pictures have together."""
+    return sum(picture.width * picture.height for picture in pictures)
 
 
 class _Single(NamedTuple):
@@ -233,6 +262,7 @@ def _best_single(picture: Picture, registry: Registry, options: Options) -> _Sin
         found = estimates([picture], ways, registry)
         options.report("about " + described(found))
         tried = [way.candidate for way in (found[:1] if options.fast else promising(found))]
+    options.progress.begin(pixels_of([picture]), sum(way is not None for way in tried) + options.check)
     # beside the models, of which not all keep every thread busy
     storing = registry.engine.submit(lambda: stored.encode(picture)) if None in tried else None
     coded = [_single(picture, way, registry, options) for way in tried if way is not None]
@@ -246,7 +276,8 @@ def _best_single(picture: Picture, registry: Registry, options: Options) -> _Sin
 
 def _single(picture: Picture, way: Candidate, registry: Registry, options: Options) -> _Single:
     model = registry.load(way.model)
-    coded = encode(model, [picture], way.form, options.refine_steps, options.refine_method)
+    steps, method = options.refine_steps, options.refine_method
+    coded = encode(model, [picture], way.form, steps, method, advance=options.progress.advance)
     return _Single(coded.model, coded.payload, float(coded.net_bits.sum()))
 
 
@@ -263,7 +294,7 @@ def within_limits(payload: Payload, pictures: Sequence[Picture], registry: Regis
     if isinstance(payload, Stored):
         return True
     try:
-        payload.checked_model(registry, max(MAX_PIXELS, sum(picture.width * picture.height for picture in pictures)))
+        payload.checked_model(registry, pixels_of(pictures))
     except ArchiveLimit:
         return False
     return True
@@ -272,9 +303,8 @@ def within_limits(payload: Payload, pictures: Sequence[Picture], registry: Regis
 def _check(payload: Payload, digest: bytes, pictures: list[Picture], registry: Registry, options: Options) -> None:
     if not options.check:
         return
-    limit = max(MAX_PIXELS, sum(picture.width * picture.height for picture in pictures))
     try:
-        decoded = decode_checked(payload, digest, registry, limit)
+        decoded = decode_checked(payload, digest, registry, pixels_of(pictures), options.progress.advance)
     except DamagedArchive:
         decoded = []
     if len(decoded) != len(pictures) or not all(a.same_as(b) for a, b in zip(decoded, pictures, strict=True)):

@@ -1,8 +1,10 @@
-"""What can go wrong with an archive. Messages are one line; the caller adds the file's name."""
+"""What can go wrong with an archive. Messages are one line; the caller adds the file's name as `source`."""
 
 
 class ArchiveError(ValueError):
     """An archive cannot be read."""
+
+    source = ""
 
 
 class DamagedArchive(ArchiveError):

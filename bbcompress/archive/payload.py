@@ -11,7 +11,7 @@ from bbcompress.archive.errors import ArchiveLimit, DamagedArchive, MissingModel
 from bbcompress.archive.forms import PixelForm, to_picture
 from bbcompress.archive.limits import require_chain, require_chain_images, require_pixels
 from bbcompress.codec import chain, tiles
-from bbcompress.codec.dense import DenseModel
+from bbcompress.codec.dense import DenseInfo, DenseModel
 from bbcompress.codec.model import ScaleShifts, SizedModel
 from bbcompress.codec.model_file import Model
 from bbcompress.codec.registry import ModelNotFound, Registry
@@ -20,6 +20,7 @@ from bbcompress.coding.rans import LOWER_BOUND
 from bbcompress.images import stored
 from bbcompress.images.errors import DamagedImage, ImageError, LimitExceeded
 from bbcompress.images.picture import Picture, digest
+from bbcompress.progress import Advance, ignore
 
 
 class Pictures(NamedTuple):
@@ -46,7 +47,11 @@ class Stored:
 
     method = Method.STORED
 
-    def decode(self, registry: Registry, limit_pixels: int) -> "Pictures":
+    def followed_pixels(self, registry: Registry) -> int:
+        """How many pixels `decode` will tell `advance` of: a general method does not say how far it is."""
+        return 0
+
+    def decode(self, registry: Registry, limit_pixels: int, advance: Advance = ignore) -> "Pictures":
         try:
             return Pictures([stored.decode(self.data, limit_pixels=limit_pixels)])
         except LimitExceeded as error:
@@ -68,10 +73,14 @@ class BitsBack:
 
     method = Method.BITS_BACK
 
-    def decode(self, registry: Registry, limit_pixels: int) -> "Pictures":
+    def followed_pixels(self, registry: Registry) -> int:
+        info = registry.info_of(self.model_id)
+        return self.plan.images * info.height * info.width if isinstance(info, DenseInfo) else 0
+
+    def decode(self, registry: Registry, limit_pixels: int, advance: Advance = ignore) -> "Pictures":
         model = self.checked_model(registry, limit_pixels)
         size = model.info.height, model.info.width
-        (rows,), bottom = _decode_chain([(model, self.plan.images)], self.plan, self.data)
+        (rows,), bottom = _decode_chain([(model, self.plan.images)], self.plan, self.data, self.form, advance)
         return Pictures([to_picture(row.reshape(*size, 1), self.form) for row in rows], bottom)
 
     def checked_model(self, registry: Registry, limit_pixels: int) -> DenseModel:
@@ -104,12 +113,15 @@ class Tiles:
 
     method = Method.TILES
 
-    def decode(self, registry: Registry, limit_pixels: int) -> "Pictures":
+    def followed_pixels(self, registry: Registry) -> int:
+        return sum(height * width for height, width in self.sizes)
+
+    def decode(self, registry: Registry, limit_pixels: int, advance: Advance = ignore) -> "Pictures":
         model = self.checked_model(registry, limit_pixels)
         groups = tiles.tiling(self.sizes, self.tile, self.shifts)
         models = [(model.sized(*group.size, group.shifts), len(group.tiles)) for group in groups]
         alphas = [self._alpha(number, registry) for number in range(len(self.alphas))] or repeat(None)
-        parts, bottom = _decode_chain(models, self.plan, self.data)
+        parts, bottom = _decode_chain(models, self.plan, self.data, self.form, advance)
         images = tiles.join(parts, groups, self.sizes, self.form.channels)
         pictures = [to_picture(image, self.form, alpha) for image, alpha in zip(images, alphas, strict=False)]
         return Pictures(pictures, bottom)
@@ -149,9 +161,11 @@ def _model(registry: Registry, identity: bytes, form: PixelForm) -> Model:
     return model
 
 
-def _decode_chain(models: Sequence[tuple[SizedModel, int]], plan: chain.Plan, data: bytes) -> chain.DecodedChain:
+def _decode_chain(
+    models: Sequence[tuple[SizedModel, int]], plan: chain.Plan, data: bytes, form: PixelForm, advance: Advance
+) -> chain.DecodedChain:
     try:
-        return chain.decode(models, plan, data)
+        return chain.decode(models, plan, data, lambda subpixels: advance(subpixels // form.channels))
     except chain.DamagedChain as error:
         raise DamagedArchive(f"damaged: {error}") from error
 
@@ -172,9 +186,11 @@ def bottom_of(digest: bytes) -> int:
     return LOWER_BOUND | int.from_bytes(digest[:4], "big")
 
 
-def decode_checked(payload: Payload, expected: bytes, registry: Registry, limit_pixels: int) -> Sequence[Picture]:
+def decode_checked(
+    payload: Payload, expected: bytes, registry: Registry, limit_pixels: int, advance: Advance = ignore
+) -> Sequence[Picture]:
     """The pictures, if their digest begins with `expected`, and is what a stack began with. Raises an ArchiveError."""
-    pictures, bottom = payload.decode(registry, limit_pixels)
+    pictures, bottom = payload.decode(registry, limit_pixels, advance)
     digest = pictures_digest(pictures)
     if bottom not in (None, bottom_of(digest)) or not digest.startswith(expected):
         raise DamagedArchive("damaged: the decoded pixels are not those that were compressed")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bbcompress.archive import blocks
+from bbcompress.archive.attributes import Tree, unpack_tree
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
 from bbcompress.archive.limits import MAX_IMAGES, MAX_PIXELS, most_images, require_images
 from bbcompress.archive.metadata import unpack_metadata
@@ -17,6 +18,7 @@ from bbcompress.archive.single import unpack_single
 from bbcompress.codec.registry import Registry
 from bbcompress.images.metadata import NO_METADATA, Metadata
 from bbcompress.images.picture import Picture
+from bbcompress.progress import Progress
 from bbcompress.varint import Malformed, Reader
 
 
@@ -52,6 +54,8 @@ class Archive:
         self.names: list[str] | None = None
         self.metadata: dict[int, Metadata] = {}
         """Of the pictures that have any, by number."""
+        self.tree = Tree()
+        """Attributes of files and folders, where they are kept."""
         self.parts: list[Part] = []
         self._indexed = 0
         self._recover = recover
@@ -66,11 +70,17 @@ class Archive:
     def images(self) -> int:
         return sum(len(part.numbers) for part in self.parts)
 
-    def decode(self, registry: Registry, limit_pixels: int = MAX_PIXELS) -> Iterator[Decoded]:
+    def decode(
+        self, registry: Registry, limit_pixels: int = MAX_PIXELS, progress: Progress | None = None
+    ) -> Iterator[Decoded]:
         """All pictures, part by part. Raises an ArchiveError, or notes it in `damage` and goes on."""
+        progress = progress or Progress()
+        progress.total = sum(part.payload.followed_pixels(registry) for part in self.parts)
         for part in self.parts:
+            progress.begin(part.payload.followed_pixels(registry))
             try:
-                pictures = decode_checked(part.payload, part.digest, registry, limit_pixels)
+                pictures = decode_checked(part.payload, part.digest, registry, limit_pixels, progress.advance)
+                progress.end()
             except ArchiveError as error:
                 if not self._recover:
                     raise
@@ -89,6 +99,7 @@ class Archive:
         found = self._by_index(data)
         names_body: bytes | None = None
         metadata_body: bytes | None = None
+        attributes_body: bytes | None = None
         images = 0
         for block in found:
             if block.type == blocks.BlockType.NAMES:
@@ -96,6 +107,8 @@ class Archive:
                 names_body = block.body or names_body
             if block.type == blocks.BlockType.METADATA:
                 metadata_body = block.body or metadata_body
+            if block.type == blocks.BlockType.ATTRIBUTES:
+                attributes_body = block.body or attributes_body
             if block.body is None:
                 self._note(DamagedArchive(f"damaged: the checksum of the block at byte {block.offset} is wrong"))
             elif block.type == blocks.BlockType.SEGMENT:
@@ -128,9 +141,14 @@ class Archive:
                 self.metadata = unpack_metadata(metadata_body, most_images(len(data)) if self.damage else images)
             except Malformed as error:
                 self._note(DamagedArchive(f"damaged: the metadata cannot be read ({error})"))
+        if attributes_body is not None and self.names is not None:
+            try:
+                self.tree = unpack_tree(attributes_body, self.names)
+            except Malformed as error:
+                self._note(DamagedArchive(f"damaged: the attributes cannot be read ({error})"))
 
     def _by_index(self, data: bytes) -> list[blocks.Block]:
-        """Segment, names and metadata blocks, found by the index; by walking where that is damaged and we recover."""
+        """All blocks but the index, found by it; by walking where that is damaged and we recover."""
         try:
             start = blocks.read_trailer(data)
             index = blocks.read_block(data, start)
@@ -154,6 +172,8 @@ class Archive:
         metadata_size = reader.varint(len(data))
         if metadata_size:
             sizes.append((metadata_size, blocks.BlockType.METADATA))
+        if reader.remaining:
+            sizes.append((reader.varint(len(data)), blocks.BlockType.ATTRIBUTES))
         if self._indexed > MAX_IMAGES:
             raise ArchiveLimit(f"more than {MAX_IMAGES} pictures")
         offset = 3 + blocks.CRC_BYTES
@@ -190,7 +210,7 @@ def _walk(data: bytes) -> list[blocks.Block]:
             block = blocks.read_block(data, offset)
         except ArchiveError:
             break
-        if block.type not in (blocks.BlockType.SEGMENT, blocks.BlockType.NAMES, blocks.BlockType.METADATA):
+        if block.type not in set(blocks.BlockType) - {blocks.BlockType.INDEX}:
             break
         found.append(block)
         offset += block.size

@@ -1,27 +1,38 @@
 """`bbc compress`."""
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bbcompress.cli.common import (
     MAX_REFINE_STEPS,
     engine_options,
-    errors_as_exit_codes,
     max_pixels_option,
-    progress,
     refine_method_option,
     registry_and_model,
     write_stdout,
 )
+from bbcompress.cli.errors import about
+from bbcompress.cli.progress_line import shown_progress
+from bbcompress.cli.terminal import note
+
+if TYPE_CHECKING:
+    from bbcompress.images.picture import Picture
+    from bbcompress.progress import Progress
 
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("-o", "--output", help="File to write; - for standard output. One image's default is its name with .bb.")
+@click.option(
+    "-o",
+    "--output",
+    help="File to write; - for standard output. One image's default is its name with .bb. A FIFO or a device such as "
+    "/dev/null is written into; a link is refused.",
+)
 @click.option("--model", default="auto", show_default=True, help="A model's name or file, or auto: the smallest.")
 @click.option(
     "--refine-steps",
@@ -39,9 +50,10 @@ from bbcompress.cli.common import (
 @click.option(
     "--fast", is_flag=True, help="Choose how to code by estimates alone, without trying the best ways in full."
 )
+@click.option("--no-times", is_flag=True, help="Leave out the times of files (permissions are kept).")
 @click.option("-v", "--verbose", is_flag=True, help="Say what was chosen, and why.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite the output.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and warnings.")
 @engine_options
 def command(
     images: tuple[str, ...],
@@ -53,6 +65,7 @@ def command(
     strip: bool,
     check: bool,
     fast: bool,
+    no_times: bool,
     verbose: bool,
     force: bool,
     quiet: bool,
@@ -61,6 +74,10 @@ def command(
 ) -> None:
     """Compress images, or folders of them, into one file. The sources are kept.
 
+    Folders are kept with their files' permissions and times; links to files are read, links to folders are not
+    followed. Who may not read all sources may not read the file. It is in its place when it is whole and checked; what
+    is killed (kill -9) leaves a hidden file named .bbc-*.
+
     \b
     bbc compress digit.png -o digit.bb
     bbc compress scans/ -o scans.bb --refine-steps 10
@@ -68,8 +85,10 @@ def command(
     from bbcompress.archive.compress import Options, compress_archive, compress_single
     from bbcompress.cli.inputs import STDIN, listed_images, read_images
     from bbcompress.codec.refine import Method
-    from bbcompress.images.place import place, refuse_existing
+    from bbcompress.images.place import Attributes, check_output, place
 
+    if output == "" or "" in images:
+        raise click.UsageError("a file's name is empty")
     one_file = len(images) == 1 and not Path(images[0]).is_dir()
     if output is None:
         if not one_file:
@@ -77,27 +96,54 @@ def command(
         output = "-" if images[0] == STDIN else str(Path(images[0]).with_suffix(".bb"))
     if images.count(STDIN) > 1:
         raise click.UsageError("- can be given once")
-    with errors_as_exit_codes(output):
-        if output != "-" and not force:
-            refuse_existing(Path(output))
+    with about(output), shown_progress(quiet or verbose) as progress:
+        if output != "-":
+            check_output(Path(output), overwrite=force)
         registry, chosen = registry_and_model(model, engine, threads)
-        options = Options(refine_steps, chosen, check, Method[refine_method.upper()], fast)
+        options = Options(refine_steps, chosen, check, Method[refine_method.upper()], fast, progress=progress)
         if verbose:
-            registry.engine.report = partial(click.echo, err=True)
-            options = replace(options, report=registry.engine.report)
+            registry.engine.report = note
+            options = replace(options, report=note)
         listed = listed_images(images)
-        if any(path and os.path.exists(output) and os.path.samefile(path, output) for _, path in listed):
+        if output != "-" and any(path and _is_same(path, output) for _, path in listed.files):
             raise click.UsageError(f"{output} is one of the images; name another file to write with -o")
-        pictures = read_images(listed, strip)
+        for line in listed.left_out:
+            note(f"bbc: warning: {line}")
+        pictures = read_images(listed.files, strip)
         if one_file:
             data, summary = compress_single(next(pictures)[1], registry, options)
+            attributes = listed.attributes[0]
         else:
-            data, summary = compress_archive(progress(pictures, len(listed), quiet), registry, options)
+            told = _telling(pictures, listed.sizes, progress)
+            data, summary = compress_archive(told, registry, options, listed.tree(times=not no_times))
+            attributes = Attributes(listed.mode)
         if output == "-":
             write_stdout(data)
         else:
-            place(Path(output), data, overwrite=force)
+            if no_times:
+                attributes = attributes._replace(mtime_ns=None)
+            place(Path(output), data, overwrite=force, attributes=attributes)
     if not quiet:
         methods = ", ".join(f"{count} {name}" for name, count in sorted(summary.methods.items()))
         rate = f"{summary.total_bits_per_dim:.4f} bits/dim, {summary.net_bits_per_dim:.4f} net"
-        click.echo(f"{output}: {summary.total_bytes} bytes for {summary.images} images ({methods}): {rate}", err=True)
+        note(f"{output}: {summary.total_bytes} bytes for {summary.images} images ({methods}): {rate}")
+
+
+def _is_same(path: Path, output: str) -> bool:
+    try:
+        return os.path.samefile(path, output)
+    except OSError:  # there is no output yet
+        return False
+
+
+def _telling(
+    pictures: "Iterable[tuple[str, Picture]]", sizes: list[int], progress: "Progress"
+) -> "Iterator[tuple[str, Picture]]":
+    """The pictures; `progress` gets to know how many pixels all have, by what those read have for the bytes of their
+    files."""
+    pixels, read_bytes, all_bytes = 0, 0, sum(sizes)
+    for (name, picture), size in zip(pictures, sizes, strict=True):
+        pixels += picture.width * picture.height
+        read_bytes += size
+        progress.total = pixels * all_bytes / max(1, read_bytes)
+        yield name, picture

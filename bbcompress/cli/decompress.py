@@ -1,30 +1,38 @@
 """`bbc decompress`."""
 
-import contextlib
-import os
-import secrets
-import shutil
+import io
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from bbcompress.cli.common import (
-    ExitCode,
     engine_options,
-    errors_as_exit_codes,
-    fail,
     installed_models,
     max_pixels_option,
     model_file_option,
-    progress,
     read_input,
     write_stdout,
 )
+from bbcompress.cli.errors import ExitCode, about, fail
+from bbcompress.cli.progress_line import shown_progress
+from bbcompress.cli.terminal import note
 
 if TYPE_CHECKING:
     from bbcompress.archive.read import Archive, Decoded
     from bbcompress.codec.registry import Registry
+    from bbcompress.images.place import Attributes
+    from bbcompress.progress import Progress
+
+
+class _Settings(NamedTuple):
+    """How to write."""
+
+    force: bool
+    times: bool
+    max_pixels: int
+    progress: "Progress"
 
 
 @click.command()
@@ -32,12 +40,14 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    help="An image file for one image, else a folder, made if missing (default: named as FILE); - for standard output.",
+    help="An image file for one image, else a folder, made if missing (default: named as FILE); - for standard output. "
+    "A FIFO or a device such as /dev/null is written into; a link is refused, as is what leads out of the folder.",
 )
 @click.option("--keep-going", is_flag=True, help="Recover what is intact from a damaged file (still ends with code 3).")
 @model_file_option
 @max_pixels_option
 @click.option("-f", "--force", is_flag=True, help="Overwrite files.")
+@click.option("--no-times", is_flag=True, help="Leave the times of files as they come, not as they were.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @engine_options
 def command(
@@ -47,11 +57,15 @@ def command(
     models: tuple[Path, ...],
     max_pixels: int,
     force: bool,
+    no_times: bool,
     quiet: bool,
     engine: str,
     threads: int,
 ) -> None:
     """Bring back the images of FILE (- for standard input), checked against their hashes.
+
+    Permissions and times come back too. Names that cannot be written where they should are shortened, and told. Nothing
+    is in its place before all is decoded; what is killed (kill -9) leaves hidden files or folders named .bbc-*.
 
     \b
     bbc decompress digit.bb -o digit.png
@@ -59,17 +73,21 @@ def command(
     """
     from bbcompress.archive.read import Archive
 
-    with errors_as_exit_codes(file):
+    if not file or output == "":
+        raise click.UsageError("a file's name is empty")
+    with about(file), shown_progress(quiet) as progress:
+        settings = _Settings(force, not no_times, max_pixels, progress)
         registry = installed_models(engine, threads, models)
         archive = Archive(read_input(file), recover=keep_going)
         if output is None:
             output = "-" if file == "-" else str(_default_output(Path(file), archive))
+        count = None
         if output == "-" or (archive.images == 1 and _is_image_file(output)):
-            _write_one(archive, registry, max_pixels, output, force)
+            _write_one(archive, registry, file, output, settings)
         else:
-            count = _write_folder(archive, registry, max_pixels, Path(output), force, quiet)
-            if not quiet:
-                click.echo(f"{output}: {count} images", err=True)
+            count = _write_folder(archive, registry, Path(output), settings)
+    if count is not None and not quiet:
+        note(f"{output}: {count} images")
     if archive.damage:
         fail("; ".join([f"{file}: damaged, and recovered only in part", *archive.damage]), ExitCode.DAMAGED)
 
@@ -86,99 +104,92 @@ def _default_output(file: Path, archive: "Archive") -> Path:
 def _is_image_file(output: str) -> bool:
     from PIL import Image
 
+    from bbcompress.images.place import is_stream
+
     suffix = Path(output).suffix.lower()
+    if is_stream(Path(output)):
+        return True
     return not Path(output).is_dir() and (suffix == ".*" or suffix in Image.registered_extensions())
 
 
-def _write_one(archive: "Archive", registry: "Registry", max_pixels: int, output: str, force: bool) -> None:
-    from bbcompress.images.files import file_bytes, lossless_suffix, lost_metadata, write
+def _write_one(archive: "Archive", registry: "Registry", file: str, output: str, settings: _Settings) -> None:
+    from bbcompress.images.files import file_bytes, lossless_suffix, lost_metadata
+    from bbcompress.images.place import check_output, is_stream, place
 
     if archive.images != 1:
         fail("standard output takes one image; name a folder with -o", ExitCode.USAGE)
-    for decoded in archive.decode(registry, max_pixels):
+    if output != "-" and not output.endswith(".*"):
+        check_output(Path(output), overwrite=settings.force)  # before the work
+    for decoded in archive.decode(registry, settings.max_pixels, settings.progress):
         suffix = lossless_suffix(decoded.picture)
         if output == "-":
             write_stdout(file_bytes(decoded.picture, suffix, "standard output"))
-        else:
-            # the default output's suffix is the picture's
-            path = Path(output[:-2] + suffix if output.endswith(".*") else output)
-            write(decoded.picture, path, overwrite=force)
-            _note_lost(lost_metadata(decoded.picture, path), path)
+            continue
+        # the default output's suffix is the picture's, and so is a stream's
+        path = Path(output[:-2] + suffix if output.endswith(".*") else output)
+        check_output(path, overwrite=settings.force)
+        data = file_bytes(decoded.picture, suffix if is_stream(path) else path.suffix, str(path))
+        attributes = _attributes(archive, decoded, file, settings)
+        place(path, data, overwrite=settings.force, attributes=attributes)
+        if not is_stream(path):
+            for line in _lost(lost_metadata(decoded.picture, path), path):
+                note(line)
 
 
-def _note_lost(kinds: list[str], path: Path) -> None:
-    if kinds:
-        click.echo(f"{path}: without its {', '.join(kinds)}, which {path.suffix} files do not hold", err=True)
+def _attributes(archive: "Archive", decoded: "Decoded", file: str, settings: _Settings) -> "Attributes":
+    """Of the file of a picture: those that the archive keeps; a single file keeps none, and gives its own."""
+    from bbcompress.archive.blocks import Form
+    from bbcompress.images.place import UNKNOWN, attributes_of
+
+    found = archive.tree.files[decoded.number] if archive.tree.files else UNKNOWN
+    if archive.form == Form.SINGLE and Path(file).is_file():
+        found = attributes_of(Path(file).stat())
+    return found if settings.times else found._replace(mtime_ns=None)
 
 
-def _write_folder(
-    archive: "Archive", registry: "Registry", max_pixels: int, folder: Path, force: bool, quiet: bool
-) -> int:
-    """Decode into a hidden folder beside `folder`, and move the files only when all are there."""
-    from bbcompress.images.errors import ImageError
+def _lost(kinds: list[str], path: Path) -> list[str]:
+    return [f"{path}: without its {', '.join(kinds)}, which {path.suffix} files do not hold"] if kinds else []
+
+
+def _write_folder(archive: "Archive", registry: "Registry", folder: Path, settings: _Settings) -> int:
+    """Decode everything into `folder`; how many files that makes."""
+    from bbcompress.cli.output_folder import OutputFolder
     from bbcompress.images.files import file_bytes, lost_metadata
-    from bbcompress.images.place import refuse_existing
 
-    if folder.exists() and not folder.is_dir():
-        raise ImageError(f"{folder}: is a file; give a folder for several images")
-    if not force:
-        for name in archive.names or ():
-            refuse_existing(folder / name)
-    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    hidden = folder.parent / f".bbc-{secrets.token_hex(8)}"
-    names: list[str] = []
-    taken = set(archive.names or ())
-    try:
-        hidden.mkdir(parents=True)
-        for decoded in progress(archive.decode(registry, max_pixels), archive.images, quiet):
-            name = _output_name(decoded, taken)
-            path = hidden / name
-            if path.exists() or any(parent.is_file() for parent in path.parents):
-                raise ImageError(f"{folder / name}: another image has this name, or that of its folder")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(file_bytes(decoded.picture, path.suffix, str(folder / name)))
-            _note_lost(lost_metadata(decoded.picture, path), folder / name)
-            names.append(name)
-        for name in names:
-            _refuse_blocked(folder, name)
-            if not force:
-                refuse_existing(folder / name)
-        for name in names:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(hidden / name, folder / name)
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
-        for parent in made:
-            with contextlib.suppress(OSError):  # there are files in it
-                parent.rmdir()
-    return len(names)
+    target = OutputFolder(folder, settings.force)
+    target.refuse_existing(archive.names or ())
+    told: list[str] = []
+    with target:
+        for name, decoded in _named(
+            archive.decode(registry, settings.max_pixels, settings.progress), archive.names or []
+        ):
+            data = file_bytes(decoded.picture, Path(name).suffix, str(folder / name))
+            target.write(name, data, _attributes(archive, decoded, "", settings))
+            told += _lost(lost_metadata(decoded.picture, io.BytesIO(data)), folder / name)
+        for name in archive.tree.folders:
+            target.add_folder(name)
+        kept = archive.tree.folders.items()
+        target.finish({name: one if settings.times else one._replace(mtime_ns=None) for name, one in kept})
+    settings.progress.clear()
+    told += [f"{folder / name}: cannot be written under this name; it is now {new}" for name, new in target.renamed]
+    for line in told:
+        note(line)
+    return target.files
 
 
-def _refuse_blocked(folder: Path, name: str) -> None:
-    """Raise where `name` can be made in `folder` not even by overwriting a file."""
-    from bbcompress.images.errors import ImageError
+def _named(decoded: "Iterator[Decoded]", names: list[str]) -> "Iterator[tuple[str, Decoded]]":
+    """Pictures with names to write: the kept ones, with a lossless suffix where their own format cannot hold them.
 
-    path = folder / name
-    if path.is_dir():
-        raise ImageError(f"{path}: is a folder; choose another output folder")
-    for parent in path.parents:
-        if parent == folder:
-            return
-        if os.path.lexists(parent) and not parent.is_dir():
-            raise ImageError(f"{parent}: is no folder, but one is needed there; choose another output folder")
-
-
-def _output_name(decoded: "Decoded", taken: set[str]) -> str:
-    """The kept name, with a lossless suffix added where its own format cannot hold the picture exactly.
-
-    No name in `taken` is given to a second picture, and new ones are added to it.
+    No name is given to a second picture.
     """
     from bbcompress.images.files import holds, lossless_suffix
 
-    name = decoded.name or f"{decoded.number + 1:06d}{lossless_suffix(decoded.picture)}"
-    if not holds(decoded.picture, Path(name).suffix):
-        name += lossless_suffix(decoded.picture)
-        while name in taken:
-            name += lossless_suffix(decoded.picture)
-    taken.add(name)
-    return name
+    taken = set(names)
+    for one in decoded:
+        name = one.name or f"{one.number + 1:06d}{lossless_suffix(one.picture)}"
+        if not holds(one.picture, Path(name).suffix):
+            name += lossless_suffix(one.picture)
+            while name in taken:
+                name += lossless_suffix(one.picture)
+        taken.add(name)
+        yield name, one

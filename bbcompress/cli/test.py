@@ -6,12 +6,14 @@ import click
 
 from bbcompress.cli.common import (
     engine_options,
-    errors_as_exit_codes,
     installed_models,
     max_pixels_option,
     model_file_option,
     read_input,
 )
+from bbcompress.cli.errors import about
+from bbcompress.cli.progress_line import shown_progress
+from bbcompress.cli.terminal import result
 
 
 @click.command()
@@ -27,8 +29,8 @@ def command(
     from bbcompress.archive.read import Archive
 
     for file in files:
-        with errors_as_exit_codes(file):
+        with about(file), shown_progress(quiet) as progress:
             registry = installed_models(engine, threads, models)
-            images = sum(1 for _ in Archive(read_input(file)).decode(registry, max_pixels))
+            images = sum(1 for _ in Archive(read_input(file)).decode(registry, max_pixels, progress))
         if not quiet:
-            click.echo(f"{file}: ok, {images} images")
+            result(f"{file}: ok, {images} images")

@@ -5,8 +5,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bbcompress.codec.dense import DenseInfo
 from bbcompress.codec.model import NETWORK_BATCH
 from bbcompress.codec.model_file import BadModel, Header, Model, load, read_header
+from bbcompress.codec.spatial import SpatialInfo
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.network import InexactNetwork
 
@@ -79,6 +81,10 @@ class Registry:
                 return path
             names.append(header.info.name)
         raise ModelNotFound(f"no model {name!r} is installed; there are: {', '.join(names) or 'none'}")
+
+    def info_of(self, identity: bytes) -> DenseInfo | SpatialInfo | None:
+        """What is known, without loading it, of the model whose identity begins with `identity`; None for none."""
+        return next((header.info for _, header in self.headers() if header.identity.startswith(identity)), None)
 
     def by_identity(self, identity: bytes) -> Model:
         """The model whose identity begins with `identity`. Raises ModelNotFound."""

@@ -29,7 +29,7 @@ from bbcompress.images.errors import ImageError, ImageTooLarge
 from bbcompress.images.header import MAX_ENTRIES, MODES, Layout, Palette
 from bbcompress.images.metadata import NO_METADATA, Metadata
 from bbcompress.images.picture import Picture
-from bbcompress.images.place import place, refuse_existing
+from bbcompress.images.place import check_output, place
 
 # Without a handler of its own Python prints a library's log warnings to stderr.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -168,8 +168,7 @@ def write(picture: Picture, path: str | os.PathLike[str], *, overwrite: bool = F
     :class:`ImageError` naming a suffix that works, or :class:`OutputExists` unless ``overwrite``.
     """
     path = Path(path)
-    if not overwrite:
-        refuse_existing(path)  # before the work, not only after it
+    check_output(path, overwrite=overwrite)  # before the work, not only after it
     place(path, file_bytes(picture, path.suffix, str(path)), overwrite=overwrite)
 
 
