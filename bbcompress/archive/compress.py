@@ -1,7 +1,7 @@
-"""Compressing pictures into a file: choosing how to code each, coding, checking, laying out."""
+"""Compressing pictures and other files into a file: choosing how to code each, coding, checking, laying out."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +9,8 @@ import numpy as np
 
 from bbcompress.archive import blocks
 from bbcompress.archive.choose import (
+    CHAIN_SEGMENT_BYTES,
+    STORED_SEGMENT_BYTES,
     Candidate,
     best_model,
     candidates,
@@ -17,6 +19,7 @@ from bbcompress.archive.choose import (
     is_large,
     may_be_stored,
     promising,
+    shorter_file,
     shorter_stored,
 )
 from bbcompress.archive.encode import encode
@@ -24,17 +27,19 @@ from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
 from bbcompress.archive.fields import MAX_IMAGES
 from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
-from bbcompress.archive.payload import Payload, Stored, decode_checked, pictures_digest
+from bbcompress.archive.payload import FILE_BYTES_PER_PIXEL, Kept, Payload, Stored, decode_checked, pictures_digest
 from bbcompress.archive.segment import Segment, pack_segment
 from bbcompress.archive.single import DIGEST_BYTES, pack_single
 from bbcompress.codec.refine import Method as RefineMethod
 from bbcompress.codec.registry import Registry
-from bbcompress.images import stored
+from bbcompress.images import kept, stored
 from bbcompress.images.metadata import NO_METADATA, Metadata
-from bbcompress.images.picture import Picture
+from bbcompress.images.picture import Item, KeptFile, Picture
 from bbcompress.varint import write_varint
 
 MAX_SEGMENT_SUBPIXELS = 1 << 23
+KEPT = "kept as files"
+"""The method of these in a summary."""
 
 
 class CheckFailed(ArchiveError):
@@ -62,19 +67,30 @@ class Summary:
     """What was made, for reports."""
 
     images: int = 0
+    """With kept files."""
     subpixels: int = 0
     net_bits: float = 0.0
     """The cost of the symbols alone, as the paper counts."""
     total_bytes: int = 0
     """The whole file."""
     methods: dict[str, int] = field(default_factory=dict)
-    """Images by the model's name, or `stored`."""
+    """Images by the model's name, or `stored`, or `KEPT`."""
+    kept: dict[str, int] = field(default_factory=dict)
+    """Kept files by the reason."""
 
-    def count(self, name: str, pictures: Sequence[Picture], net_bits: float) -> None:
-        self.images += len(pictures)
-        self.subpixels += sum(picture.pixels.size for picture in pictures)
+    def count(self, name: str, items: Sequence[Item], net_bits: float) -> None:
+        self.images += len(items)
+        self.subpixels += sum(item.pixels.size for item in items if isinstance(item, Picture))
         self.net_bits += net_bits
-        self.methods[name] = self.methods.get(name, 0) + len(pictures)
+        for item in items:
+            if isinstance(item, KeptFile):
+                self.kept[item.reason] = self.kept.get(item.reason, 0) + 1
+        self.methods[name] = self.methods.get(name, 0) + len(items)
+
+    @property
+    def reasons(self) -> list[tuple[str, int]]:
+        """Why files were kept and how many, the most frequent first."""
+        return sorted(self.kept.items(), key=lambda found: (-found[1], found[0]))
 
     @property
     def net_bits_per_dim(self) -> float:
@@ -85,29 +101,34 @@ class Summary:
         return 8 * self.total_bytes / max(1, self.subpixels)
 
 
-def compress_single(picture: Picture, registry: Registry, options: Options) -> tuple[bytes, Summary]:
-    """One picture as a file of the small form."""
+def compress_single(item: Item, registry: Registry, options: Options) -> tuple[bytes, Summary]:
+    """One picture or other file as a file of the small form."""
     summary = Summary()
-    name, payload, net_bits = _best_single(picture, registry, options)
-    digest = pictures_digest([picture])
-    _check(payload, digest, [picture], registry, options)
-    data = pack_single(payload, digest, picture.metadata)
-    summary.count(name, [picture], net_bits)
+    if isinstance(item, KeptFile):
+        options.report(f"{item.name}: kept as a file: {item.reason}")
+        way = _Single(KEPT, Kept(kept.encode(item.data), item.name), 0.0)
+    else:
+        way = _best_single(item, registry, options)
+        if isinstance(way.payload, Kept) and item.file:
+            item = item.file
+    digest = pictures_digest([item])
+    _check(way.payload, digest, [item], registry, options)
+    data = pack_single(way.payload, digest, item.metadata if isinstance(item, Picture) else NO_METADATA)
+    summary.count(way.name, [item], way.net_bits)
     summary.total_bytes = len(data)
     return data, summary
 
 
-def compress_archive(
-    pictures: Iterable[tuple[str, Picture]], registry: Registry, options: Options
-) -> tuple[bytes, Summary]:
-    """Named pictures as an archive. Keeps in memory what it writes, and the pictures of unfinished segments."""
+def compress_archive(items: Iterable[tuple[str, Item]], registry: Registry, options: Options) -> tuple[bytes, Summary]:
+    """Named pictures and other files as an archive. Keeps in memory what it writes, and the pictures of unfinished
+    segments."""
     writer = _Writer(registry, options)
     names = []
-    for number, (name, picture) in enumerate(pictures):
+    for number, (name, item) in enumerate(items):
         if number == MAX_IMAGES:
             raise ArchiveLimit(f"more than {MAX_IMAGES} images; make several archives")
         names.append(name)
-        writer.add(number, picture)
+        writer.add(number, name, item)
     return writer.finish(names)
 
 
@@ -123,9 +144,11 @@ class _Writer:
         self._metadata: dict[int, Metadata] = {}
         self._summary = Summary()
 
-    def add(self, number: int, picture: Picture) -> None:
-        if picture.metadata != NO_METADATA:
-            self._metadata[number] = picture.metadata
+    def add(self, number: int, name: str, item: Item) -> None:
+        if isinstance(item, KeptFile):
+            self._keep(number, replace(item, name=name), kept.encode(item.data))
+            return
+        picture = item if item.file is None else replace(item, file=replace(item.file, name=name))
         ways = candidates(picture, self._registry, self._options.model)
         if not ways:
             self._store(number, picture, stored.encode(picture))
@@ -145,7 +168,9 @@ class _Writer:
             index += write_varint(size) + write_varint(images)
         metadata_block = b""
         if self._metadata:
-            metadata_block = blocks.pack_block(blocks.BlockType.METADATA, pack_metadata(self._metadata))
+            metadata_block = blocks.pack_block(
+                blocks.BlockType.METADATA, pack_metadata(dict(sorted(self._metadata.items())))
+            )
         index += write_varint(len(names_block)) + write_varint(len(metadata_block))
         index_block = blocks.pack_block(blocks.BlockType.INDEX, index)
         self._out += names_block + metadata_block + index_block + blocks.pack_trailer(index_block)
@@ -162,35 +187,52 @@ class _Writer:
                 self._store(number, picture, stored.encode(picture))
             return
         model = self._registry.load(way.model)
-        coded, unfit = None, dict[int, bytes]()
-        if not self._options.fast:
-            # without steps, which take much longer and would be in vain for what is stored
-            coded = encode(model, pictures, way.form)
-            unfit = shorter_stored(coded, pictures, may_be_stored(found))
+        # without steps, which take much longer and would be in vain for what is stored
+        coded = encode(model, pictures, way.form)
+        unfit = {} if self._options.fast else shorter_stored(coded, pictures, may_be_stored(found))
         if unfit:
             self._options.report(f"{len(unfit)} of {len(group)} pictures stored: shorter than with {model.info.name}")
             for place, data in unfit.items():
                 self._store(*group[place], data)
-            group = [pair for place, pair in enumerate(group) if place not in unfit]
-            pictures = [picture for _, picture in group]
+        saved_bytes = STORED_SEGMENT_BYTES - CHAIN_SEGMENT_BYTES / len(group)
+        for place, picture in enumerate(pictures):
+            if place not in unfit:
+                file = shorter_file(picture, coded.net_bits[place] / 8 - saved_bytes)
+                if file is not None:
+                    unfit[place] = file
+                    self._keep(group[place][0], picture.file, file)
+        group = [pair for place, pair in enumerate(group) if place not in unfit]
+        pictures = [picture for _, picture in group]
         if not group:
             return
-        if coded is None or unfit or self._options.refine_steps:
+        if unfit or self._options.refine_steps:
             coded = encode(model, pictures, way.form, self._options.refine_steps, self._options.refine_method)
         numbers = [number for number, _ in group]
         self._write(coded.model, numbers, pictures, coded.payload, float(coded.net_bits.sum()))
 
     def _store(self, number: int, picture: Picture, data: bytes) -> None:
+        file = shorter_file(picture, len(data))
+        if file is not None:
+            self._keep(number, picture.file, file)
+            return
         self._write("stored", [number], [picture], Stored(data), 8.0 * len(data))
 
-    def _write(self, name: str, numbers: list[int], pictures: list[Picture], payload: Payload, net_bits: float) -> None:
-        digest = pictures_digest(pictures)
-        _check(payload, digest, pictures, self._registry, self._options)
+    def _keep(self, number: int, file: KeptFile | None, data: bytes) -> None:
+        assert file is not None
+        self._options.report(f"{file.name}: kept as a file: {file.reason}")
+        self._write(KEPT, [number], [file], Kept(data), 0.0)
+
+    def _write(self, name: str, numbers: list[int], items: Sequence[Item], payload: Payload, net_bits: float) -> None:
+        digest = pictures_digest(items)
+        _check(payload, digest, items, self._registry, self._options)
+        for number, item in zip(numbers, items, strict=True):
+            if isinstance(item, Picture) and item.metadata != NO_METADATA:
+                self._metadata[number] = item.metadata
         segment = Segment(np.array(numbers), payload, digest)
         block = blocks.pack_block(blocks.BlockType.SEGMENT, pack_segment(segment))
         self._out += block
         self._index.append((len(block), len(numbers)))
-        self._summary.count(name, pictures, net_bits)
+        self._summary.count(name, items, net_bits)
 
 
 class _Single(NamedTuple):
@@ -200,10 +242,10 @@ class _Single(NamedTuple):
     payload: Payload
     net_bits: float
 
-    @property
-    def size(self) -> int:
-        """Bytes of the file but for what all ways have alike."""
-        return len(pack_single(self.payload, bytes(DIGEST_BYTES)))
+    def size(self, picture: Picture) -> int:
+        """Bytes of the file."""
+        metadata = NO_METADATA if isinstance(self.payload, Kept) else picture.metadata
+        return len(pack_single(self.payload, bytes(DIGEST_BYTES), metadata))
 
 
 def _best_single(picture: Picture, registry: Registry, options: Options) -> _Single:
@@ -218,8 +260,14 @@ def _best_single(picture: Picture, registry: Registry, options: Options) -> _Sin
     coded = [_single(picture, way, registry, options) for way in tried if way is not None]
     if storing is not None:
         coded.append(_Single("stored", Stored(storing.result()), 8.0 * len(storing.result())))
-    options.report(", ".join(f"{way.name} {way.size} bytes" for way in coded))
-    return min(coded, key=lambda way: way.size)
+    if picture.file is not None:
+        best = min(len(way.payload.data) for way in coded)
+        data = shorter_file(picture, best)
+        if data is not None:
+            coded.append(_Single(KEPT, Kept(data, picture.file.name), 0.0))
+    sizes = [way.size(picture) for way in coded]
+    options.report(", ".join(f"{way.name} {size} bytes" for way, size in zip(coded, sizes, strict=True)))
+    return coded[sizes.index(min(sizes))]
 
 
 def _single(picture: Picture, way: Candidate, registry: Registry, options: Options) -> _Single:
@@ -228,13 +276,16 @@ def _single(picture: Picture, way: Candidate, registry: Registry, options: Optio
     return _Single(coded.model, coded.payload, float(coded.net_bits.sum()))
 
 
-def _check(payload: Payload, digest: bytes, pictures: list[Picture], registry: Registry, options: Options) -> None:
+def _check(payload: Payload, digest: bytes, items: Sequence[Item], registry: Registry, options: Options) -> None:
     if not options.check:
         return
-    limit = sum(picture.width * picture.height for picture in pictures)
+    limit = sum(
+        item.width * item.height if isinstance(item, Picture) else len(item.data) // FILE_BYTES_PER_PIXEL + 1
+        for item in items
+    )
     try:
         decoded = decode_checked(payload, digest, registry, limit)
     except DamagedArchive:
         decoded = []
-    if len(decoded) != len(pictures) or not all(a.same_as(b) for a, b in zip(decoded, pictures, strict=True)):
+    if len(decoded) != len(items) or not all(a.same_as(b) for a, b in zip(decoded, items, strict=True)):
         raise CheckFailed("what was written does not decode to what was read; please report this")

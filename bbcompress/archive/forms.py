@@ -44,8 +44,6 @@ class PixelForm(IntEnum):
 
 def form_for(picture: Picture, info: DenseInfo | SpatialInfo) -> PixelForm | None:
     """The form in which a model of `info` can code `picture`, or None."""
-    if picture.transparency is not None:
-        return None
     if isinstance(info, DenseInfo) and (picture.height, picture.width) != (info.height, info.width):
         return None
     match picture.mode, info.channels, info.levels:

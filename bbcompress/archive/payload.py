@@ -15,19 +15,23 @@ from bbcompress.codec.model import ScaleShifts, SizedModel
 from bbcompress.codec.model_file import Model
 from bbcompress.codec.registry import ModelNotFound, Registry
 from bbcompress.codec.spatial import SpatialModel
-from bbcompress.images import stored
+from bbcompress.images import kept, stored
 from bbcompress.images.errors import DamagedImage, ImageError, LimitExceeded
-from bbcompress.images.picture import Picture, digest
+from bbcompress.images.picture import Item, KeptFile, Picture, digest
 
 MAX_BATCH_SUBPIXELS = 1 << 23
 """A reader's limit on what one batch of a chain decodes to, as memory is some 80 times that; the encoder keeps to it
 with every model."""
 
 
+FILE_BYTES_PER_PIXEL = 4
+"""A limit of pixels is one of so many times as many bytes of a kept file."""
+
+
 class Pictures(NamedTuple):
     """What a payload decodes to."""
 
-    pictures: list[Picture]
+    pictures: Sequence[Item]
     bottom: int | None = None
     """What a chain's stack began with (`bbcompress.coding.rans`): `bottom_of` their digest."""
 
@@ -38,6 +42,8 @@ class Method(IntEnum):
     STORED = 0
     BITS_BACK = 1
     TILES = 2
+    FILE = 4
+    """3 is what files of the small form call `TILES` of one tile."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,26 @@ class Stored:
             raise UnsupportedArchive(str(error)) from error
         except DamagedImage as error:
             raise DamagedArchive(f"damaged: {error}") from error
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One file, kept byte for byte (`bbcompress.images.kept`)."""
+
+    data: bytes
+    name: str = ""
+    """Without folders; in the small form only."""
+
+    method = Method.FILE
+
+    def decode(self, registry: Registry, limit_pixels: int) -> "Pictures":
+        try:
+            data = kept.decode(self.data, limit_bytes=FILE_BYTES_PER_PIXEL * limit_pixels)
+        except LimitExceeded as error:
+            raise ArchiveLimit(str(error)) from error
+        except DamagedImage as error:
+            raise DamagedArchive(f"damaged: {error}") from error
+        return Pictures([KeptFile(data, self.name)])
 
 
 @dataclass(frozen=True)
@@ -119,12 +145,12 @@ class Tiles:
     def _alpha(self, number: int, registry: Registry) -> Picture:
         height, width = self.sizes[number]
         (picture,) = Stored(self.alphas[number]).decode(registry, height * width).pictures
-        if (picture.mode, picture.height, picture.width, picture.transparency) != ("L", height, width, None):
+        if not isinstance(picture, Picture) or picture.header != ("L", width, height):
             raise DamagedArchive("damaged: alpha values of another size than their picture")
         return picture
 
 
-Payload = Stored | BitsBack | Tiles
+Payload = Stored | Kept | BitsBack | Tiles
 
 
 def _model(registry: Registry, identity: bytes, form: PixelForm) -> Model:
@@ -152,8 +178,8 @@ def _decode_chain(models: Sequence[tuple[SizedModel, int]], plan: chain.Plan, da
         raise DamagedArchive(f"damaged: {error}") from error
 
 
-def pictures_digest(pictures: Iterable[Picture]) -> bytes:
-    """SHA-256 over the SHA-256 of each picture (mode, size, palette, transparency and pixels)."""
+def pictures_digest(pictures: Iterable[Item]) -> bytes:
+    """SHA-256 over the SHA-256 of each picture (mode, size and pixels) or kept file."""
     whole = hashlib.sha256()
     for picture in pictures:
         whole.update(digest(picture))
@@ -168,7 +194,7 @@ def bottom_of(digest: bytes) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def decode_checked(payload: Payload, expected: bytes, registry: Registry, limit_pixels: int) -> Sequence[Picture]:
+def decode_checked(payload: Payload, expected: bytes, registry: Registry, limit_pixels: int) -> Sequence[Item]:
     """The pictures, if their digest begins with `expected`, and is what a stack began with. Raises an ArchiveError."""
     pictures, bottom = payload.decode(registry, limit_pixels)
     digest = pictures_digest(pictures)

@@ -43,7 +43,7 @@ def command(
     rows = []
     with errors_as_exit_codes():
         registry, chosen = registry_and_model(model, engine, threads)
-        pictures = list(read_images(listed_images(images)))
+        pictures = list(read_images(listed_images(images), pixels=True))
         for steps in all_steps:
             started = time.perf_counter()
             options = Options(steps, chosen, check=False, refine_method=method)

@@ -31,7 +31,12 @@ from bbcompress.cli.common import (
     "photographs; slower both ways (archives only; `bbc bench` compares).",
 )
 @refine_method_option
-@click.option("--strip", is_flag=True, help="Leave out metadata: ICC profile, EXIF, XMP, text, resolution, gamma.")
+@click.option(
+    "--strip",
+    is_flag=True,
+    help="Leave out metadata: ICC profile, EXIF, XMP, text, resolution, gamma. What is kept as a file keeps them.",
+)
+@click.option("--pixels", is_flag=True, help="Refuse files that would be kept as they are instead of as pixels.")
 @click.option("--check/--no-check", default=True, help="Decode what was written and compare (default: check).")
 @click.option(
     "--fast", is_flag=True, help="Choose how to code by estimates alone, without trying the best ways in full."
@@ -47,6 +52,7 @@ def command(
     refine_steps: int,
     refine_method: str,
     strip: bool,
+    pixels: bool,
     check: bool,
     fast: bool,
     verbose: bool,
@@ -56,6 +62,8 @@ def command(
     threads: int,
 ) -> None:
     """Compress images, or folders of them, into one file. The sources are kept.
+
+    Files that are no images, would not come back whole from pixels, or are smaller as they are, are kept as they are.
 
     \b
     bbc compress digit.png -o digit.bb
@@ -83,7 +91,7 @@ def command(
         listed = listed_images(images)
         if any(path and os.path.exists(output) and os.path.samefile(path, output) for _, path in listed):
             raise click.UsageError(f"{output} is one of the images; name another file to write with -o")
-        pictures = read_images(listed, strip)
+        pictures = read_images(listed, strip, pixels)
         if one_file:
             data, summary = compress_single(next(pictures)[1], registry, options)
         else:
@@ -94,5 +102,12 @@ def command(
             place(Path(output), data, overwrite=force)
     if not quiet:
         methods = ", ".join(f"{count} {name}" for name, count in sorted(summary.methods.items()))
-        rate = f"{summary.total_bits_per_dim:.4f} bits/dim, {summary.net_bits_per_dim:.4f} net"
-        click.echo(f"{output}: {summary.total_bytes} bytes for {summary.images} images ({methods}): {rate}", err=True)
+        line = f"{output}: {summary.total_bytes} bytes for {summary.images} images ({methods})"
+        if not summary.kept:
+            line += f": {summary.total_bits_per_dim:.4f} bits/dim, {summary.net_bits_per_dim:.4f} net"
+        click.echo("\n".join([line, *map(_kept_line, summary.reasons)]), err=True)
+
+
+def _kept_line(found: tuple[str, int]) -> str:
+    reason, count = found
+    return f"kept as a file: {reason}" if count == 1 else f"{count} kept as files: {reason}"

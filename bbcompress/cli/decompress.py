@@ -22,7 +22,7 @@ from bbcompress.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from bbcompress.archive.read import Archive, Decoded
+    from bbcompress.archive.read import Archive
     from bbcompress.codec.registry import Registry
 
 
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    help="An image file for one image, else a folder, made if missing (default: named as FILE); - for standard output.",
+    help="An image file for one image, else a folder, made if missing (default: named as FILE, or as the file kept in "
+    "it); - for standard output. Another format than the image's own is written where it holds every pixel.",
 )
 @click.option("--keep-going", is_flag=True, help="Recover what is intact from a damaged file (still ends with code 3).")
 @model_file_option
@@ -61,7 +62,7 @@ def command(
         archive = Archive(read_input(file), recover=keep_going)
         if output is None:
             output = "-" if file == "-" else str(_default_output(Path(file), archive))
-        if output == "-" or (archive.images == 1 and _is_image_file(output)):
+        if output == "-" or _is_one_file(output, archive):
             _write_one(archive, registry, output, force)
         else:
             count = _write_folder(archive, registry, Path(output), force, quiet)
@@ -72,35 +73,51 @@ def command(
 
 
 def _default_output(file: Path, archive: "Archive") -> Path:
+    """A file beside `file` for the small form: a kept file's name, or the stem and a suffix to come (`.*`). Else a
+    folder."""
     from bbcompress.archive.blocks import Form
 
     stem = file.with_suffix("")
     if stem == file:
         stem = file.with_name(file.name + ".out")
-    return stem.with_name(stem.name + ".*") if archive.form == Form.SINGLE else stem
+    if archive.form != Form.SINGLE:
+        return stem
+    kept = archive.kept_name
+    if kept is None:
+        return stem.with_name(stem.name + ".*")
+    return file.with_name(kept) if kept and not kept.startswith("*") else stem.with_name(stem.name + kept[1:])
 
 
-def _is_image_file(output: str) -> bool:
+def _is_one_file(output: str, archive: "Archive") -> bool:
+    """Whether `output` is to be a file, not a folder: by its suffix."""
     from PIL import Image
 
+    if archive.images != 1 or Path(output).is_dir():
+        return False
     suffix = Path(output).suffix.lower()
-    return not Path(output).is_dir() and (suffix == ".*" or suffix in Image.registered_extensions())
+    if archive.kept_name is not None and suffix == Path(archive.kept_name).suffix.lower():
+        return True
+    return suffix == ".*" or suffix in Image.registered_extensions()
 
 
 def _write_one(archive: "Archive", registry: "Registry", output: str, force: bool) -> None:
-    from bbcompress.images.files import file_bytes, lossless_suffix, lost_metadata, write
+    from bbcompress.images.convert import for_suffix
+    from bbcompress.images.files import file_bytes, suffix_of
+    from bbcompress.images.place import place, refuse_existing
 
     if archive.images != 1:
         fail("standard output takes one image; name a folder with -o", ExitCode.USAGE)
     for decoded in archive.decode(registry):
-        suffix = lossless_suffix(decoded.picture)
         if output == "-":
-            write_stdout(file_bytes(decoded.picture, suffix, "standard output"))
-        else:
-            # the default output's suffix is the picture's
-            path = Path(output[:-2] + suffix if output.endswith(".*") else output)
-            write(decoded.picture, path, overwrite=force)
-            _note_lost(lost_metadata(decoded.picture, path), path)
+            write_stdout(file_bytes(decoded.picture))
+            continue
+        # the default output's suffix is the picture's
+        path = Path(output[:-2] + suffix_of(decoded.picture) if output.endswith(".*") else output)
+        if not force:
+            refuse_existing(path)  # before the work, not only after it
+        data, lost = for_suffix(decoded.picture, path.suffix, str(path))
+        place(path, data, overwrite=force)
+        _note_lost(lost, path)
 
 
 def _note_lost(kinds: list[str], path: Path) -> None:
@@ -111,7 +128,7 @@ def _note_lost(kinds: list[str], path: Path) -> None:
 def _write_folder(archive: "Archive", registry: "Registry", folder: Path, force: bool, quiet: bool) -> int:
     """Decode into a hidden folder beside `folder`, and move the files only when all are there."""
     from bbcompress.images.errors import ImageError
-    from bbcompress.images.files import file_bytes, lost_metadata
+    from bbcompress.images.files import file_bytes, suffix_of
     from bbcompress.images.place import refuse_existing
 
     if folder.exists() and not folder.is_dir():
@@ -122,17 +139,15 @@ def _write_folder(archive: "Archive", registry: "Registry", folder: Path, force:
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     hidden = folder.parent / f".bbc-{secrets.token_hex(8)}"
     names: list[str] = []
-    taken = set(archive.names or ())
     try:
         hidden.mkdir(parents=True)
         for decoded in progress(archive.decode(registry), archive.images, quiet):
-            name = _output_name(decoded, taken)
+            name = decoded.name or f"{decoded.number + 1:06d}{suffix_of(decoded.picture)}"
             path = hidden / name
             if path.exists() or any(parent.is_file() for parent in path.parents):
                 raise ImageError(f"{folder / name}: another image has this name, or that of its folder")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(file_bytes(decoded.picture, path.suffix, str(folder / name)))
-            _note_lost(lost_metadata(decoded.picture, path), folder / name)
+            path.write_bytes(file_bytes(decoded.picture))
             names.append(name)
         for name in names:
             _refuse_blocked(folder, name)
@@ -161,19 +176,3 @@ def _refuse_blocked(folder: Path, name: str) -> None:
             return
         if os.path.lexists(parent) and not parent.is_dir():
             raise ImageError(f"{parent}: is no folder, but one is needed there; choose another output folder")
-
-
-def _output_name(decoded: "Decoded", taken: set[str]) -> str:
-    """The kept name, with a lossless suffix added where its own format cannot hold the picture exactly.
-
-    No name in `taken` is given to a second picture, and new ones are added to it.
-    """
-    from bbcompress.images.files import holds, lossless_suffix
-
-    name = decoded.name or f"{decoded.number + 1:06d}{lossless_suffix(decoded.picture)}"
-    if not holds(decoded.picture, Path(name).suffix):
-        name += lossless_suffix(decoded.picture)
-        while name in taken:
-            name += lossless_suffix(decoded.picture)
-    taken.add(name)
-    return name

@@ -1,16 +1,16 @@
 """The images named on a command line: files, folders, standard input."""
 
-import io
-import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
+import click
 
 from bbcompress.archive.names import check_name
+from bbcompress.cli.common import read_input
 from bbcompress.images.errors import ImageError
 from bbcompress.images.files import read
-from bbcompress.images.picture import Picture
+from bbcompress.images.picture import Item, KeptFile
 from bbcompress.varint import Malformed
 
 STDIN = "-"
@@ -50,15 +50,25 @@ def listed_images(arguments: tuple[str, ...]) -> list[tuple[str, Path | None]]:
     return found
 
 
-def read_images(listed: list[tuple[str, Path | None]], strip: bool = False) -> Iterator[tuple[str, Picture]]:
-    """The pictures, one at a time; `strip` leaves their metadata out."""
+def read_images(
+    listed: list[tuple[str, Path | None]], strip: bool = False, pixels: bool = False
+) -> Iterator[tuple[str, Item]]:
+    """What to compress, one at a time; `strip` leaves metadata out.
+
+    With `pixels` all are pictures, and coded as such; raises ImageError for other files.
+    """
     for name, path in listed:
-        if path is None:
-            yield name, read(io.BytesIO(sys.stdin.buffer.read()), "standard input", strip=strip)
-        else:
-            yield name, read(path, strip=strip)
+        source = "standard input" if path is None else str(path)
+        data = read_input(STDIN if path is None else str(path))
+        item = read(data, PurePosixPath(name).name, strip=strip)
+        if pixels:
+            if isinstance(item, KeptFile):
+                raise ImageError(f"{source}: would be kept as a file ({item.reason}), not as pixels; leave it out")
+            item = replace(item, file=None)
+        elif strip and isinstance(item, KeptFile):
+            click.echo(f"{source}: kept as a file ({item.reason}), with its metadata", err=True)
+        yield name, item
 
 
 def _images_below(folder: Path) -> list[Path]:
-    suffixes = Image.registered_extensions()
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    return sorted(path for path in folder.rglob("*") if path.is_file())

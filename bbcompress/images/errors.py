@@ -15,6 +15,10 @@ class OutputExists(ImageError, FileExistsError):
     """The output file is there already and may not be replaced."""
 
 
+class NotWhole(ValueError):
+    """A file is not known to come back whole from a picture. The message says what it is, as in "animated PNG"."""
+
+
 class DamagedImage(ValueError):
     """Stored bytes are not what ``encode`` wrote."""
 
