@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from bbcompress.codec import chain
 from bbcompress.codec.model import Pixels, SizedModel
 from bbcompress.codec.refine import Method
 from bbcompress.codec.registry import Header, Registry
-from bbcompress.images import Item, KeptFile, Picture
+from bbcompress.images import Item, KeptFile, Picture, read_file
+from bbcompress.images.convert import for_suffix
 from bbcompress.images.metadata import NO_METADATA, Format, Metadata
 from bbcompress.images.tiff_tags import Entry, Tiff
 from bbcompress.images.tiff_tags import write as write_tiff
@@ -67,6 +68,18 @@ def photograph(top: int, left: int, height: int, width: int) -> Picture:
 def thumbnails(count: int) -> list[Picture]:
     """Some of its squares of 32 x 32, at most 16."""
     return [photograph(64 * (number // 4), 64 * (number % 4), 32, 32) for number in range(count)]
+
+
+def write(picture: Picture, path: Path) -> None:
+    """A file of the picture, in the format of the suffix."""
+    path.write_bytes(for_suffix(picture, path.suffix, str(path))[0])
+
+
+def read(path: Path | str) -> Picture:
+    """The picture of a file that holds one."""
+    picture = read_file(Path(path))
+    assert isinstance(picture, Picture)
+    return picture
 
 
 def grey_noise(seed: int = 0, size: int = 28) -> Picture:
@@ -151,7 +164,7 @@ def single_file(data: bytes) -> bytes:
     return blocks.checked(data, blocks.SHORT_CRC_BYTES)
 
 
-def archive_of(pictures: dict[str, Picture], steps: int = 0, method: Method = Method.NATURAL) -> bytes:
+def archive_of(pictures: Mapping[str, Item], steps: int = 0, method: Method = Method.NATURAL) -> bytes:
     return compress_archive(pictures.items(), paper_models(), Options(refine_steps=steps, refine_method=method))[0]
 
 

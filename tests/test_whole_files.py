@@ -35,6 +35,23 @@ def test_any_file_comes_back_whole_from_its_picture(data: bytes) -> None:
     assert_whole(data, file_bytes(read(data)))
 
 
+@given(st.one_of(tiff_files(), bmp_files(), pnm_files(), webp_files(), png_files()), st.data())
+@settings(parent=slow_to_make, max_examples=200)
+def test_damaged_files_are_kept_or_whole(data: bytes, more: st.DataObject) -> None:
+    """No exception either, though most damage is in the first bytes here, where it matters most."""
+    changed = bytearray(data)
+    for _ in range(more.draw(st.integers(1, 3))):
+        changed[more.draw(st.integers(0, min(len(data), 300) - 1))] = more.draw(st.integers(0, 255))
+    item = read(bytes(changed))
+    again = read(file_bytes(item))
+    if isinstance(item, KeptFile):
+        assert item.data == changed
+    else:
+        assert isinstance(again, Picture)
+        assert again.same_as(item)
+        assert again.metadata == item.metadata
+
+
 @given(any_file)
 @settings(parent=slow_to_make, max_examples=60)
 def test_any_file_comes_back_whole_from_the_small_form(data: bytes) -> None:

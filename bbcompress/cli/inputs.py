@@ -60,7 +60,7 @@ def read_images(
     for name, path in listed:
         source = "standard input" if path is None else str(path)
         data = read_input(STDIN if path is None else str(path))
-        item = read(data, PurePosixPath(name).name, strip=strip)
+        item = read(data, path.name if path else "", strip=strip)
         if pixels:
             if isinstance(item, KeptFile):
                 raise ImageError(f"{source}: would be kept as a file ({item.reason}), not as pixels; leave it out")

@@ -56,13 +56,11 @@ def _converted(item: Item, suffix: str, name: str) -> tuple[bytes, list[str]]:
     format = _FORMATS.get(suffix.lower())
     own = suffix_of(item) or "its own format"
     advice = f"use {own}" if isinstance(item, KeptFile) or suffix.lower() != own else "give another name"
-    if format is None:
-        raise ImageError(f"{name}: no format that holds every picture exactly; {advice}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = _opened(item, data)
-            if image is not None:
+            if image is not None and format is not None:
                 out, lost = _saved(image, format)
                 again = Image.open(io.BytesIO(out), formats=[format])
                 if _same(image, again):

@@ -24,6 +24,8 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _SEPARATED, _YCBCR, _LAB 
 _PHOTOMETRICS = {_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _SEPARATED, _YCBCR, _LAB}
 _NO_PREDICTOR, _DIFFERENCES = 1, 2
 _UNSIGNED = 1
+_MAX_PIXEL_BYTES = 8
+"""The limit of pixels times this is one of bytes, with what of tiles lies outside the picture."""
 _SAMPLE_FORMATS = {1, 2, 3, 4}
 #: Size, samples, compression, strips and tiles, palette, orientation, inks, YCbCr.
 _PIXEL_TAGS = frozenset(
@@ -88,8 +90,9 @@ def split(data: bytes, limit_pixels: int) -> Picture:
     across, down = -(-layout.width // layout.block[1]), -(-layout.height // layout.block[0])
     if len(tiff.blocks) != across * down * (layout.channels if layout.planar else 1):
         raise NotWhole("damaged TIFF: too few or too many strips or tiles")
-    if layout.tiled and across * down * layout.block[0] * layout.block[1] > 4 * limit_pixels:
-        raise NotWhole("TIFF with tiles far larger than its picture")
+    size_bytes = across * down * layout.block[0] * layout.block[1] * layout.channels * layout.bits // 8
+    if size_bytes > _MAX_PIXEL_BYTES * limit_pixels:
+        raise NotWhole(f"TIFF of {size_bytes} bytes, more than the limit of {_MAX_PIXEL_BYTES * limit_pixels}")
     dtype = MODES[layout.mode].dtype
     pixels = np.empty((layout.height, layout.width, layout.channels), dtype)
     for block, (rows, columns, channels, high, wide) in zip(tiff.blocks, layout.blocks(), strict=True):

@@ -17,7 +17,9 @@ from bbcompress.images.errors import NotWhole
 STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES = 273, 279, 324, 325
 _PLACES = {STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES}
 _EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965
-_DIRECTORIES = {_EXIF, _GPS, _INTEROPERABILITY}
+_TOP = 0
+_INNER = {_TOP: {_EXIF, _GPS}, _EXIF: {_INTEROPERABILITY}, _GPS: set[int](), _INTEROPERABILITY: set[int]()}
+"""Directories that each directory may hold."""
 _REFUSED = {
     288: "free space",
     330: "further pictures (SubIFDs)",
@@ -93,7 +95,7 @@ def read(data: bytes) -> Tiff:
         raise NotWhole("TIFF of an unknown kind")
     start = 8 if reader.big else 4
     reader.used(0, start + reader.offset_bytes)
-    entries = reader.directory(reader.offset(start), top=True)
+    entries = reader.directory(reader.offset(start), _TOP)
     offsets, sizes = _places(entries, reader.order)
     blocks = tuple(reader.take(offset, size) for offset, size in zip(offsets, sizes, strict=True))
     if reader.hidden():
@@ -168,7 +170,7 @@ class _Reader:
             end = max(end, stop)
         return bool(self._data[end:].strip(b"\0"))
 
-    def directory(self, start: int, top: bool) -> tuple[Entry, ...]:
+    def directory(self, start: int, of: int) -> tuple[Entry, ...]:
         width = 8 if self.big else 2
         count = _integer(self.take(start, width), self.order)
         if not 0 < count <= _MAX_ENTRIES:
@@ -177,27 +179,29 @@ class _Reader:
         table = self.take(start + width, count * size)
         following = self.take(start + width + count * size, self.offset_bytes)
         if following.strip(b"\0"):
-            raise NotWhole("TIFF of several pages" if top else "TIFF of an unknown kind")
-        entries = [self._entry(table[place : place + size], top) for place in range(0, len(table), size)]
+            raise NotWhole("TIFF of several pages" if of == _TOP else "TIFF of an unknown kind")
+        entries = [self._entry(table[place : place + size], of) for place in range(0, len(table), size)]
         tags = [entry.tag for entry in entries]
         if any(a >= b for a, b in itertools.pairwise(tags)):
             raise NotWhole("TIFF with tags out of order")
         return tuple(entries)
 
-    def _entry(self, field: bytes, top: bool) -> Entry:
+    def _entry(self, field: bytes, of: int) -> Entry:
         tag, type = struct.unpack_from(self.order + "HH", field)
         count = _integer(field[4 : 4 + self.offset_bytes], self.order)
         where = field[4 + self.offset_bytes :]
         if tag in _REFUSED:
             raise NotWhole(f"TIFF with {_REFUSED[tag]}")
-        if tag in _DIRECTORIES:
+        if tag in _INNER:
+            if tag not in _INNER[of]:
+                raise NotWhole("damaged TIFF: a directory where none belongs")
             if count != 1 or type not in (_LONG, _LONG8, 13, 18):
                 raise NotWhole("damaged TIFF: a directory without a place")
             place = _integer(where[: 8 if type in (_LONG8, 18) else 4], self.order)
-            return Entry(tag, type, 1, b"", self.directory(place, top=False))
+            return Entry(tag, type, 1, b"", self.directory(place, tag))
         if type not in _TYPE_BYTES:
             raise NotWhole(f"TIFF with tag {tag} of an unknown type")
-        private = tag >= _FIRST_PRIVATE and top
+        private = tag >= _FIRST_PRIVATE and of == _TOP
         if private and type in (_LONG, _LONG8, 9, 17) and tag not in _KNOWN_LONGS:
             raise NotWhole(f"TIFF with private tag {tag}, which may be a place in the file")
         size = count * _TYPE_BYTES[type]
@@ -237,7 +241,7 @@ def _pack_directory(entries: tuple[Entry, ...], start: int, order: Order, offset
     for entry in entries:
         padding = position % 2
         value = entry.value
-        if entry.tag in _DIRECTORIES:
+        if entry.tag in _INNER:
             values += b"\0" * padding + _pack_directory(entry.inner, position + padding, order, offset_bytes)
             value = struct.pack(order + ("Q" if entry.type in (_LONG8, 18) else "I"), position + padding)
         elif len(value) > offset_bytes:
