@@ -4,34 +4,34 @@ A new method is added here, and nowhere else of these tests.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from helpers import hand_made
+from helpers import hand_made, odd_pictures
 from made_models import make_spatial, make_tiny
 
 from bbcompress.archive.encode import encode
 from bbcompress.archive.forms import PixelForm
 from bbcompress.archive.names import pack_names
-from bbcompress.archive.payload import Payload, Stored, pictures_digest
+from bbcompress.archive.payload import Kept, Payload, Stored, pictures_digest
 from bbcompress.archive.segment import Segment, pack_segment
 from bbcompress.archive.single import pack_single
 from bbcompress.codec.dense_file import DenseContents
 from bbcompress.codec.model_file import save
 from bbcompress.codec.refine import Method
 from bbcompress.codec.registry import Header, Registry
-from bbcompress.images import Palette, Picture, stored
-from bbcompress.images.metadata import Metadata
+from bbcompress.images import Item, KeptFile, Picture, kept, stored
+from bbcompress.images.metadata import Format, Metadata
 
 
 class Case(NamedTuple):
-    """A sound file, and the pictures in it."""
+    """A sound file, and the pictures and kept files in it."""
 
     data: bytes
-    pictures: list[Picture]
+    pictures: list[Item]
 
 
 class MadeModels(Registry):
@@ -76,13 +76,13 @@ def _chain(
     return encode(models().load(models().files[model]), pictures, form, steps, method).payload
 
 
-def _single(payload: Payload, picture: Picture, metadata: Metadata | None = None) -> Case:
+def _single(payload: Payload, picture: Item, metadata: Metadata | None = None) -> Case:
     about = {} if metadata is None else {"metadata": metadata}
     return Case(pack_single(payload, pictures_digest([picture]), **about), [picture])
 
 
-def _archive(*segments: tuple[Payload, list[Picture]]) -> Case:
-    bodies, counts, every = [], [], list[Picture]()
+def _archive(*segments: tuple[Payload, Sequence[Item]]) -> Case:
+    bodies, counts, every = [], [], list[Item]()
     for payload, pictures in segments:
         numbers = np.arange(len(every), len(every) + len(pictures))
         bodies.append(pack_segment(Segment(numbers, payload, pictures_digest(pictures))))
@@ -96,10 +96,10 @@ def _stored() -> dict[str, Picture]:
     rng = np.random.default_rng(1)
     return {
         "raw": _noise("L", 3, 2),
-        "planes": Picture("I;16", (np.arange(400) * 3 % 500).astype(np.uint16).reshape(20, 20)),
+        "planes": Picture("L16", (np.arange(400) * 3 % 500).astype(np.uint16).reshape(20, 20)),
         "webp": Picture("RGB", np.repeat(rng.integers(0, 4, (9, 9, 1), np.uint8), 3, 2) * np.uint8(60)),
         "bilevel": _noise("1", 5, 13),
-        "palette": Picture("P", rng.integers(0, 3, (6, 9), np.uint8), Palette("RGB", rng.bytes(9)), bytes([0, 9, 255])),
+        "palette": odd_pictures()["palette-alpha.png"],
         "flat": _flat("L", 64, 64),
     }
 
@@ -108,11 +108,15 @@ def _stored() -> dict[str, Picture]:
 def cases() -> dict[str, Case]:
     """By name."""
     found = {f"single-stored-{name}": _single(Stored(stored.encode(one)), one) for name, one in _stored().items()}
-    about = Metadata(text=(("Title", "Grün"),), resolution=(720_000, 720_090))
+    about = Metadata(Format.PNM, b"\x0bP6 6 5 255\n# a comment after the pixels")
+    short, long = KeptFile(b"%PDF", "a.pdf"), KeptFile(b"words, words, " * 90, "words.txt")
     bilevel, grey = [_noise("1", 5, 6, seed) for seed in range(9)], [_noise("L", 5, 6, seed) for seed in range(6)]
     small, wide, seen = _noise("RGB", 6, 5), _noise("RGB", 2, 130), _noise("RGBA", 4, 3)
     drawing = _noise("1", 9, 10)
     found |= {
+        "single-kept": _single(Kept(kept.encode(short.data), short.name), short),
+        "single-kept-lzma": _single(Kept(kept.encode(long.data), long.name), long),
+        "archive-kept": _archive((Kept(kept.encode(long.data)), [long]), (Stored(stored.encode(small)), [small])),
         "single-metadata": _single(Stored(stored.encode(small)), small, about),
         "single-bits-back": _single(_chain(0, PixelForm.BILEVEL, bilevel[:1]), bilevel[0]),
         "single-bits-back-grey": _single(_chain(1, PixelForm.GREY, grey[:1]), grey[0]),

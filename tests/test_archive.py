@@ -759,12 +759,12 @@ def test_large_pictures_are_refused_by_the_limit() -> None:
     picture = Picture("L", np.zeros((1000, 1000), np.uint8))
     for data in (single_of(picture), archive_of({"a.png": picture})):
         with pytest.raises(ArchiveLimit), little_memory(2):
-            list(Archive(data).decode(paper_models(), limit_pixels=999_999))
-        assert len(list(Archive(data).decode(paper_models(), limit_pixels=1_000_000))) == 1
+            list(Archive(data).decode(paper_models(), max_pixels=999_999))
+        assert len(list(Archive(data).decode(paper_models(), max_pixels=1_000_000))) == 1
     digits = archive_of(numbered(binary_digits(3)))
     with pytest.raises(ArchiveLimit):
-        list(Archive(digits).decode(paper_models(), limit_pixels=3 * 784 - 1))
-    list(Archive(digits).decode(paper_models(), limit_pixels=3 * 784))
+        list(Archive(digits).decode(paper_models(), max_pixels=3 * 784 - 1))
+    list(Archive(digits).decode(paper_models(), max_pixels=3 * 784))
 
 
 @pytest.mark.parametrize("side", [1 << 14, 1 << 20, 1 << 31])
@@ -880,7 +880,7 @@ def hostile_archives(draw: st.DrawFn) -> bytes:
 def test_hostile_archives_raise_archive_errors_only(data: bytes, recover: bool) -> None:
     try:
         archive = Archive(data, recover)
-        found = list(archive.decode(paper_models(), limit_pixels=1 << 15))
+        found = list(archive.decode(paper_models(), max_pixels=1 << 15))
     except ArchiveError as error:
         assert "\n" not in str(error)
         return
@@ -900,7 +900,7 @@ def hostile_singles(draw: st.DrawFn) -> tuple[Picture, bytes]:
 def test_hostile_single_files_raise_archive_errors_only(case: tuple[Picture, bytes]) -> None:
     picture, data = case
     try:
-        (item,) = Archive(data).decode(paper_models(), limit_pixels=1 << 15)
+        (item,) = Archive(data).decode(paper_models(), max_pixels=1 << 15)
     except ArchiveError as error:
         assert "\n" not in str(error)
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers import binary_digits, grey_digits
+from helpers import binary_digits, grey_digits, write
 from made_models import make_spatial
 
 from bbcompress.archive.choose import Estimate, candidates, estimates, may_be_stored, promising
@@ -15,7 +15,7 @@ from bbcompress.archive.read import Archive
 from bbcompress.cli import main
 from bbcompress.codec.model_file import save
 from bbcompress.codec.registry import Registry
-from bbcompress.images import Picture, stored, write
+from bbcompress.images import Picture, stored
 
 
 @pytest.fixture(scope="module")

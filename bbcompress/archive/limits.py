@@ -9,9 +9,8 @@ from collections.abc import Sequence
 
 from bbcompress.archive.errors import ArchiveLimit
 from bbcompress.codec.chain import Plan
+from bbcompress.images.header import MAX_PIXELS
 
-MAX_PIXELS = 1 << 28
-"""Pixels of a segment's pictures together, as memory is some bytes a pixel."""
 MAX_IMAGES = 1 << 22
 """Pictures of a file."""
 MAX_CHAIN_IMAGES = 1 << 18

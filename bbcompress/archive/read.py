@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -9,25 +10,26 @@ import numpy as np
 from bbcompress.archive import blocks
 from bbcompress.archive.attributes import Tree, unpack_tree
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
-from bbcompress.archive.limits import MAX_IMAGES, MAX_PIXELS, most_images, require_images
+from bbcompress.archive.limits import MAX_IMAGES, most_images, require_images
 from bbcompress.archive.metadata import unpack_metadata
 from bbcompress.archive.names import unpack_names
-from bbcompress.archive.payload import Payload, decode_checked
+from bbcompress.archive.payload import Kept, Payload, decode_checked
 from bbcompress.archive.segment import Numbers, Segment, unpack_segment
 from bbcompress.archive.single import unpack_single
 from bbcompress.codec.registry import Registry
+from bbcompress.images.header import MAX_PIXELS
 from bbcompress.images.metadata import NO_METADATA, Metadata
-from bbcompress.images.picture import Picture
+from bbcompress.images.picture import Item, Picture
 from bbcompress.progress import Progress
 from bbcompress.varint import Malformed, Reader
 
 
 class Decoded(NamedTuple):
-    """One picture with its number and name (None in the small form, or where names are lost)."""
+    """One picture, or kept file, with its number and name (None in the small form, or where names are lost)."""
 
     number: int
     name: str | None
-    picture: Picture
+    picture: Item
 
 
 class Part(NamedTuple):
@@ -70,8 +72,14 @@ class Archive:
     def images(self) -> int:
         return sum(len(part.numbers) for part in self.parts)
 
+    @property
+    def kept_name(self) -> str | None:
+        """The name that a single kept file has in the small form, which may be "*" and a suffix, or empty."""
+        payload = self.parts[0].payload if self.form == blocks.Form.SINGLE else None
+        return payload.name if isinstance(payload, Kept) else None
+
     def decode(
-        self, registry: Registry, limit_pixels: int = MAX_PIXELS, progress: Progress | None = None
+        self, registry: Registry, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
     ) -> Iterator[Decoded]:
         """All pictures, part by part. Raises an ArchiveError, or notes it in `damage` and goes on."""
         progress = progress or Progress()
@@ -79,7 +87,7 @@ class Archive:
         for part in self.parts:
             progress.begin(part.payload.followed_pixels(registry))
             try:
-                pictures = decode_checked(part.payload, part.digest, registry, limit_pixels, progress.advance)
+                pictures = decode_checked(part.payload, part.digest, registry, max_pixels, progress.advance)
                 progress.end()
             except ArchiveError as error:
                 if not self._recover:
@@ -87,8 +95,13 @@ class Archive:
                 self.damage.append(f"{self._describe(part.numbers)}: {error}")
                 continue
             for number, picture in zip(part.numbers.tolist(), pictures, strict=True):
-                whole = replace(picture, metadata=self.metadata.get(number, NO_METADATA))
-                yield Decoded(number, self.names[number] if self.names else None, whole)
+                name = self.names[number] if self.names else None
+                whole: Item
+                if isinstance(picture, Picture):
+                    whole = replace(picture, metadata=self.metadata.get(number, NO_METADATA))
+                else:
+                    whole = replace(picture, name=PurePosixPath(name).name) if name else picture
+                yield Decoded(number, name, whole)
 
     def _describe(self, numbers: Numbers) -> str:
         if len(numbers) == 1:

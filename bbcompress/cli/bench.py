@@ -42,7 +42,7 @@ def command(
     method = Method[refine_method.upper()]
     rows = []
     registry, chosen = registry_and_model(model, engine, threads)
-    pictures = list(read_images(listed_images(images).files))
+    pictures = list(read_images(listed_images(images).files, pixels=True))
     for steps in all_steps:
         started = time.perf_counter()
         options = Options(steps, chosen, check=False, refine_method=method)

@@ -17,7 +17,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 MAX_REFINE_STEPS = 100
 """`codec.refine.MAX_STEPS`, known without numpy."""
 MAX_PIXELS = 1 << 28
-"""`archive.limits.MAX_PIXELS`, known without numpy."""
+"""`images.header.MAX_PIXELS`, known without numpy."""
 
 
 refine_method_option = click.option(

@@ -21,7 +21,7 @@ from bbcompress.cli.progress_line import shown_progress
 from bbcompress.cli.terminal import note
 
 if TYPE_CHECKING:
-    from bbcompress.images.picture import Picture
+    from bbcompress.images.picture import Item
     from bbcompress.progress import Progress
 
 
@@ -45,7 +45,12 @@ if TYPE_CHECKING:
 )
 @refine_method_option
 @max_pixels_option
-@click.option("--strip", is_flag=True, help="Leave out metadata: ICC profile, EXIF, XMP, text, resolution, gamma.")
+@click.option(
+    "--strip",
+    is_flag=True,
+    help="Leave out metadata: ICC profile, EXIF, XMP, text, resolution, gamma. What is kept as a file keeps them.",
+)
+@click.option("--pixels", is_flag=True, help="Refuse files that would be kept as they are instead of as pixels.")
 @click.option("--check/--no-check", default=True, help="Decode what was written and compare (default: check).")
 @click.option(
     "--fast", is_flag=True, help="Choose how to code by estimates alone, without trying the best ways in full."
@@ -63,6 +68,7 @@ def command(
     refine_method: str,
     max_pixels: int,
     strip: bool,
+    pixels: bool,
     check: bool,
     fast: bool,
     no_times: bool,
@@ -74,6 +80,7 @@ def command(
 ) -> None:
     """Compress images, or folders of them, into one file. The sources are kept.
 
+    Files that are no images, would not come back whole from pixels, or are smaller as they are, are kept as they are.
     Folders are kept with their files' permissions and times; links to files are read, links to folders are not
     followed. Who may not read all sources may not read the file. It is in its place when it is whole and checked; what
     is killed (kill -9) leaves a hidden file named .bbc-*.
@@ -109,12 +116,12 @@ def command(
             raise click.UsageError(f"{output} is one of the images; name another file to write with -o")
         for line in listed.left_out:
             note(f"bbc: warning: {line}")
-        pictures = read_images(listed.files, strip)
+        items = read_images(listed.files, strip, pixels, max_pixels)
         if one_file:
-            data, summary = compress_single(next(pictures)[1], registry, options)
+            data, summary = compress_single(next(items)[1], registry, options)
             attributes = listed.attributes[0]
         else:
-            told = _telling(pictures, listed.sizes, progress)
+            told = _telling(items, listed.sizes, progress)
             data, summary = compress_archive(told, registry, options, listed.tree(times=not no_times))
             attributes = Attributes(listed.mode)
         if output == "-":
@@ -125,8 +132,12 @@ def command(
             place(Path(output), data, overwrite=force, attributes=attributes)
     if not quiet:
         methods = ", ".join(f"{count} {name}" for name, count in sorted(summary.methods.items()))
-        rate = f"{summary.total_bits_per_dim:.4f} bits/dim, {summary.net_bits_per_dim:.4f} net"
-        note(f"{output}: {summary.total_bytes} bytes for {summary.images} images ({methods}): {rate}")
+        line = f"{output}: {summary.total_bytes} bytes for {summary.images} images ({methods})"
+        if not summary.kept:
+            line += f": {summary.total_bits_per_dim:.4f} bits/dim, {summary.net_bits_per_dim:.4f} net"
+        note(line)
+        for reason, count in summary.reasons:
+            note(f"kept as a file: {reason}" if count == 1 else f"{count} kept as files: {reason}")
 
 
 def _is_same(path: Path, output: str) -> bool:
@@ -137,13 +148,15 @@ def _is_same(path: Path, output: str) -> bool:
 
 
 def _telling(
-    pictures: "Iterable[tuple[str, Picture]]", sizes: list[int], progress: "Progress"
-) -> "Iterator[tuple[str, Picture]]":
-    """The pictures; `progress` gets to know how many pixels all have, by what those read have for the bytes of their
+    items: "Iterable[tuple[str, Item]]", sizes: list[int], progress: "Progress"
+) -> "Iterator[tuple[str, Item]]":
+    """The items; `progress` gets to know how many pixels all have, by what those read have for the bytes of their
     files."""
+    from bbcompress.archive.compress import pixels_of
+
     pixels, read_bytes, all_bytes = 0, 0, sum(sizes)
-    for (name, picture), size in zip(pictures, sizes, strict=True):
-        pixels += picture.width * picture.height
+    for (name, item), size in zip(items, sizes, strict=True):
+        pixels += pixels_of([item])
         read_bytes += size
         progress.total = pixels * all_bytes / max(1, read_bytes)
-        yield name, picture
+        yield name, item

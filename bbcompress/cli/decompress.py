@@ -1,7 +1,6 @@
 """`bbc decompress`."""
 
-import io
-from collections.abc import Iterator
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,6 +30,7 @@ class _Settings(NamedTuple):
 
     force: bool
     times: bool
+    keep_going: bool
     max_pixels: int
     progress: "Progress"
 
@@ -40,8 +40,9 @@ class _Settings(NamedTuple):
 @click.option(
     "-o",
     "--output",
-    help="An image file for one image, else a folder, made if missing (default: named as FILE); - for standard output. "
-    "A FIFO or a device such as /dev/null is written into; a link is refused, as is what leads out of the folder.",
+    help="A file for one image, else a folder, made if missing (default: named as FILE, or as the file kept in it); - for "
+    "standard output. Another format than the image's own is written where it holds every pixel. A FIFO or a device such "
+    "as /dev/null is written into; a link is refused, as is what leads out of the folder.",
 )
 @click.option("--keep-going", is_flag=True, help="Recover what is intact from a damaged file (still ends with code 3).")
 @model_file_option
@@ -76,13 +77,13 @@ def command(
     if not file or output == "":
         raise click.UsageError("a file's name is empty")
     with about(file), shown_progress(quiet) as progress:
-        settings = _Settings(force, not no_times, max_pixels, progress)
+        settings = _Settings(force, not no_times, keep_going, max_pixels, progress)
         registry = installed_models(engine, threads, models)
         archive = Archive(read_input(file), recover=keep_going)
         if output is None:
             output = "-" if file == "-" else str(_default_output(Path(file), archive))
         count = None
-        if output == "-" or (archive.images == 1 and _is_image_file(output)):
+        if output == "-" or _is_one_file(output, archive):
             _write_one(archive, registry, file, output, settings)
         else:
             count = _write_folder(archive, registry, Path(output), settings)
@@ -93,27 +94,42 @@ def command(
 
 
 def _default_output(file: Path, archive: "Archive") -> Path:
+    """A file beside `file` for the small form: a kept file's name, or the stem and a suffix to come (`.*`). Else a
+    folder."""
     from bbcompress.archive.blocks import Form
+    from bbcompress.cli.target_names import possible_names
 
     stem = file.with_suffix("")
     if stem == file:
         stem = file.with_name(file.name + ".out")
-    return stem.with_name(stem.name + ".*") if archive.form == Form.SINGLE else stem
+    if archive.form != Form.SINGLE:
+        return stem
+    kept = archive.kept_name
+    if kept is None:
+        return stem.with_name(stem.name + ".*")
+    if kept and not kept.startswith("*"):
+        return file.with_name(next(possible_names(kept, kept, windows=os.name == "nt")))
+    return stem.with_name(stem.name + kept[1:])
 
 
-def _is_image_file(output: str) -> bool:
+def _is_one_file(output: str, archive: "Archive") -> bool:
+    """Whether `output` is to be a file, not a folder: by its suffix."""
     from PIL import Image
 
     from bbcompress.images.place import is_stream
 
-    suffix = Path(output).suffix.lower()
-    if is_stream(Path(output)):
+    path = Path(output)
+    if archive.images != 1 or path.is_dir():
+        return False
+    suffix = path.suffix.lower()
+    if is_stream(path) or (archive.kept_name is not None and suffix == Path(archive.kept_name).suffix.lower()):
         return True
-    return not Path(output).is_dir() and (suffix == ".*" or suffix in Image.registered_extensions())
+    return suffix == ".*" or suffix in Image.registered_extensions()
 
 
 def _write_one(archive: "Archive", registry: "Registry", file: str, output: str, settings: _Settings) -> None:
-    from bbcompress.images.files import file_bytes, lossless_suffix, lost_metadata
+    from bbcompress.images.convert import for_suffix
+    from bbcompress.images.files import file_bytes, suffix_of
     from bbcompress.images.place import check_output, is_stream, place
 
     if archive.images != 1:
@@ -121,19 +137,17 @@ def _write_one(archive: "Archive", registry: "Registry", file: str, output: str,
     if output != "-" and not output.endswith(".*"):
         check_output(Path(output), overwrite=settings.force)  # before the work
     for decoded in archive.decode(registry, settings.max_pixels, settings.progress):
-        suffix = lossless_suffix(decoded.picture)
         if output == "-":
-            write_stdout(file_bytes(decoded.picture, suffix, "standard output"))
+            write_stdout(file_bytes(decoded.picture))
             continue
-        # the default output's suffix is the picture's, and so is a stream's
-        path = Path(output[:-2] + suffix if output.endswith(".*") else output)
+        # the default output's suffix is the picture's
+        path = Path(output[:-2] + suffix_of(decoded.picture) if output.endswith(".*") else output)
         check_output(path, overwrite=settings.force)
-        data = file_bytes(decoded.picture, suffix if is_stream(path) else path.suffix, str(path))
-        attributes = _attributes(archive, decoded, file, settings)
-        place(path, data, overwrite=settings.force, attributes=attributes)
-        if not is_stream(path):
-            for line in _lost(lost_metadata(decoded.picture, path), path):
-                note(line)
+        suffix = suffix_of(decoded.picture) if is_stream(path) else path.suffix
+        data, lost = for_suffix(decoded.picture, suffix, str(path))
+        place(path, data, overwrite=settings.force, attributes=_attributes(archive, decoded, file, settings))
+        if lost:
+            note(f"{path}: without its {', '.join(lost)}, which {path.suffix} files do not hold")
 
 
 def _attributes(archive: "Archive", decoded: "Decoded", file: str, settings: _Settings) -> "Attributes":
@@ -147,49 +161,30 @@ def _attributes(archive: "Archive", decoded: "Decoded", file: str, settings: _Se
     return found if settings.times else found._replace(mtime_ns=None)
 
 
-def _lost(kinds: list[str], path: Path) -> list[str]:
-    return [f"{path}: without its {', '.join(kinds)}, which {path.suffix} files do not hold"] if kinds else []
-
-
 def _write_folder(archive: "Archive", registry: "Registry", folder: Path, settings: _Settings) -> int:
     """Decode everything into `folder`; how many files that makes."""
     from bbcompress.cli.output_folder import OutputFolder
-    from bbcompress.images.files import file_bytes, lost_metadata
+    from bbcompress.images.errors import DamagedImage
+    from bbcompress.images.files import file_bytes, suffix_of
 
     target = OutputFolder(folder, settings.force)
     target.refuse_existing(archive.names or ())
-    told: list[str] = []
     with target:
-        for name, decoded in _named(
-            archive.decode(registry, settings.max_pixels, settings.progress), archive.names or []
-        ):
-            data = file_bytes(decoded.picture, Path(name).suffix, str(folder / name))
+        for decoded in archive.decode(registry, settings.max_pixels, settings.progress):
+            name = decoded.name or f"{decoded.number + 1:06d}{suffix_of(decoded.picture)}"
+            try:
+                data = file_bytes(decoded.picture)
+            except DamagedImage as error:
+                if not settings.keep_going:
+                    raise
+                archive.damage.append(f"{name}: {error}")
+                continue
             target.write(name, data, _attributes(archive, decoded, "", settings))
-            told += _lost(lost_metadata(decoded.picture, io.BytesIO(data)), folder / name)
         for name in archive.tree.folders:
             target.add_folder(name)
         kept = archive.tree.folders.items()
         target.finish({name: one if settings.times else one._replace(mtime_ns=None) for name, one in kept})
     settings.progress.clear()
-    told += [f"{folder / name}: cannot be written under this name; it is now {new}" for name, new in target.renamed]
-    for line in told:
-        note(line)
+    for name, new in target.renamed:
+        note(f"{folder / name}: cannot be written under this name; it is now {new}")
     return target.files
-
-
-def _named(decoded: "Iterator[Decoded]", names: list[str]) -> "Iterator[tuple[str, Decoded]]":
-    """Pictures with names to write: the kept ones, with a lossless suffix where their own format cannot hold them.
-
-    No name is given to a second picture.
-    """
-    from bbcompress.images.files import holds, lossless_suffix
-
-    taken = set(names)
-    for one in decoded:
-        name = one.name or f"{one.number + 1:06d}{lossless_suffix(one.picture)}"
-        if not holds(one.picture, Path(name).suffix):
-            name += lossless_suffix(one.picture)
-            while name in taken:
-                name += lossless_suffix(one.picture)
-        taken.add(name)
-        yield name, one

@@ -50,10 +50,11 @@ def fail(message: str, code: ExitCode) -> NoReturn:
 def about(source: str) -> Iterator[None]:
     """Have errors that are about an archive say that it is `source`."""
     from bbcompress.archive.errors import ArchiveError
+    from bbcompress.images.errors import DamagedImage
 
     try:
         yield
-    except ArchiveError as error:
+    except (ArchiveError, DamagedImage) as error:
         error.source = error.source or source
         raise
 
@@ -149,7 +150,7 @@ def _explained(error: BaseException) -> tuple[str, ExitCode]:
     from bbcompress.datasets import DatasetError
     from bbcompress.exact.network import InexactNetwork
     from bbcompress.exact.selfcheck import InexactArithmetic
-    from bbcompress.images.errors import ImageError, ImageTooLarge
+    from bbcompress.images.errors import DamagedImage, ImageError, ImageTooLarge
 
     codes: list[tuple[type[Exception], ExitCode]] = [
         (archive_errors.ArchiveLimit, ExitCode.LIMIT),
@@ -159,6 +160,7 @@ def _explained(error: BaseException) -> tuple[str, ExitCode]:
         (archive_errors.MissingModel, ExitCode.MISSING_MODEL),
         (ModelNotFound, ExitCode.MISSING_MODEL),
         (archive_errors.DamagedArchive, ExitCode.DAMAGED),
+        (DamagedImage, ExitCode.DAMAGED),
         (archive_errors.ArchiveError, ExitCode.ERROR),
         (ImageError, ExitCode.ERROR),
         (DatasetError, ExitCode.ERROR),
@@ -167,7 +169,7 @@ def _explained(error: BaseException) -> tuple[str, ExitCode]:
     ]
     for kind, code in codes:
         if isinstance(error, kind):
-            source = error.source if isinstance(error, archive_errors.ArchiveError) else ""
+            source = getattr(error, "source", "")
             return f"{source}: {error}" if source else str(error), code
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""

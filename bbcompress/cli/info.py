@@ -37,7 +37,7 @@ def command(file: str, as_json: bool, models: tuple[Path, ...]) -> None:
 
 
 def _describe(file: str, archive: "Archive", registry: "Registry") -> dict[str, Any]:
-    from bbcompress.archive.payload import Stored
+    from bbcompress.archive.payload import BitsBack, Tiles
 
     names = {header.identity: header.info.name for _, header in registry.headers()}
     segments: list[dict[str, Any]] = []
@@ -47,7 +47,7 @@ def _describe(file: str, archive: "Archive", registry: "Registry") -> dict[str, 
             "bytes": part.size,
             "payload_bytes": len(part.payload.data),
         }
-        if not isinstance(part.payload, Stored):
+        if isinstance(part.payload, (BitsBack, Tiles)):
             identity = part.payload.model_id
             installed = [name for known, name in names.items() if known.startswith(identity)]
             segment |= {
@@ -60,7 +60,7 @@ def _describe(file: str, archive: "Archive", registry: "Registry") -> dict[str, 
                 "lanes": part.payload.plan.lanes,
             }
         else:
-            segment["method"] = "stored"
+            segment["method"] = part.payload.method.name.lower()
         segments.append(segment)
     return {
         "file": file,

@@ -1,22 +1,22 @@
-"""The images named on a command line: files, folders, standard input."""
+"""The files named on a command line: files, folders, standard input."""
 
 import errno
-import io
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
 
 from bbcompress.archive.attributes import Tree
 from bbcompress.archive.names import check_name, name_bytes
 from bbcompress.cli.common import read_stdin
 from bbcompress.cli.directory import Directory
+from bbcompress.cli.terminal import note
 from bbcompress.cli.walk import walk
 from bbcompress.images.errors import ImageError
 from bbcompress.images.files import read
-from bbcompress.images.picture import Picture
+from bbcompress.images.header import MAX_PIXELS
+from bbcompress.images.picture import Item, KeptFile
 from bbcompress.images.place import UNKNOWN, Attributes, attributes_of, umask
 from bbcompress.varint import Malformed
 
@@ -70,7 +70,7 @@ class Inputs:
 
 
 def listed_images(arguments: tuple[str, ...]) -> Inputs:
-    """Every image that the arguments name. Folders are walked in a fixed order.
+    """Every file that the arguments name. Folders are walked in a fixed order.
 
     A file keeps its base name, a file in a folder its path below that folder. Raises ImageError where two names
     are equal, where there is nothing, or something cannot be read.
@@ -94,7 +94,7 @@ def listed_images(arguments: tuple[str, ...]) -> Inputs:
     if len(arguments) > 1:
         found.folders.pop("", None)
     if not found.files and set(found.folders) <= {""}:
-        raise ImageError(f"{arguments[0]}: no images in this folder")
+        raise ImageError(f"{arguments[0]}: nothing in this folder")
     _check_names(found)
     return found
 
@@ -121,25 +121,35 @@ def _check_names(found: Inputs) -> None:
         raise ImageError(f"{seen[name]} and a folder {name} could not both be made again; give a folder above both")
 
 
-def read_images(listed: list[tuple[str, Path | None]], strip: bool = False) -> Iterator[tuple[str, Picture]]:
-    """The pictures, one at a time; `strip` leaves their metadata out."""
+def read_images(
+    listed: list[tuple[str, Path | None]], strip: bool = False, pixels: bool = False, max_pixels: int = MAX_PIXELS
+) -> Iterator[tuple[str, Item]]:
+    """What to compress, one at a time; `strip` leaves metadata out. Of more than `max_pixels` a file is kept.
+
+    With `pixels` all are pictures, and coded as such; raises ImageError for other files.
+    """
     for name, path in listed:
-        if path is None:
-            yield name, read(io.BytesIO(read_stdin()), "standard input", strip=strip)
-        else:
-            with _open(path) as file:
-                yield name, read(file, str(path), strip=strip)
+        source = "standard input" if path is None else str(path)
+        data = read_stdin() if path is None else _contents(path)
+        item = read(data, path.name if path else "", strip=strip, max_pixels=max_pixels)
+        if pixels:
+            if isinstance(item, KeptFile):
+                raise ImageError(f"{source}: would be kept as a file ({item.reason}), not as pixels; leave it out")
+            item = replace(item, file=None)
+        elif strip and isinstance(item, KeptFile):
+            note(f"{source}: kept as a file ({item.reason}), with its metadata")
+        yield name, item
 
 
-def _open(path: Path) -> BinaryIO:
-    """A file to read, whose path may be longer than systems take."""
+def _contents(path: Path) -> bytes:
+    """The bytes of a file, whose path may be longer than systems take."""
     try:
         try:
-            return open(path, "rb")
+            return path.read_bytes()
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
-        with Directory.at(path.parent) as folder:
-            return folder.open(path.name)
+        with Directory.at(path.parent) as folder, folder.open(path.name) as file:
+            return file.read()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error
