@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import tracemalloc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from bbcompress.archive import blocks
 from bbcompress.archive.compress import Options, compress_archive
+from bbcompress.archive.errors import ArchiveError
+from bbcompress.archive.read import Archive
 from bbcompress.codec import chain
 from bbcompress.codec.model import Pixels, SizedModel
 from bbcompress.codec.refine import Method
 from bbcompress.codec.registry import Header, Registry
 from bbcompress.coding.rans import LOWER_BOUND
-from bbcompress.images import Palette, Picture
-from bbcompress.images.metadata import NO_METADATA
+from bbcompress.images import Item, KeptFile, Picture, read_file
+from bbcompress.images.convert import for_suffix
+from bbcompress.images.metadata import NO_METADATA, Format, Metadata
+from bbcompress.images.tiff_tags import Entry, Tiff
+from bbcompress.images.tiff_tags import write as write_tiff
 from bbcompress.varint import write_varint
 
 FILES = Path(__file__).parent / "files"
@@ -68,6 +76,18 @@ def thumbnails(count: int) -> list[Picture]:
     return [photograph(64 * (number // 4), 64 * (number % 4), 32, 32) for number in range(count)]
 
 
+def write(picture: Picture, path: Path) -> None:
+    """A file of the picture, in the format of the suffix."""
+    path.write_bytes(for_suffix(picture, path.suffix, str(path))[0])
+
+
+def read(path: Path | str) -> Picture:
+    """The picture of a file that holds one."""
+    picture = read_file(Path(path))
+    assert isinstance(picture, Picture)
+    return picture
+
+
 def grey_noise(seed: int = 0, size: int = 28) -> Picture:
     return Picture("L", np.random.default_rng(seed).integers(0, 256, (size, size), np.uint8))
 
@@ -83,7 +103,15 @@ def rgb(width: int = 3, height: int = 2, seed: int = 0) -> Picture:
 def odd_pictures() -> dict[str, Picture]:
     """Pictures of many kinds that no shipped model makes smaller; each name's suffix is of a format that holds it."""
     rng = np.random.default_rng(7)
-    colours = Palette("RGB", rng.bytes(3 * 5))
+
+    def palette(*chunks: bytes) -> Metadata:
+        return Metadata(Format.PNG, b"\x08\3\0\0\0PLTE\x0f" + bytes(range(15)) + b"".join(chunks) + b"IDAT")
+
+    def tiff(bits: int, channels: int, format: int, height: int, width: int) -> Metadata:
+        tags = {256: width, 257: height, 258: bits, 259: 1, 262: 5 if channels == 4 else 1, 277: channels, 339: format}
+        entries = tuple(Entry(tag, 3, 1, value.to_bytes(2, "little")) for tag, value in tags.items())
+        return Metadata(Format.TIFF, write_tiff(Tiff(True, False, entries)))
+
     return {
         "one-pixel.png": Picture("L", np.full((1, 1), 200, np.uint8)),
         "wide.png": Picture("L", rng.integers(0, 256, (3, 70), np.uint8)),
@@ -92,12 +120,11 @@ def odd_pictures() -> dict[str, Picture]:
         "rgb-digit-size.bmp": rgb(28, 28, 1),
         "rgba.png": Picture("RGBA", rng.integers(0, 256, (4, 3, 4), np.uint8)),
         "grey-alpha.png": Picture("LA", rng.integers(0, 256, (28, 28, 2), np.uint8)),
-        "palette.png": Picture("P", rng.integers(0, 5, (6, 9), np.uint8), colours),
-        "palette-alpha.png": Picture("P", rng.integers(0, 5, (6, 9), np.uint8), colours, bytes([0, 255, 128, 7, 255])),
-        "transparent-digit.png": Picture("L", grey_digits(1)[0].pixels, transparency=255),
-        "sixteen.png": Picture("I;16", rng.integers(0, 1 << 16, (5, 7), np.uint16)),
-        "float.tif": Picture("F", rng.normal(size=(3, 3)).astype(np.float32)),
-        "cmyk.tif": Picture("CMYK", rng.integers(0, 256, (2, 5, 4), np.uint8)),
+        "palette.png": Picture("P", rng.integers(0, 5, (6, 9), np.uint8), palette()),
+        "palette-alpha.png": Picture("P", rng.integers(0, 5, (6, 9), np.uint8), palette(b"tRNS\5\x00\xff\x80\7\xff")),
+        "sixteen.png": Picture("L16", rng.integers(0, 1 << 16, (5, 7), np.uint16)),
+        "float.tif": Picture("L32", rng.normal(size=(3, 3)).astype(np.float32).view(np.uint32), tiff(32, 1, 3, 3, 3)),
+        "cmyk.tif": Picture("CMYK", rng.integers(0, 256, (2, 5, 4), np.uint8), tiff(8, 4, 1, 2, 5)),
     }
 
 
@@ -143,7 +170,7 @@ def single_file(data: bytes) -> bytes:
     return blocks.checked(data, blocks.SHORT_CRC_BYTES)
 
 
-def archive_of(pictures: dict[str, Picture], steps: int = 0, method: Method = Method.NATURAL) -> bytes:
+def archive_of(pictures: Mapping[str, Item], steps: int = 0, method: Method = Method.NATURAL) -> bytes:
     return compress_archive(pictures.items(), paper_models(), Options(refine_steps=steps, refine_method=method))[0]
 
 
@@ -152,16 +179,15 @@ def numbered(pictures: Sequence[Picture], suffix: str = ".png") -> dict[str, Pic
     return {f"{number}{suffix}": picture for number, picture in enumerate(pictures)}
 
 
-def facts(picture: Picture) -> dict[str, Any]:
-    """What must come back of a picture: mode, size, SHA-256 of its pixels row by row, palette and so on."""
-    transparency = picture.transparency
+def facts(picture: Item) -> dict[str, Any]:
+    """What must come back of a picture: mode, size, SHA-256 of its pixels row by row, metadata; or of a kept file."""
+    if isinstance(picture, KeptFile):
+        return {"name": picture.name, "file": hashlib.sha256(picture.data).hexdigest()}
     metadata = {"metadata": picture.metadata.pack().hex()} if picture.metadata != NO_METADATA else {}
     return metadata | {
         "mode": picture.mode,
         "size": [picture.width, picture.height],
         "pixels": hashlib.sha256(picture.pixel_bytes()).hexdigest(),
-        "palette": None if picture.palette is None else [picture.palette.mode, picture.palette.data.hex()],
-        "transparency": transparency.hex() if isinstance(transparency, bytes) else transparency,
     }
 
 
@@ -193,3 +219,24 @@ def flipped(data: bytes, bit: int) -> bytes:
     changed = bytearray(data)
     changed[bit // 8] ^= 1 << bit % 8
     return bytes(changed)
+
+
+def refusal(data: bytes, kind: type[ArchiveError], recover: bool = False) -> str:
+    """The one-line message with which reading `data` ends."""
+    with pytest.raises(ArchiveError) as caught:
+        list(Archive(data, recover).decode(paper_models()))
+    assert caught.type is kind, caught.value
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@contextmanager
+def little_memory(megabytes: int) -> Iterator[None]:
+    """What is within takes less memory, at its peak, than this."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < megabytes << 20, f"{peak >> 20} MB"

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_models import make_spatial
 from numpy.typing import NDArray
+from PIL import Image
 
 from bbcompress.archive.compress import Options, compress_archive, compress_single
 from bbcompress.archive.read import Archive
 from bbcompress.codec.model_file import save
 from bbcompress.codec.registry import Registry
-from bbcompress.images import Palette, Picture, to_pillow
+from bbcompress.images import Picture
 from bbcompress.images.header import MODES
 
 WEBP_EXTRA_BYTES = 32
@@ -24,7 +25,7 @@ TEXTURES = ("flat", "noise", "gradient", "few values", "grey")
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    """The installed models and tiny ones for colour and grey pictures of any size."""
+    """Tiny models, besides the installed ones, for colour and grey pictures of any size."""
     folder = tmp_path_factory.mktemp("models")
     save(folder / "colour.safetensors", make_spatial(True))
     save(folder / "grey.safetensors", make_spatial(False, 1, 1))
@@ -37,10 +38,9 @@ def picture_of_any_kind(draw: st.DrawFn) -> Picture:
     height, width = (draw(st.one_of(st.just(1), st.integers(1, 70))) for _ in range(2))
     shape = MODES[mode].shape(width, height)
     pixels = texture_of(texture, shape, draw(st.integers(0, 1000)))
-    palette = Palette("RGB", bytes(range(256)) * 3) if mode in ("P", "PA") else None
     if mode == "1":
         return Picture(mode, (pixels > 127).astype(np.uint8))
-    return Picture(mode, pixels.astype(MODES[mode].dtype), palette)
+    return Picture(mode, pixels.astype(MODES[mode].dtype))
 
 
 def texture_of(texture: str, shape: tuple[int, ...], seed: int) -> NDArray[Any]:
@@ -78,16 +78,18 @@ def test_archives_of_them_come_back(models: Registry, pictures: list[Picture], s
 
 def webp_bytes(picture: Picture) -> int:
     out = io.BytesIO()
-    to_pillow(picture).save(out, "WEBP", lossless=True, exact=True, quality=100)
+    Image.fromarray(picture.pixels).save(out, "WEBP", lossless=True, exact=True, quality=100)
     return len(out.getvalue())
 
 
+@pytest.mark.slow
 @given(picture_of_any_kind().filter(lambda picture: picture.mode in ("L", "RGB", "RGBA")))
 @settings(max_examples=60)
 def test_never_much_larger_than_webp(picture: Picture) -> None:
     assert len(compress_single(picture, registry(), Options())[0]) <= webp_bytes(picture) + WEBP_EXTRA_BYTES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cat", "coins"])
 def test_photographs_are_never_much_larger_than_webp(name: str) -> None:
     data = pytest.importorskip("skimage.data")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tracemalloc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -25,9 +22,11 @@ from helpers import (
     grey_digits,
     grey_noise,
     hand_made,
+    little_memory,
     numbered,
     odd_pictures,
     paper_models,
+    refusal,
     rgb,
     single_file,
 )
@@ -42,16 +41,19 @@ from bbcompress.archive.errors import (
     ArchiveLimit,
     DamagedArchive,
     MissingModel,
+    UnfitModel,
     UnsupportedArchive,
 )
 from bbcompress.archive.forms import PixelForm
+from bbcompress.archive.limits import MAX_BATCH_SUBPIXELS, MAX_IMAGES, MAX_PIXELS
 from bbcompress.archive.names import pack_names
 from bbcompress.archive.payload import BitsBack, Stored, pictures_digest
 from bbcompress.archive.read import Archive
-from bbcompress.archive.segment import MAX_IMAGES, Segment, pack_segment, unpack_segment
+from bbcompress.archive.segment import Segment, pack_segment, unpack_segment
 from bbcompress.archive.single import METADATA_FLAG, ONE_TILE, pack_single
 from bbcompress.codec import chain
 from bbcompress.codec.chain import Plan
+from bbcompress.codec.refine import MAX_STEPS
 from bbcompress.images import Picture, stored
 from bbcompress.varint import Reader, write_varint
 
@@ -75,15 +77,6 @@ def assert_same(found: dict[str | None, Picture], expected: dict[str, Picture]) 
     assert found.keys() == expected.keys()
     for name, picture in expected.items():
         assert found[name].same_as(picture), name
-
-
-def refusal(data: bytes, kind: type[ArchiveError], recover: bool = False) -> str:
-    """The one-line message with which reading `data` ends."""
-    with pytest.raises(ArchiveError) as caught:
-        list(Archive(data, recover).decode(paper_models()))
-    assert caught.type is kind, caught.value
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def mixed() -> dict[str, Picture]:
@@ -251,6 +244,20 @@ def test_one_model_can_be_asked_for() -> None:
     assert_same(decoded(data), pictures)
 
 
+@pytest.mark.parametrize(
+    ("picture", "reason"),
+    [(rgb(28, 28), "of mode RGB, 28x28"), (grey_noise(size=29), "of mode L, 29x29"), (binary_noise(), "of mode 1")],
+)
+def test_a_model_that_does_not_fit_is_an_error_that_says_why(picture: Picture, reason: str) -> None:
+    options = Options(model=paper_models().path_named("mnist-grey"))
+    for pictures in ([picture], [picture, rgb(5, 6)]):
+        with pytest.raises(UnfitModel, match=f"mnist-grey is for grey pictures of 28x28, .*{reason}"):
+            compress_archive(numbered(pictures).items(), paper_models(), options)
+    with pytest.raises(UnfitModel, match="mnist-grey is for grey pictures of 28x28"):
+        compress_single(picture, paper_models(), options)
+    assert compress_archive([], paper_models(), options)[1].images == 0
+
+
 # --- never worse than storing ---------------------------------------------------------------------
 
 
@@ -339,25 +346,6 @@ def sound(request: pytest.FixtureRequest) -> bytes:
     data: bytes = request.getfixturevalue(request.param)
     list(Archive(data).decode(paper_models()))
     return data
-
-
-def test_every_flipped_bit_is_damage(sound: bytes) -> None:
-    for bit in range(8 * len(sound)):
-        with pytest.raises(ArchiveError) as caught:
-            list(Archive(flipped(sound, bit)).decode(paper_models()))
-        assert caught.type is DamagedArchive, f"bit {bit}: {caught.value}"
-
-
-def test_every_truncation_is_damage(sound: bytes) -> None:
-    for length in range(len(sound)):
-        with pytest.raises(ArchiveError) as caught:
-            list(Archive(sound[:length]).decode(paper_models()))
-        assert caught.type is DamagedArchive, f"{length} bytes: {caught.value}"
-
-
-def test_every_cut_from_the_front_is_damage(sound: bytes) -> None:
-    for length in range(1, len(sound)):
-        refusal(sound[length:], DamagedArchive)
 
 
 @pytest.mark.parametrize("more", [b"\0", b"C\xbb", b"garbage" * 9])
@@ -551,17 +539,6 @@ def _many(count: int) -> bytes:
     return write_varint(count) + b"\0" + write_varint(7) + b"0000000" + write_varint(count - 1)
 
 
-@contextmanager
-def little_memory(megabytes: int) -> Iterator[None]:
-    tracemalloc.start()
-    try:
-        yield
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < megabytes << 20, f"{peak >> 20} MB"
-
-
 def test_hand_made_archives_are_read() -> None:
     """The makers below are right, so it is their content that is refused."""
     names = pack_names(["a.png", "b.png"])
@@ -672,7 +649,6 @@ def test_bad_numbers(numbers: bytes) -> None:
         {"count": 5, "first": 6},
         {"width": MAX_IMAGES + 1},
         {"growth": 1 << 60},
-        {"steps": 10_001},
         {"steps": 1 << 40},
     ],
     ids=str,
@@ -698,10 +674,14 @@ def test_huge_plans_take_little_memory(fields: dict[str, int], kind: type[Archiv
     """Little of what they declare is true, so little may be done for it."""
     payload = {"data": b"\1" * 3000}
     body = chain_body(**(fields | payload))  # type: ignore[arg-type]
-    # names of so many pictures would take their own memory
-    segment = unpack_segment(body)
     with little_memory(400), pytest.raises(kind):
-        segment.payload.decode(paper_models(), 1 << 28)
+        unpack_segment(body).payload.decode(paper_models(), MAX_PIXELS)
+
+
+@pytest.mark.parametrize("steps", [MAX_STEPS + 1, 10_000])
+def test_too_many_refinement_steps(steps: int) -> None:
+    message = refusal(hand_made([chain_body(steps=steps)], [1], counted_names(1)), ArchiveLimit)
+    assert f"{steps} refinement steps" in message
 
 
 def test_wide_batches_are_refused_before_memory_is_taken() -> None:
@@ -714,12 +694,11 @@ def test_wide_batches_are_refused_before_memory_is_taken() -> None:
         data,
     )
     with little_memory(10), pytest.raises(ArchiveLimit):
-        payload.decode(paper_models(), 1 << 28)
+        payload.decode(paper_models(), MAX_PIXELS)
 
 
 def test_what_the_encoder_makes_is_within_the_limits() -> None:
     from bbcompress.archive.encode import BATCH_PIXELS, MAX_CHAIN_WIDTH
-    from bbcompress.archive.payload import MAX_BATCH_SUBPIXELS
     from bbcompress.codec.dense_file import MAX_SUBPIXELS
 
     assert MAX_CHAIN_WIDTH * MAX_SUBPIXELS <= MAX_BATCH_SUBPIXELS
@@ -766,7 +745,7 @@ def test_numbers_and_names_that_do_not_fit(segments: list[int], names: list[str]
     refusal(data, DamagedArchive)
 
 
-@pytest.mark.parametrize("name", [b"../a", b"/a", b"a\\b", b"a\0", b"C:a", b"", b"\xff"], ids=repr)
+@pytest.mark.parametrize("name", [b"../a", b"/a", b"a/./b", b"a\0", b""], ids=repr)
 def test_bad_names_make_no_file(name: bytes) -> None:
     names = write_varint(1) + write_varint(0) + write_varint(len(name)) + name + write_varint(0)
     data = hand_made([stored_segment(0)], [1], names)
@@ -780,12 +759,12 @@ def test_large_pictures_are_refused_by_the_limit() -> None:
     picture = Picture("L", np.zeros((1000, 1000), np.uint8))
     for data in (single_of(picture), archive_of({"a.png": picture})):
         with pytest.raises(ArchiveLimit), little_memory(2):
-            list(Archive(data).decode(paper_models(), limit_pixels=999_999))
-        assert len(list(Archive(data).decode(paper_models(), limit_pixels=1_000_000))) == 1
+            list(Archive(data).decode(paper_models(), max_pixels=999_999))
+        assert len(list(Archive(data).decode(paper_models(), max_pixels=1_000_000))) == 1
     digits = archive_of(numbered(binary_digits(3)))
     with pytest.raises(ArchiveLimit):
-        list(Archive(digits).decode(paper_models(), limit_pixels=3 * 784 - 1))
-    list(Archive(digits).decode(paper_models(), limit_pixels=3 * 784))
+        list(Archive(digits).decode(paper_models(), max_pixels=3 * 784 - 1))
+    list(Archive(digits).decode(paper_models(), max_pixels=3 * 784))
 
 
 @pytest.mark.parametrize("side", [1 << 14, 1 << 20, 1 << 31])
@@ -901,7 +880,7 @@ def hostile_archives(draw: st.DrawFn) -> bytes:
 def test_hostile_archives_raise_archive_errors_only(data: bytes, recover: bool) -> None:
     try:
         archive = Archive(data, recover)
-        found = list(archive.decode(paper_models(), limit_pixels=1 << 15))
+        found = list(archive.decode(paper_models(), max_pixels=1 << 15))
     except ArchiveError as error:
         assert "\n" not in str(error)
         return
@@ -921,7 +900,7 @@ def hostile_singles(draw: st.DrawFn) -> tuple[Picture, bytes]:
 def test_hostile_single_files_raise_archive_errors_only(case: tuple[Picture, bytes]) -> None:
     picture, data = case
     try:
-        (item,) = Archive(data).decode(paper_models(), limit_pixels=1 << 15)
+        (item,) = Archive(data).decode(paper_models(), max_pixels=1 << 15)
     except ArchiveError as error:
         assert "\n" not in str(error)
         return

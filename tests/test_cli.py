@@ -8,13 +8,22 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from helpers import FILES, archive_of, binary_digits, grey_digits, grey_noise, odd_pictures, rgb, thumbnails
-from PIL import Image
+from helpers import (
+    FILES,
+    archive_of,
+    binary_digits,
+    grey_digits,
+    grey_noise,
+    odd_pictures,
+    read,
+    rgb,
+    thumbnails,
+    write,
+)
 
 from bbcompress.archive import blocks
 from bbcompress.cli import main
 from bbcompress.codec import registry
-from bbcompress.images import read, write
 
 
 @pytest.fixture
@@ -172,10 +181,17 @@ def test_a_missing_model_is_code_5(here, monkeypatch):
     bbc("decompress", "x.bb", "-o", "y.png")
 
 
-def test_a_limit_is_code_6(here, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    assert "digit.png" in bbc("compress", FILES / "digit.png", "-o", "x.bb", code=6).stderr
-    assert not (here / "x.bb").exists()
+def test_pictures_over_the_limit_are_kept_as_files_and_not_decoded(here, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # so that it is put back
+    done = bbc("compress", FILES / "digit.png", "-o", "x.bb", "-M", 100)
+    assert "kept as a file: PNG of 28 x 28 pixels, more than the limit of 100; -M raises it" in done.stderr
+    bbc("decompress", "x.bb", "-o", "x.png", "-M", 100)
+    assert (here / "x.png").read_bytes() == (FILES / "digit.png").read_bytes()
+    assert "digit.png" in bbc("compress", FILES / "digit.png", "-o", "y.bb", "-M", 100, "--pixels", code=1).stderr
+    assert not (here / "y.bb").exists()
+    bbc("compress", FILES / "digit.png", "-o", "y.bb", "--pixels")
+    bbc("decompress", "y.bb", "-o", "y.png", "-M", 100, code=6)
+    assert not (here / "y.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -189,11 +205,9 @@ def test_wrong_usage_is_code_2(here, arguments):
 def test_unreadable_input_is_code_1(here):
     assert "gone.png" in bbc("compress", "gone.png", code=1).stderr
     assert "gone.bb" in bbc("decompress", "gone.bb", code=1).stderr
-    (here / "text.png").write_text("not an image")
-    assert "text.png" in bbc("compress", "text.png", code=1).stderr
     (here / "empty").mkdir()
     assert "no images" in bbc("compress", "empty", "-o", "x.bb", code=1).stderr
-    assert sorted(path.name for path in here.iterdir()) == ["empty", "text.png"]
+    assert sorted(path.name for path in here.iterdir()) == ["empty"]
 
 
 def test_two_images_of_one_name_are_refused(digits_folder, here):
@@ -201,26 +215,10 @@ def test_two_images_of_one_name_are_refused(digits_folder, here):
     assert not (here / "x.bb").exists()
 
 
-def test_a_name_that_cannot_be_kept_is_refused_before_the_work(here):
-    (here / "in").mkdir()
-    (here / "in" / "a\nb.png").write_bytes((FILES / "digit.png").read_bytes())
-    bbc("compress", "in", "-o", "x.bb", code=1)
-    assert not (here / "x.bb").exists()
-
-
 def test_a_format_that_would_lose_data_is_refused(here):
     bbc("compress", FILES / "digit.png", "-o", "x.bb")
     assert "would lose data" in bbc("decompress", "x.bb", "-o", "x.jpg", code=1).stderr
     assert files_below(here) == ["x.bb"]
-
-
-def test_a_lossy_source_comes_back_under_a_lossless_name(here):
-    (here / "in").mkdir()
-    Image.new("RGB", (9, 7), (10, 200, 30)).save(here / "in" / "photo.jpg")
-    bbc("compress", "in", "-o", "x.bb")
-    bbc("decompress", "x.bb", "-o", "back")
-    assert files_below(here / "back") == ["photo.jpg.png"]
-    assert read("back/photo.jpg.png").same_as(read("in/photo.jpg"))
 
 
 def test_keep_going_recovers_the_other_segments(digits_folder, here):
@@ -331,22 +329,9 @@ def test_several_files_keep_their_base_names(digits_folder, here):
 def test_a_dangling_link_is_not_written_through(here):
     (here / "x.bb").symlink_to(here / "elsewhere")
     assert "already exists" in bbc("compress", FILES / "digit.png", "-o", "x.bb", code=1).stderr
-    bbc("compress", FILES / "digit.png", "-o", "x.bb", "-f")
-    assert not (here / "x.bb").is_symlink()
+    assert "is a link" in bbc("compress", FILES / "digit.png", "-o", "x.bb", "-f", code=1).stderr
+    assert (here / "x.bb").is_symlink()
     assert not (here / "elsewhere").exists()
-
-
-def test_names_of_pictures_in_lossy_files_stay_apart(here):
-    """photo.jpg comes back as a PNG file, and there is one that has its name already."""
-    (here / "in").mkdir()
-    for number, name in enumerate(["photo.jpg", "photo.jpg.png", "photo.jpg.png.png"]):
-        Image.new("RGB", (9, 7), (10, 200, 30 * number)).save(here / "in" / name)
-    bbc("compress", "in", "-o", "x.bb")
-    bbc("decompress", "x.bb", "-o", "back")
-    assert files_below(here / "back") == ["photo.jpg.png", "photo.jpg.png.png", "photo.jpg.png.png.png"]
-    for name in ("photo.jpg.png", "photo.jpg.png.png"):
-        assert read(here / "back" / name).same_as(read(here / "in" / name))
-    assert read("back/photo.jpg.png.png.png").same_as(read("in/photo.jpg"))
 
 
 def test_the_source_is_never_the_output(digits_folder, here):
@@ -405,15 +390,15 @@ def test_output_in_no_folder(here):
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError, OSError(28, "No space left on device")])
-@pytest.mark.parametrize("where", ["bbcompress.images.place.os.fsync", "bbcompress.images.place.os.replace"])
+@pytest.mark.parametrize("where", ["bbcompress.images.place.os.fsync", "bbcompress.images.place.move"])
 def test_an_interruption_while_a_file_is_written_leaves_nothing(here, monkeypatch, stop, where):
-    def stopped(*_):
+    def stopped(*_, **__):
         raise stop
 
     monkeypatch.setattr(where, stopped)
     for command in (["compress", FILES / "digit.png", "-o", "x"], ["decompress", FILES / "good-stored-rgb.bb"]):
         done = CliRunner().invoke(main, [*map(str, command), "-o", "x.png"])
-        assert done.exit_code == 1
+        assert done.exit_code == (130 if stop is KeyboardInterrupt else 1)
         assert everything_below(here) == {}
 
 
@@ -441,7 +426,7 @@ def test_an_interruption_of_an_archive_leaves_nothing(digits_folder, here, monke
             monkeypatch.setattr("bbcompress.cli.inputs.read", stopped)
         done = CliRunner().invoke(main, command)
         assert len(calls) == after + 1
-        assert done.exit_code == 1
+        assert done.exit_code == (130 if stop is KeyboardInterrupt else 1)
         assert everything_below(here) == before
         monkeypatch.undo()
         monkeypatch.chdir(here)
@@ -450,17 +435,19 @@ def test_an_interruption_of_an_archive_leaves_nothing(digits_folder, here, monke
 def test_names_that_are_folders_of_other_names(here):
     (here / "x.bb").write_bytes(archive_of({"a": rgb(), "a/b.png": rgb(2, 2), "c.png": rgb(1, 1)}))
     before = everything_below(here)
-    assert "out/a/b.png" not in bbc("info", "x.bb").stdout
-    bbc("decompress", "x.bb", "-o", "out")  # "a" has no suffix that holds a picture, so it becomes a.png
-    assert files_below(here / "out") == ["a.png", "a/b.png", "c.png"]
+    assert "out/a/b.png" in bbc("decompress", "x.bb", "-o", "out", code=1).stderr
     (here / "x.bb").write_bytes(archive_of({"a.png": rgb(), "a.png/b.png": rgb(2, 2)}))
-    assert "out2/a.png/b.png" in bbc("decompress", "x.bb", "-o", "out2", code=1).stderr
-    assert not (here / "out2").exists()
-    # so such names are not kept in the first place
+    done = bbc("decompress", "x.bb", "-o", "out2")
+    assert len(files_below(here / "out2")) == 2
+    assert read("out2/a.png").same_as(rgb())
+    (other,) = (here / "out2").glob("a~*.png/b.png")
+    assert read(other).same_as(rgb(2, 2))
+    assert f"out2/a.png: cannot be written under this name; it is now {other.parent.name}" in done.stderr
+    # such names are not kept in the first place
     (here / "in" / "a.png").mkdir(parents=True)
     for path in ("a.png", "in/a.png/b.png"):
         (here / path).write_bytes((FILES / "digit.png").read_bytes())
-    assert "a.png/b.png" in bbc("compress", "a.png", "in", "-o", "y.bb", code=1).stderr
+    assert "a folder a.png" in bbc("compress", "a.png", "in", "-o", "y.bb", code=1).stderr
     assert not (here / "y.bb").exists()
     assert before.keys() <= everything_below(here).keys()
 
@@ -507,11 +494,9 @@ def test_a_model_by_file_and_by_name(here):
     bbc("compress", FILES / "digit.png", "-o", "name.bb", "-q", "--model", "mnist-binary")
     assert (here / "file.bb").read_bytes() == (here / "name.bb").read_bytes()
     assert (here / "auto.bb").stat().st_size <= (here / "name.bb").stat().st_size
-    # a model that does not fit is no reason to fail
-    done = bbc("compress", FILES / "digit.png", "-o", "grey.bb", "--model", "mnist-grey")
-    assert "1 stored" in done.stderr
-    bbc("decompress", "grey.bb", "-o", "back.png")
-    assert read("back.png").same_as(read(FILES / "digit.png"))
+    done = bbc("compress", FILES / "digit.png", "-o", "grey.bb", "--model", "mnist-grey", code=1)
+    assert "mnist-grey is for grey pictures" in done.stderr
+    assert not (here / "grey.bb").exists()
 
 
 def test_bad_models(here, monkeypatch):
@@ -525,8 +510,8 @@ def test_bad_models(here, monkeypatch):
     bbc("compress", FILES / "digit.png", "-o", "x.bb", "--model", "gone.safetensors", code=1)
     bbc("decompress", FILES / "good-single-grey.bb", "-o", "x.png", "--model", "gone.safetensors", code=2)
     monkeypatch.setenv(registry.MODEL_PATH_VARIABLE, str(here))
-    assert "bad.safetensors" in bbc("decompress", FILES / "good-single-grey.bb", "-o", "x.png", code=1).stderr
-    assert files_below(here) == ["bad.safetensors"]
+    bbc("decompress", FILES / "good-single-grey.bb", "-o", "x.png")
+    assert files_below(here) == ["bad.safetensors", "x.png"]
 
 
 @pytest.mark.parametrize(
@@ -559,7 +544,7 @@ def test_standard_input_among_files(here):
     bbc("compress", "-", "other.png", "-o", "x.bb", input=png)
     bbc("decompress", "x.bb", "-o", "back")
     assert files_below(here / "back") == ["image.png", "other.png"]
-    assert "standard input" in bbc("compress", "-", "-o", "y.bb", input=b"no image", code=1).stderr
+    assert "standard input" in bbc("compress", "-", "--pixels", "-o", "y.bb", input=b"no image", code=1).stderr
     for command in ("decompress", "test", "info"):
         bbc(command, "-", input=b"no archive", code=3)
     assert "ok, 1 images" in bbc("test", "-", input=(FILES / "good-single-grey.bb").read_bytes()).stdout
@@ -660,7 +645,7 @@ def test_a_failed_check_keeps_nothing(here, monkeypatch):
         stored, "decode", lambda data, **limits: real(data, **limits).__class__("L", rgb().pixels[..., 0])
     )
     (here / "x.png").write_bytes(b"")
-    write(rgb(), here / "x.png", overwrite=True)
+    write(rgb(), here / "x.png")
     assert "x.bb" in bbc("compress", "x.png", code=1).stderr
     assert files_below(here) == ["x.png"]
 

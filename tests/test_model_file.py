@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import little_memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -457,6 +458,11 @@ INFO: dict[str, dict[str, Any]] = {
     "rate is an integer": {"learning_rate": 1},
     "rate is infinite": {"learning_rate": float("inf")},
     "name is a number": {"name": 3},
+    "no name": {"name": ""},
+    "name that a terminal acts on": {"name": "a\x1b[2J"},
+    "name of two lines": {"name": "a\nb"},
+    "name that turns its line round": {"name": "a\u202eb"},
+    "long name": {"name": "a" * 101},
     "unknown field": {"colour": "red"},
 }
 
@@ -599,6 +605,47 @@ def test_models_by_name_and_identity(
         registry.path_named("none such")
     with pytest.raises(ModelNotFound):
         registry.by_identity(bytes(32))
+
+
+@pytest.mark.parametrize("damage", [lambda raw: b"no model", lambda raw: raw[:-1], lambda raw: raw[:-1] + b"\x7f"])
+def test_a_foreign_file_among_the_models_stops_nothing(
+    damage: Callable[[bytes], bytes],
+    path: Path,
+    parts: Parts,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whether its header is wrong, or only its weights."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.safetensors").write_bytes(damage(path.read_bytes()))
+    (folder / "gone.safetensors").symlink_to(tmp_path / "none")
+    (folder / "z.safetensors").write_bytes(path.read_bytes())
+    monkeypatch.setenv("BBC_MODEL_PATH", str(folder))
+    registry = Registry()
+    assert registry.by_identity(identity(*parts)) is registry.load(folder / "z.safetensors")
+    assert [file.name for file, _ in registry.headers() if file.parent == folder] == ["z.safetensors"]
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 2
+    assert all(str(folder / name) in text for name, text in zip(("a.", "gone."), warnings, strict=True))
+    with pytest.raises(BadModel):
+        Registry(files=[folder / "a.safetensors"]).by_identity(identity(*parts))
+
+
+def test_a_huge_header_is_refused_before_it_is_read(path: Path) -> None:
+    text = json.dumps({"__metadata__": {"bbcompress": "{" * (model_file.MAX_HEADER_BYTES + 1)}}).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+    with little_memory(1):
+        refused(path, "header")
+
+
+def test_reasons_are_one_short_line(path: Path) -> None:
+    text = json.dumps({"a\n\x1b" * 9999: 1}, ensure_ascii=False).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+    with pytest.raises(BadModel) as caught:
+        load(path)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 300 + len(str(path))
 
 
 @pytest.mark.parametrize("name", ["mnist-binary", "mnist-grey"])

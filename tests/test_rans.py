@@ -435,12 +435,8 @@ def test_bytes_hold_no_more_symbols_than_they_have_bits_for() -> None:
     """Of the surest symbol of a distribution of 8 bits, whose freq is 2^24 - 255: FORMAT's limit relies on it."""
     sure = Categorical(np.array([(1 << 24) - 255, *[1] * 255]), 24, 1 << 16)
     stack = Stack.from_bytes((LOWER_BOUND << 2).to_bytes(8, "big").lstrip(b"\0"), 1)
-    popped = 0
     with pytest.raises(Underflow):
-        while True:
-            stack.pop(sure)
-            popped += sure.size
-    assert popped <= 1 << 17
+        [stack.pop(sure) for _ in range(2)]
 
 
 def test_a_stack_holds_many_words() -> None:

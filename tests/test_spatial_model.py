@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from bbcompress.archive.compress import Options, compress_archive, compress_single
-from bbcompress.archive.encode import OWN_SHIFTS_SUBPIXELS, encode
+from bbcompress.archive.encode import encode
 from bbcompress.archive.errors import DamagedArchive
 from bbcompress.archive.forms import PixelForm
 from bbcompress.archive.payload import Tiles, decode_checked
@@ -295,7 +295,7 @@ def test_shifts_change_the_gradient_as_they_change_the_likelihood(spatial: Spati
     assert not np.array_equal(model.grad_z(pixels, latents), spatial.sized(6, 5).grad_z(pixels, latents))
 
 
-@pytest.mark.parametrize("steps", [0, 1])
+@pytest.mark.parametrize("steps", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_pictures_unlike_the_models_get_shifts_and_come_back(
     spatial: SpatialModel, spatial_path: Path, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,8 +303,9 @@ def test_pictures_unlike_the_models_get_shifts_and_come_back(
     if not spatial.shifts:
         pytest.skip("two levels have no scales")
     mode = "RGB" if spatial.info.channels == 3 else "L"
-    large = math.isqrt(OWN_SHIFTS_SUBPIXELS // spatial.info.channels) + 1
-    images = [shifted_pictures(spatial, 10 if side == large else -10, (side, side))[0] for side in (40, large, 40)]
+    monkeypatch.setattr("bbcompress.archive.encode.OWN_SHIFTS_SUBPIXELS", 1 << 14)
+    large = math.isqrt((1 << 14) // spatial.info.channels) + 1
+    images = [shifted_pictures(spatial, 10 if side == large else -10, (side, side))[0] for side in (64, large, 64)]
     pictures = [Picture(mode, image if mode == "RGB" else image[..., 0]) for image in images]
     coded = encode(spatial, pictures, PixelForm.RGB if mode == "RGB" else PixelForm.GREY, steps)
     assert isinstance(coded.payload, Tiles)
@@ -316,10 +317,9 @@ def test_pictures_unlike_the_models_get_shifts_and_come_back(
     data, _ = compress_archive(((f"{n}", picture) for n, picture in enumerate(pictures)), registry, options)
     for item in Archive(data).decode(registry):
         assert item.picture.same_as(pictures[item.number])
-    for picture in pictures[:2]:
-        single, _ = compress_single(picture, registry, options)
-        (item,) = Archive(single).decode(registry)
-        assert item.picture.same_as(picture)
+    single, _ = compress_single(pictures[0], registry, options)
+    (item,) = Archive(single).decode(registry)
+    assert item.picture.same_as(pictures[0])
 
 
 def test_wrong_shifts_are_damage(spatial: SpatialModel, spatial_path: Path) -> None:
@@ -348,7 +348,7 @@ def test_pictures_of_any_size_in_files(
     mode = "RGB" if spatial.info.channels == 3 else "L" if spatial.info.levels == 256 else "1"
     registry = Registry(files=[spatial_path])
     pictures = {}
-    for number, (height, width) in enumerate([(70, 9), (64, 64), (1, 1), (3, 130), (64, 64)]):
+    for number, (height, width) in enumerate([(19, 9), (16, 17), (1, 1), (2, 130), (16, 17)]):
         pixels = sample(spatial.sized(height, width), 1, number).reshape(height, width, -1)
         pictures[f"{number}.png"] = Picture(mode, pixels if mode == "RGB" else pixels[..., 0])
     # an untrained encoder's latents can cost more than they bring
@@ -370,7 +370,7 @@ def test_modes_that_a_model_codes_in_part(spatial: SpatialModel, spatial_path: P
     random = np.random.default_rng(0)
     colour = spatial.info.channels == 3
     pictures: dict[str, Picture] = {}
-    for number, (height, width) in enumerate([(70, 9), (3, 130), (70, 9)]):
+    for number, (height, width) in enumerate([(19, 9), (2, 130), (19, 9)]):
         pixels = sample(spatial.sized(height, width), 1, number).reshape(height, width, -1)
         if spatial.info.levels == 2:
             pictures[f"black-and-white-{number}.png"] = Picture("L", pixels[..., 0] * np.uint8(255))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +11,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from bbcompress.images import DamagedImage, ImageError, LimitExceeded, Palette, Picture, planes, read, to_pillow
+from bbcompress.images import DamagedImage, ImageError, LimitExceeded, Picture, planes, read_file
 from bbcompress.images.header import MODES
 from bbcompress.images.stored import decode, encode
 
 KINDS = ("noise", "flat", "gradient", "few")
-FULL_PALETTE = Palette("RGB", bytes(range(256)) * 3)
 
 
 def draw(mode: str, width: int, height: int, kind: str, seed: int = 0) -> Picture:
     """A picture of random bits, of one value, of smooth ramps, or of a few values."""
     rng, layout = np.random.default_rng(seed), MODES[mode]
     shape = layout.shape(width, height)
-    unsigned = np.dtype(f"u{layout.dtype.itemsize}")
+    unsigned = layout.dtype
     if kind == "noise":
         samples = rng.integers(0, 2 ** (8 * unsigned.itemsize), shape, unsigned)
     elif kind == "flat":
@@ -36,13 +34,13 @@ def draw(mode: str, width: int, height: int, kind: str, seed: int = 0) -> Pictur
         samples = rng.integers(0, 3, shape).astype(unsigned) * unsigned.type(101)
     if mode == "1":
         return Picture(mode, samples & np.uint8(1))
-    return Picture(mode, samples.view(layout.dtype), FULL_PALETTE if mode in ("P", "PA") else None)
+    return Picture(mode, samples)
 
 
 def check(picture: Picture) -> bytes:
     """``encode`` is undone by ``decode`` and costs at most a few bytes more than raw samples; its bytes."""
     data = encode(picture)
-    assert decode(data, limit_pixels=picture.width * picture.height).same_as(picture)
+    assert decode(data, max_pixels=picture.width * picture.height).same_as(picture)
     raw = picture.height * -(-picture.width // 8) if picture.mode == "1" else picture.pixels.nbytes
     assert len(data) <= 1 + len(picture.header.pack()) + raw
     return data
@@ -50,7 +48,8 @@ def check(picture: Picture) -> bytes:
 
 def webp_size(picture: Picture) -> int:
     out = io.BytesIO()
-    image = to_pillow(picture).convert("RGBA" if picture.mode in ("LA", "RGBA") else "RGB")
+    pixels = picture.pixels * np.uint8(255) if picture.mode == "1" else picture.pixels
+    image = Image.fromarray(pixels).convert("RGBA" if picture.mode in ("LA", "RGBA") else "RGB")
     image.save(out, "WEBP", lossless=True, exact=True, quality=100, method=6)
     return len(out.getvalue())
 
@@ -73,22 +72,6 @@ def test_every_size_comes_back(mode: str, width: int, height: int, kind: str, se
     check(draw(mode, width, height, kind, seed))
 
 
-@pytest.mark.parametrize(
-    "palette",
-    [
-        Palette("RGB", b""),
-        Palette("RGB", b"abc"),
-        Palette("RGBA", b"abcd" * 256),
-        Palette("CMYK", b"abcd"),
-        FULL_PALETTE,
-    ],
-)
-@pytest.mark.parametrize("transparency", [None, 7, b"\0\x80\xff", b"\xff" * 256, (1, 2, 65535)])
-def test_palettes_and_transparency_come_back(palette: Palette, transparency: int | bytes | tuple[int, ...]) -> None:
-    for kind in ("flat", "noise"):
-        check(replace(draw("P", 9, 9, kind), palette=palette, transparency=transparency))
-
-
 def test_colours_under_zero_alpha_and_opaque_alpha_come_back() -> None:
     pixels = draw("RGBA", 40, 30, "gradient").pixels.copy()
     pixels[..., 3] = 0
@@ -96,10 +79,6 @@ def test_colours_under_zero_alpha_and_opaque_alpha_come_back() -> None:
     pixels[..., 3] = 255
     assert check(Picture("RGBA", pixels))[0] != 0
     check(Picture("LA", np.ascontiguousarray(pixels[..., 2:])))
-
-
-def test_nan_payloads_come_back() -> None:
-    check(Picture("F", np.array([[0x7FC00001, 0x7F800001, 0xFFC12345, 0x80000000]], np.uint32).view(np.float32)))
 
 
 @pytest.mark.parametrize("index", range(len(planes.TRANSFORMS)))
@@ -115,7 +94,7 @@ def test_every_transform_is_undone(index: int, dtype: str) -> None:
 # --- size ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("mode", "size"), [("1", 5), ("L", 5), ("RGB", 7), ("RGBA", 8), ("F", 8)])
+@pytest.mark.parametrize(("mode", "size"), [("1", 5), ("L", 5), ("RGB", 7), ("RGBA", 8), ("L32", 8)])
 def test_one_pixel_costs_a_few_bytes(mode: str, size: int) -> None:
     assert len(check(draw(mode, 1, 1, "noise"))) == size
 
@@ -127,20 +106,20 @@ def test_never_longer_than_webp(mode: str, kind: str) -> None:
     assert len(check(picture)) <= webp_size(picture)
 
 
-def test_flat_pictures_are_tiny_and_long_palettes_are_packed() -> None:
+def test_flat_pictures_are_tiny() -> None:
     for mode in MODES:
-        assert len(check(draw(mode, 64, 64, "flat"))) < (300 if mode in ("P", "PA") else 100)
+        assert len(check(draw(mode, 64, 64, "flat"))) < 100
 
 
 # --- hostile input ------------------------------------------------------------------------------
 
-VALID = [encode(draw(mode, 9, 6, kind)) for mode in ("1", "L", "PA", "RGB", "I;16", "F") for kind in ("noise", "few")]
+VALID = [encode(draw(mode, 9, 6, kind)) for mode in ("1", "L", "LA", "RGB", "L16", "L32") for kind in ("noise", "few")]
 VALID += [encode(draw("RGB", 30, 30, kind)) for kind in KINDS]
 
 
 def decodes_or_is_damaged(data: bytes) -> None:
     try:
-        picture = decode(data, limit_pixels=1000)
+        picture = decode(data, max_pixels=1000)
     except DamagedImage as error:
         assert "\n" not in str(error)
     else:
@@ -169,36 +148,34 @@ def test_changed_bytes(valid: bytes, data: st.DataObject) -> None:
 
 
 def test_the_methods_are_all_in_the_fuzzed_set() -> None:
-    methods = {data[0] & 0x7F for data in VALID}
-    assert {0, 1} < methods
-    assert any(data[0] & 0x80 for data in VALID)
+    assert {0, 1} < {data[0] for data in VALID}
 
 
 @pytest.mark.parametrize("valid", VALID)
 def test_truncation(valid: bytes) -> None:
     for size in range(0, len(valid), max(len(valid) // 40, 1)):
-        if valid[0] & 0x7F == 1:  # libwebp takes bits past the end for zeros where a few are missing
+        if valid[0] == 1:  # libwebp takes bits past the end for zeros where a few are missing
             decodes_or_is_damaged(valid[:size])
             continue
         with pytest.raises(DamagedImage):
-            decode(valid[:size], limit_pixels=1000)
+            decode(valid[:size], max_pixels=1000)
 
 
-@pytest.mark.parametrize("valid", [data for data in VALID if data[0] & 0x7F != 1])
+@pytest.mark.parametrize("valid", [data for data in VALID if data[0] != 1])
 def test_trailing_bytes(valid: bytes) -> None:
     with pytest.raises(DamagedImage):
-        decode(valid + b"\0", limit_pixels=1000)
+        decode(valid + b"\0", max_pixels=1000)
 
 
 def test_the_limit_holds_before_memory_is_taken() -> None:
     data = encode(draw("L", 40, 30, "flat"))
-    assert decode(data, limit_pixels=1200).width == 40
+    assert decode(data, max_pixels=1200).width == 40
     with pytest.raises(LimitExceeded, match="40 x 30 pixels is over the limit of 1199"):
-        decode(data, limit_pixels=1199)
+        decode(data, max_pixels=1199)
     huge = b"\xff\xff\xff\xff\x0f"
     for method in range(10):
         with pytest.raises(LimitExceeded):
-            decode(bytes([method, MODES["RGB"].code]) + huge * 2 + b"payload", limit_pixels=10**9)
+            decode(bytes([method, MODES["RGB"].code]) + huge * 2 + b"payload", max_pixels=10**9)
 
 
 def test_a_webp_stream_of_another_size_is_refused() -> None:
@@ -206,13 +183,13 @@ def test_a_webp_stream_of_another_size_is_refused() -> None:
     small, large = b"\x1d\x1e", b"\x1f\x1e"
     for size in (small, large):
         with pytest.raises(DamagedImage):
-            decode(bytes([1]) + data[1:2] + size + data[4:], limit_pixels=1000)
+            decode(bytes([1]) + data[1:2] + size + data[4:], max_pixels=1000)
 
 
 def test_rows_must_be_padded_with_zeros() -> None:
-    assert decode(bytes([0, 0, 3, 1, 0b10100000]), limit_pixels=3).pixels.tolist() == [[1, 0, 1]]
+    assert decode(bytes([0, 0, 3, 1, 0b10100000]), max_pixels=3).pixels.tolist() == [[1, 0, 1]]
     with pytest.raises(DamagedImage, match="zero bits"):
-        decode(bytes([0, 0, 3, 1, 0b10110000]), limit_pixels=3)
+        decode(bytes([0, 0, 3, 1, 0b10110000]), max_pixels=3)
 
 
 def test_without_webp(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +199,7 @@ def test_without_webp(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "check", lambda feature: False)
     assert check(picture)[0] != 1
     with pytest.raises(ImageError, match="WebP support"):
-        decode(with_webp, limit_pixels=1200)
+        decode(with_webp, max_pixels=1200)
 
 
 # --- files of earlier releases ------------------------------------------------------------------
@@ -230,40 +207,31 @@ def test_without_webp(monkeypatch: pytest.MonkeyPatch) -> None:
 GOLDEN = {
     "raw": (
         "RGB",
-        "000606050000000505050a0a0a0f0f0f1414141919190303030808080d0d0d1212121717171c1c1c0606060b0b0b10101015"
+        "000406050000000505050a0a0a0f0f0f1414141919190303030808080d0d0d1212121717171c1c1c0606060b0b0b10101015"
         "15151a1a1a1f1f1f0909090e0e0e1313131818181d1d1d2222220c0c0c1111111616161b1b1b202020252525",
     ),
     "bits": ("1", "0000060554a854a854"),
-    "webp": ("RGBA", "010806052f05000110cd6544ff030adab6617a36fea03f840805691bb0b0dd990098afee1b"),
+    "webp": ("RGBA", "010506052f05000110cd6544ff030adab6617a36fea03f840805691bb0b0dd990098afee1b"),
     "webp grey": ("L", "010106052f05000100cd6544ff030adab6617a36fea03f8488980064f51b"),
     "webp grey and alpha": ("LA", "010206052f05000110cd6544ff030adab6617a36fea03f840805691bb0b0dd990098afee1b"),
     "none": ("L", "020106050000018a1a2de162095ab89b9f6aa851e884535c71ad8cc9d8e7202664c2e3daf862ffffe26e0000"),
-    "left": ("I;16", "030e0605000001c60c9aa1bca50620fe3d8d36c0aa6c57ffff9e220000"),
-    "up": ("I", "041206050000018a1a2de16210979e810f71f68bfffff19f0000"),
-    "left and up": ("F", "05130605000001c60c882244111990522aa7ffffa2540000"),
+    "left": ("L16", "03070605000001c60c9aa1bca50620fe3d8d36c0aa6c57ffff9e220000"),
+    "up": ("L32", "040b06050000018a1a2de16210979e810f71f68bfffff19f0000"),
+    "left and up": ("L32", "050b0605000001c60c882244111990522aa7ffffa2540000"),
     "green": (
         "RGB",
-        "0606060500006ea5887d85ab77cf5cc5e47fd4ebbf8a268b7dc4e8772cb3a5451ea9992baf910207852897ffffd8b60000",
+        "0604060500006ea5887d85ab77cf5cc5e47fd4ebbf8a268b7dc4e8772cb3a5451ea9992baf910207852897ffffd8b60000",
     ),
-    "green, left": ("RGBA", "0708060500006ea589434b386b20990237087337cbe3b0de83fffca21000"),
-    "green, up": ("CMYK", "080a060500006ea5887d85ab77cf68ded6635b2d235fffffc18a0000"),
-    "green, left and up": ("YCbCr", "090b060500006ea589434b387bc83f927525acaffffaef3000"),
-    "packed header": (
-        "P",
-        "808606fc01000201cb0d9aeb405c8fa1ad429060e83d248c4a64ce49e4311a0b76b50293b20fa13c03e9e61c03af42e49129"
-        "4329ca07c88eb780b78242e1d35712058ee89d3bc8239e59efc936f33adba7bfad4e9c7b29d46e563670aeda9ee28b898f1a"
-        "89dffaf412b92362e15b77fe2595af297a8bca7bd94863efc556a58f09ec241cca29bbb3604b53ee784c87f4d33df1aa5faf"
-        "91741e39362ffcfd6467bf768ce796286b69cf949a73499994cd0725af4791745411883df60e46e396f553a0f611cce1d095"
-        "1aab3000d3850a8277e86d26f8a17210a3fc4b391b4a0be290eda2dc033bbfafca6343071d4ec8e1731f32d08df8af3590de"
-        "33ffffd6b372a000050a0f141903080d12171c060b10151a1f090e13181d220c11161b2025",
-    ),
+    "green, left": ("RGBA", "0705060500006ea589434b386b20990237087337cbe3b0de83fffca21000"),
+    "green, up": ("CMYK", "0806060500006ea5887d85ab77cf68ded6635b2d235fffffc18a0000"),
+    "green, left and up": ("RGB", "0904060500006ea589434b387bc83f927525acaffffaef3000"),
 }
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_old_files_are_read_forever(name: str) -> None:
     mode, stored = GOLDEN[name]
-    assert decode(bytes.fromhex(stored), limit_pixels=30).same_as(draw(mode, 6, 5, "gradient"))
+    assert decode(bytes.fromhex(stored), max_pixels=30).same_as(draw(mode, 6, 5, "gradient"))
 
 
 # --- real pictures --------------------------------------------------------------------------------
@@ -275,7 +243,8 @@ def test_real_pictures(name: str) -> None:
     path = Path(skimage.__file__).parent / "data" / name
     if not path.exists():
         pytest.skip(f"this scikit-image does not bundle {name}")
-    picture = read(path)
+    picture = read_file(path)
+    assert isinstance(picture, Picture)
     assert len(check(picture)) < path.stat().st_size
     with Image.open(path) as image:
-        assert picture.pixel_bytes() == image.tobytes()
+        assert picture.pixel_bytes() == np.asarray(image).tobytes()

@@ -32,6 +32,7 @@ class BlockType(IntEnum):
     NAMES = 2
     INDEX = 3
     METADATA = 4
+    ATTRIBUTES = 5
 
 
 class Block(NamedTuple):

@@ -1,5 +1,6 @@
 """Choosing how to code pictures: by estimates from a few crops, so that most ways need not be tried in full."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 from bbcompress.archive.encode import Coded, encode
 from bbcompress.archive.forms import PixelForm, form_for
 from bbcompress.codec.registry import Registry
-from bbcompress.images import stored
+from bbcompress.images import kept, planes, stored
+from bbcompress.images.metadata import NO_METADATA
 from bbcompress.images.picture import Picture
 
 SAMPLE_CROPS = 32
@@ -29,6 +31,11 @@ STORED_BYTES_PER_CHANGE = 0.9
 """Storing a digit takes about 1.25 bytes for each pixel unlike the one before it, and seldom less than this."""
 STORED_GAIN = 0.005
 """Part of a chain that storing some pictures must save: the others are then coded anew."""
+
+QUICK_BYTES = 1 << 16
+"""Of a file, by which it is estimated what keeping it takes."""
+QUICK_GAIN = 0.7
+"""Part of the quick coding that a slow one leaves, at best."""
 
 
 class Candidate(NamedTuple):
@@ -51,7 +58,7 @@ def candidates(picture: Picture, registry: Registry, only: Path | None) -> tuple
     return tuple(
         Candidate(path, form)
         for path, header in registry.headers()
-        if only in (None, path) and (form := form_for(picture, header.info)) is not None
+        if only in (None, path) and (form := form_for(picture, header.info)) is not None and registry.loads(path)
     )
 
 
@@ -128,6 +135,23 @@ def shorter_stored(coded: Coded, pictures: Sequence[Picture], try_all: bool) -> 
     if try_all and chain_bits + sum(bits for bits in gained.values() if bits <= 0) >= 0:
         return data
     return shorter if gain > STORED_GAIN * coded.net_bits.sum() else {}
+
+
+def shorter_file(picture: Picture, coded_bytes: float) -> bytes | None:
+    """A picture's file as it is kept, if that takes less than the picture, coded so, and its metadata."""
+    if picture.file is None:
+        return None
+    data, metadata = picture.file.data, b""
+    if picture.metadata != NO_METADATA:
+        metadata = planes.deflate(picture.metadata.pack())
+    budget = coded_bytes + len(metadata)
+    # LZMA is slow, and seldom so much better than a quick coding of the first part
+    first = data[:QUICK_BYTES]
+    quick = len(data) * len(zlib.compress(first, 1)) / max(1, len(first))
+    if len(data) >= budget and QUICK_GAIN * quick >= budget:
+        return None
+    packed = kept.encode(data)
+    return packed if len(packed) < budget else None
 
 
 def _likely_shorter(coded: Coded, pictures: Sequence[Picture]) -> list[int]:

@@ -16,6 +16,7 @@ from bbcompress.codec.refine import Method
 from bbcompress.codec.spatial import SpatialModel
 from bbcompress.images import stored
 from bbcompress.images.picture import Picture
+from bbcompress.progress import Advance, ignore
 
 MAX_CHAIN_WIDTH = 128
 """Wider chains are faster, and cost about 5 bits a lane once."""
@@ -53,15 +54,22 @@ def encode(
     steps: int = 0,
     method: Method = Method.NATURAL,
     shifted: bool = True,
+    advance: Advance = ignore,
 ) -> Coded:
     """Pictures that all have this form under `model`, refined by K = `steps`; with the scale shifts that are worth it
     unless not `shifted`."""
+
+    def subpixels_done(count: int) -> None:
+        advance(count // form.channels)
+
     pixels = [to_pixels(picture, form) for picture in pictures]
     name, bottom = model.info.name, bottom_of(pictures_digest(pictures))
     if isinstance(model, DenseModel):
         width = min(1 << (len(pixels) // IMAGES_PER_LANE).bit_length(), MAX_CHAIN_WIDTH)
         rows = np.stack(pixels).reshape(len(pixels), -1)
-        encoded = chain.encode([chain.Group(model, rows)], chain.Layout(width, width), steps, method, bottom)
+        encoded = chain.encode(
+            [chain.Group(model, rows)], chain.Layout(width, width), steps, method, bottom, subpixels_done
+        )
         return Coded(name, BitsBack(model.identity, form, encoded.plan, encoded.data), encoded.net_bits)
     sizes = [(picture.height, picture.width) for picture in pictures]
     shifts = _shifts_for(model, pixels) if shifted else [()] * len(pixels)
@@ -75,7 +83,7 @@ def encode(
     density = max(1, bits // (count * TILE_BITS_PER_LANE))
     lanes = min(MAX_TILE_LANES, max(1, bits // CHAIN_BITS_PER_LANE))
     width = BATCH_PIXELS // max(group.size[0] * group.size[1] for group in tiling)
-    encoded = chain.encode(cut, chain.Layout(width, lanes, density), steps, method, bottom)
+    encoded = chain.encode(cut, chain.Layout(width, lanes, density), steps, method, bottom, subpixels_done)
     net_bits = np.zeros(len(pictures))
     np.add.at(net_bits, [tile.image for group in tiling for tile in group.tiles], encoded.net_bits)
     planes = [plane for picture in pictures if (plane := alpha_of(picture, form)) is not None]

@@ -1,8 +1,10 @@
-"""What can go wrong with an archive. Messages are one line; the caller adds the file's name."""
+"""What can go wrong with an archive. Messages are one line; the caller adds the file's name as `source`."""
 
 
 class ArchiveError(ValueError):
     """An archive cannot be read."""
+
+    source = ""
 
 
 class DamagedArchive(ArchiveError):
@@ -15,6 +17,10 @@ class UnsupportedArchive(ArchiveError):
 
 class MissingModel(ArchiveError):
     """Intact, but the model it was written with is not installed."""
+
+
+class UnfitModel(ArchiveError):
+    """The model that was asked for cannot code the pictures."""
 
 
 class ArchiveLimit(ArchiveError):

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from bbcompress.archive.errors import DamagedArchive, UnsupportedArchive
+from bbcompress.archive.errors import ArchiveLimit, DamagedArchive, UnsupportedArchive
 from bbcompress.archive.forms import PixelForm
+from bbcompress.archive.limits import MAX_IMAGES, MAX_SIDE, MAX_TILE
 from bbcompress.archive.payload import Tiles
 from bbcompress.codec.chain import Plan
 from bbcompress.codec.model import ScaleShifts
@@ -12,9 +13,6 @@ from bbcompress.codec.refine import MAX_STEPS, Method
 from bbcompress.codec.tiles import Size
 from bbcompress.varint import Reader, write_varint
 
-MAX_IMAGES = 1 << 22
-MAX_TILE = 1 << 12
-MAX_SIDE = 1 << 24
 MAX_ALPHA_BYTES = 1 << 31
 MAX_SHIFTS = 1 << 10
 ZERO_SHIFT = 128
@@ -32,8 +30,10 @@ def pack_plan(values: Iterable[int], plan: Plan) -> bytes:
 
 
 def unpack_plan(reader: Reader, images: int, first: int, width: int, growth: int, lanes: int, density: int) -> Plan:
-    """A plan of these values, refined as is said next. Raises DamagedArchive where they are out of range."""
-    plan = Plan(images, first, width, growth, lanes, density, reader.varint(MAX_STEPS))
+    """A plan of these values, refined as is said next. Raises an ArchiveError where they are out of range."""
+    plan = Plan(images, first, width, growth, lanes, density, reader.varint(MAX_IMAGES))
+    if plan.steps > MAX_STEPS:
+        raise ArchiveLimit(f"{plan.steps} refinement steps are over the limit of {MAX_STEPS}")
     if not 0 < first <= images or min(width, growth, lanes, density) < 1:
         raise DamagedArchive("damaged: a segment's plan is not one that an encoder makes")
     return plan._replace(method=_known_refinement(reader.byte())) if plan.steps else plan

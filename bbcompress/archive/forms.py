@@ -44,8 +44,6 @@ class PixelForm(IntEnum):
 
 def form_for(picture: Picture, info: DenseInfo | SpatialInfo) -> PixelForm | None:
     """The form in which a model of `info` can code `picture`, or None."""
-    if picture.transparency is not None:
-        return None
     if isinstance(info, DenseInfo) and (picture.height, picture.width) != (info.height, info.width):
         return None
     match picture.mode, info.channels, info.levels:
@@ -64,6 +62,14 @@ def form_for(picture: Picture, info: DenseInfo | SpatialInfo) -> PixelForm | Non
         case "RGBA", 3, 256 if isinstance(info, SpatialInfo):
             return PixelForm.RGB_ALPHA
     return None
+
+
+def misfit(picture: Picture, info: DenseInfo | SpatialInfo) -> str:
+    """Why a model of `info` cannot code `picture`, for people."""
+    kind = "black and white" if info.levels == 2 else ("grey" if info.channels == 1 else "colour")
+    size = "of any size" if isinstance(info, SpatialInfo) else f"of {info.size}"
+    found = f"mode {picture.mode}, {picture.width}x{picture.height}"
+    return f"the model {info.name} is for {kind} pictures {size}, and this one is of {found}"
 
 
 def to_pixels(picture: Picture, form: PixelForm) -> Pixels:

@@ -1,14 +1,13 @@
 """The pictures' metadata in a file: those that have any by number, together as LZMA where that is shorter.
 
-Layout: the length of the rest before compression, then the rest: for each picture with metadata the distance of its
+Layout, squeezed (`bbcompress.archive.squeeze`): for each picture with metadata the distance of its
 number from the one before (at first from 0), the length of its metadata, and these (`bbcompress.images.metadata`).
 """
 
-import lzma
 from collections.abc import Mapping
 
 from bbcompress.archive.errors import ArchiveLimit
-from bbcompress.images import planes
+from bbcompress.archive.squeeze import squeezed, unsqueezed
 from bbcompress.images.metadata import MAX_BYTES, Metadata
 from bbcompress.varint import Malformed, Reader, write_varint
 
@@ -25,18 +24,12 @@ def pack_metadata(metadata: Mapping[int, Metadata]) -> bytes:
         last = number
     if len(plain) > MAX_TOTAL_BYTES:
         raise ArchiveLimit(f"more than {MAX_TOTAL_BYTES} bytes of metadata; leave it out with --strip")
-    return write_varint(len(plain)) + min(bytes(plain), planes.deflate(bytes(plain)), key=len)
+    return squeezed(bytes(plain))
 
 
 def unpack_metadata(data: bytes, images: int) -> dict[int, Metadata]:
     """The inverse of `pack_metadata`, for numbers below `images`. Raises Malformed."""
-    reader = Reader(data)
-    length = reader.varint(MAX_TOTAL_BYTES)
-    rest = reader.rest()
-    try:
-        plain = Reader(rest if len(rest) == length else planes.inflate(rest, length))
-    except (ValueError, lzma.LZMAError) as error:
-        raise Malformed(f"metadata that cannot be unpacked: {error}") from error
+    plain = Reader(unsqueezed(data, MAX_TOTAL_BYTES))
     found: dict[int, Metadata] = {}
     number = 0
     while plain.remaining:

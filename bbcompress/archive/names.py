@@ -1,19 +1,19 @@
 """Lists of file names, compactly: runs of counted names cost a few bytes, others what differs from the one before.
 
-Layout: the number of names, then groups of (prefix shared with the name before, length of the rest, the rest as
-UTF-8, number of counted successors). A counted successor is the name before with its last number increased by one, at
-the same width.
+Layout: the number of names, then groups of (prefix shared with the name before, length of the rest, the rest, number
+of counted successors). A counted successor is the name before with its last number increased by one, at the same width.
+
+A name is whatever a file system has, in bytes: UTF-8, but not for certain. As text what is not UTF-8 are lone
+surrogates, as `os.fsdecode` makes them.
 """
 
 from bbcompress.varint import Malformed, Reader, write_varint
 
-MAX_NAME_BYTES = 4096
+MAX_NAME_BYTES = 1 << 16
 MAX_TOTAL_BYTES = 1 << 27
 """All names of an archive together."""
 _DIGITS = b"0123456789"
 _NO_DIGITS = bytes(set(range(256)) - set(_DIGITS))
-_CONTROL = frozenset([*range(32), *range(127, 160), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)])
-"""Control characters, and those that break or turn round the line they are shown in."""
 
 
 def pack_names(names: list[str]) -> bytes:
@@ -21,7 +21,7 @@ def pack_names(names: list[str]) -> bytes:
     out = bytearray(write_varint(len(names)))
     previous = b""
     position = 0
-    encoded = [name.encode() for name in names]
+    encoded = [name_bytes(name) for name in names]
     while position < len(encoded):
         name = encoded[position]
         check_name(name)
@@ -58,7 +58,7 @@ def unpack_names(data: bytes, limit: int) -> list[str]:
             if following is None:
                 raise Malformed("a name without a number has counted successors")
             name = following
-            names.append(name.decode())  # differs from a checked name in digits only
+            names.append(_text(name))  # differs from a checked name in digits only
         total += run * len(name)
     if reader.remaining:
         raise Malformed("bytes are left after the last name")
@@ -66,16 +66,20 @@ def unpack_names(data: bytes, limit: int) -> list[str]:
 
 
 def check_name(name: bytes) -> str:
-    """The name as text. Raises Malformed for one that could leave the output folder or confuse a file system."""
-    try:
-        text = name.decode()
-    except UnicodeDecodeError as error:
-        raise Malformed("a name is not UTF-8") from error
-    folders_and_name = text.split("/")
-    wrong = any(part in ("", ".", "..") for part in folders_and_name) or "\\" in text or ":" in text
-    if wrong or len(name) > MAX_NAME_BYTES or any(ord(character) in _CONTROL for character in text):
-        raise Malformed(f"{text!r} is not a name for a file in a folder")
+    """The name as text. Raises Malformed for one that could leave the output folder, or be of no file."""
+    text = _text(name)
+    if len(name) > MAX_NAME_BYTES or b"\0" in name or any(part in (b"", b".", b"..") for part in name.split(b"/")):
+        raise Malformed(f"{text[:100]!r} is not a name for a file in a folder")
     return text
+
+
+def name_bytes(name: str) -> bytes:
+    """The bytes of a name. Raises UnicodeEncodeError where it is none that `os.fsdecode` gives."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
 
 
 def _successor(name: bytes) -> bytes | None:

@@ -9,26 +9,24 @@ from typing import NamedTuple
 
 from bbcompress.archive.errors import ArchiveLimit, DamagedArchive, MissingModel, UnsupportedArchive
 from bbcompress.archive.forms import PixelForm, to_picture
+from bbcompress.archive.limits import require_chain, require_chain_images, require_pixels
 from bbcompress.codec import chain, tiles
-from bbcompress.codec.dense import DenseModel
+from bbcompress.codec.dense import DenseInfo, DenseModel
 from bbcompress.codec.model import ScaleShifts, SizedModel
 from bbcompress.codec.model_file import Model
 from bbcompress.codec.registry import ModelNotFound, Registry
 from bbcompress.codec.spatial import SpatialModel
 from bbcompress.coding.rans import LOWER_BOUND
-from bbcompress.images import stored
+from bbcompress.images import kept, stored
 from bbcompress.images.errors import DamagedImage, ImageError, LimitExceeded
-from bbcompress.images.picture import Picture, digest
-
-MAX_BATCH_SUBPIXELS = 1 << 23
-"""A reader's limit on what one batch of a chain decodes to, as memory is some 80 times that; the encoder keeps to it
-with every model."""
+from bbcompress.images.picture import Item, KeptFile, Picture, digest
+from bbcompress.progress import Advance, ignore
 
 
 class Pictures(NamedTuple):
     """What a payload decodes to."""
 
-    pictures: list[Picture]
+    pictures: Sequence[Item]
     bottom: int | None = None
     """What a chain's stack began with (`bbcompress.coding.rans`): `bottom_of` their digest."""
 
@@ -39,6 +37,8 @@ class Method(IntEnum):
     STORED = 0
     BITS_BACK = 1
     TILES = 2
+    FILE = 4
+    """3 is what files of the small form call `TILES` of one tile."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,42 @@ class Stored:
 
     method = Method.STORED
 
-    def decode(self, registry: Registry, limit_pixels: int) -> "Pictures":
+    def followed_pixels(self, registry: Registry) -> int:
+        """How many pixels `decode` will tell `advance` of: a general method does not say how far it is."""
+        return 0
+
+    def decode(self, registry: Registry, max_pixels: int, advance: Advance = ignore) -> "Pictures":
         try:
-            return Pictures([stored.decode(self.data, limit_pixels=limit_pixels)])
+            return Pictures([stored.decode(self.data, max_pixels=max_pixels)])
         except LimitExceeded as error:
             raise ArchiveLimit(str(error)) from error
         except ImageError as error:  # this Pillow lacks WebP
             raise UnsupportedArchive(str(error)) from error
         except DamagedImage as error:
             raise DamagedArchive(f"damaged: {error}") from error
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One file, kept byte for byte (`bbcompress.images.kept`)."""
+
+    data: bytes
+    name: str = ""
+    """Without folders; in the small form only."""
+
+    method = Method.FILE
+
+    def followed_pixels(self, registry: Registry) -> int:
+        return 0
+
+    def decode(self, registry: Registry, max_pixels: int, advance: Advance = ignore) -> "Pictures":
+        try:
+            data = kept.decode(self.data)
+        except LimitExceeded as error:
+            raise ArchiveLimit(str(error)) from error
+        except DamagedImage as error:
+            raise DamagedArchive(f"damaged: {error}") from error
+        return Pictures([KeptFile(data, self.name)])
 
 
 @dataclass(frozen=True)
@@ -71,14 +98,25 @@ class BitsBack:
 
     method = Method.BITS_BACK
 
-    def decode(self, registry: Registry, limit_pixels: int) -> "Pictures":
+    def followed_pixels(self, registry: Registry) -> int:
+        info = registry.info_of(self.model_id)
+        return self.plan.images * info.height * info.width if isinstance(info, DenseInfo) else 0
+
+    def decode(self, registry: Registry, max_pixels: int, advance: Advance = ignore) -> "Pictures":
+        model = self.checked_model(registry, max_pixels)
+        size = model.info.height, model.info.width
+        (rows,), bottom = _decode_chain([(model, self.plan.images)], self.plan, self.data, self.form, advance)
+        return Pictures([to_picture(row.reshape(*size, 1), self.form) for row in rows], bottom)
+
+    def checked_model(self, registry: Registry, max_pixels: int) -> DenseModel:
+        """The model, if the chain fits it and asks for no more than it may. Raises an ArchiveError."""
         model = _model(registry, self.model_id, self.form)
         if not isinstance(model, DenseModel):
             raise DamagedArchive("damaged: the model has no size, and the segment names none")
-        size = model.info.height, model.info.width
-        _check_limits([size] * self.plan.images, limit_pixels, self.plan, model.subpixels)
-        (rows,), bottom = _decode_chain([(model, self.plan.images)], self.plan, self.data)
-        return Pictures([to_picture(row.reshape(*size, 1), self.form) for row in rows], bottom)
+        require_chain_images(self.plan.images, len(self.data))
+        require_pixels(self.plan.images * model.info.height * model.info.width, max_pixels)
+        require_chain([(self.plan.images, model.subpixels)], self.plan, len(self.data), max_pixels)
+        return model
 
 
 @dataclass(frozen=True)
@@ -100,32 +138,42 @@ class Tiles:
 
     method = Method.TILES
 
-    def decode(self, registry: Registry, limit_pixels: int) -> "Pictures":
-        model = _model(registry, self.model_id, self.form)
-        if not isinstance(model, SpatialModel):
-            raise DamagedArchive("damaged: the model has a size of its own")
-        _check_limits(self.sizes, limit_pixels, self.plan, self.tile * self.tile * self.form.channels)
-        if not {len(shifts) for shifts in self.shifts} <= {0, model.shifts}:
-            raise DamagedArchive("damaged: other scale shifts than the model has")
+    def followed_pixels(self, registry: Registry) -> int:
+        return sum(height * width for height, width in self.sizes)
+
+    def decode(self, registry: Registry, max_pixels: int, advance: Advance = ignore) -> "Pictures":
+        model = self.checked_model(registry, max_pixels)
         groups = tiles.tiling(self.sizes, self.tile, self.shifts)
         models = [(model.sized(*group.size, group.shifts), len(group.tiles)) for group in groups]
-        if sum(count for _, count in models) != self.plan.images:
-            raise DamagedArchive("damaged: a segment has other tiles than its plan")
         alphas = [self._alpha(number, registry) for number in range(len(self.alphas))] or repeat(None)
-        parts, bottom = _decode_chain(models, self.plan, self.data)
+        parts, bottom = _decode_chain(models, self.plan, self.data, self.form, advance)
         images = tiles.join(parts, groups, self.sizes, self.form.channels)
         pictures = [to_picture(image, self.form, alpha) for image, alpha in zip(images, alphas, strict=False)]
         return Pictures(pictures, bottom)
 
+    def checked_model(self, registry: Registry, max_pixels: int) -> SpatialModel:
+        """The model, if the chain fits it and asks for no more than it may. Raises an ArchiveError."""
+        model = _model(registry, self.model_id, self.form)
+        if not isinstance(model, SpatialModel):
+            raise DamagedArchive("damaged: the model has a size of its own")
+        if not {len(shifts) for shifts in self.shifts} <= {0, model.shifts}:
+            raise DamagedArchive("damaged: other scale shifts than the model has")
+        require_pixels(sum(height * width for height, width in self.sizes), max_pixels)
+        require_chain_images(self.plan.images, len(self.data))
+        groups = tiles.tiling(self.sizes, self.tile, self.shifts)
+        counts = [(len(group.tiles), group.size[0] * group.size[1] * self.form.channels) for group in groups]
+        require_chain(counts, self.plan, len(self.data), max_pixels)
+        return model
+
     def _alpha(self, number: int, registry: Registry) -> Picture:
         height, width = self.sizes[number]
         (picture,) = Stored(self.alphas[number]).decode(registry, height * width).pictures
-        if (picture.mode, picture.height, picture.width, picture.transparency) != ("L", height, width, None):
+        if not isinstance(picture, Picture) or picture.header != ("L", width, height):
             raise DamagedArchive("damaged: alpha values of another size than their picture")
         return picture
 
 
-Payload = Stored | BitsBack | Tiles
+Payload = Stored | Kept | BitsBack | Tiles
 
 
 def _model(registry: Registry, identity: bytes, form: PixelForm) -> Model:
@@ -138,23 +186,17 @@ def _model(registry: Registry, identity: bytes, form: PixelForm) -> Model:
     return model
 
 
-def _check_limits(sizes: Sequence[tiles.Size], limit_pixels: int, plan: chain.Plan, subpixels: int) -> None:
-    """`subpixels` of the largest image or tile of the chain."""
-    if sum(height * width for height, width in sizes) > limit_pixels:
-        raise ArchiveLimit(f"a segment holds more than {limit_pixels} pixels")
-    if min(plan.images, plan.width) * subpixels > MAX_BATCH_SUBPIXELS:
-        raise ArchiveLimit(f"a batch holds more than {MAX_BATCH_SUBPIXELS} subpixels")
-
-
-def _decode_chain(models: Sequence[tuple[SizedModel, int]], plan: chain.Plan, data: bytes) -> chain.DecodedChain:
+def _decode_chain(
+    models: Sequence[tuple[SizedModel, int]], plan: chain.Plan, data: bytes, form: PixelForm, advance: Advance
+) -> chain.DecodedChain:
     try:
-        return chain.decode(models, plan, data)
+        return chain.decode(models, plan, data, lambda subpixels: advance(subpixels // form.channels))
     except chain.DamagedChain as error:
         raise DamagedArchive(f"damaged: {error}") from error
 
 
-def pictures_digest(pictures: Iterable[Picture]) -> bytes:
-    """SHA-256 over the SHA-256 of each picture (mode, size, palette, transparency and pixels)."""
+def pictures_digest(pictures: Iterable[Item]) -> bytes:
+    """SHA-256 over the SHA-256 of each picture (mode, size and pixels) or kept file."""
     whole = hashlib.sha256()
     for picture in pictures:
         whole.update(digest(picture))
@@ -169,9 +211,11 @@ def bottom_of(digest: bytes) -> int:
     return LOWER_BOUND | int.from_bytes(digest[:4], "big")
 
 
-def decode_checked(payload: Payload, expected: bytes, registry: Registry, limit_pixels: int) -> Sequence[Picture]:
+def decode_checked(
+    payload: Payload, expected: bytes, registry: Registry, max_pixels: int, advance: Advance = ignore
+) -> Sequence[Item]:
     """The pictures, if their digest begins with `expected`, and is what a stack began with. Raises an ArchiveError."""
-    pictures, bottom = payload.decode(registry, limit_pixels)
+    pictures, bottom = payload.decode(registry, max_pixels, advance)
     digest = pictures_digest(pictures)
     if bottom not in (None, bottom_of(digest)) or not digest.startswith(expected):
         raise DamagedArchive("damaged: the decoded pixels are not those that were compressed")

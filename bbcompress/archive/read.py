@@ -2,33 +2,34 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
 from bbcompress.archive import blocks
+from bbcompress.archive.attributes import Tree, unpack_tree
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
-from bbcompress.archive.fields import MAX_IMAGES
+from bbcompress.archive.limits import MAX_IMAGES, most_images, require_images
 from bbcompress.archive.metadata import unpack_metadata
 from bbcompress.archive.names import unpack_names
-from bbcompress.archive.payload import Payload, decode_checked
+from bbcompress.archive.payload import Kept, Payload, decode_checked
 from bbcompress.archive.segment import Numbers, Segment, unpack_segment
 from bbcompress.archive.single import unpack_single
 from bbcompress.codec.registry import Registry
+from bbcompress.images.header import MAX_PIXELS
 from bbcompress.images.metadata import NO_METADATA, Metadata
-from bbcompress.images.picture import Picture
+from bbcompress.images.picture import Item, Picture
+from bbcompress.progress import Progress
 from bbcompress.varint import Malformed, Reader
-
-LIMIT_PIXELS = 1 << 28
-"""Pixels a segment may decode to before it is refused."""
 
 
 class Decoded(NamedTuple):
-    """One picture with its number and name (None in the small form, or where names are lost)."""
+    """One picture, or kept file, with its number and name (None in the small form, or where names are lost)."""
 
     number: int
     name: str | None
-    picture: Picture
+    picture: Item
 
 
 class Part(NamedTuple):
@@ -55,6 +56,8 @@ class Archive:
         self.names: list[str] | None = None
         self.metadata: dict[int, Metadata] = {}
         """Of the pictures that have any, by number."""
+        self.tree = Tree()
+        """Attributes of files and folders, where they are kept."""
         self.parts: list[Part] = []
         self._indexed = 0
         self._recover = recover
@@ -69,19 +72,36 @@ class Archive:
     def images(self) -> int:
         return sum(len(part.numbers) for part in self.parts)
 
-    def decode(self, registry: Registry, limit_pixels: int = LIMIT_PIXELS) -> Iterator[Decoded]:
+    @property
+    def kept_name(self) -> str | None:
+        """The name that a single kept file has in the small form, which may be "*" and a suffix, or empty."""
+        payload = self.parts[0].payload if self.form == blocks.Form.SINGLE else None
+        return payload.name if isinstance(payload, Kept) else None
+
+    def decode(
+        self, registry: Registry, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
+    ) -> Iterator[Decoded]:
         """All pictures, part by part. Raises an ArchiveError, or notes it in `damage` and goes on."""
+        progress = progress or Progress()
+        progress.total = sum(part.payload.followed_pixels(registry) for part in self.parts)
         for part in self.parts:
+            progress.begin(part.payload.followed_pixels(registry))
             try:
-                pictures = decode_checked(part.payload, part.digest, registry, limit_pixels)
+                pictures = decode_checked(part.payload, part.digest, registry, max_pixels, progress.advance)
+                progress.end()
             except ArchiveError as error:
                 if not self._recover:
                     raise
                 self.damage.append(f"{self._describe(part.numbers)}: {error}")
                 continue
             for number, picture in zip(part.numbers.tolist(), pictures, strict=True):
-                whole = replace(picture, metadata=self.metadata.get(number, NO_METADATA))
-                yield Decoded(number, self.names[number] if self.names else None, whole)
+                name = self.names[number] if self.names else None
+                whole: Item
+                if isinstance(picture, Picture):
+                    whole = replace(picture, metadata=self.metadata.get(number, NO_METADATA))
+                else:
+                    whole = replace(picture, name=PurePosixPath(name).name) if name else picture
+                yield Decoded(number, name, whole)
 
     def _describe(self, numbers: Numbers) -> str:
         if len(numbers) == 1:
@@ -92,6 +112,7 @@ class Archive:
         found = self._by_index(data)
         names_body: bytes | None = None
         metadata_body: bytes | None = None
+        attributes_body: bytes | None = None
         images = 0
         for block in found:
             if block.type == blocks.BlockType.NAMES:
@@ -99,6 +120,8 @@ class Archive:
                 names_body = block.body or names_body
             if block.type == blocks.BlockType.METADATA:
                 metadata_body = block.body or metadata_body
+            if block.type == blocks.BlockType.ATTRIBUTES:
+                attributes_body = block.body or attributes_body
             if block.body is None:
                 self._note(DamagedArchive(f"damaged: the checksum of the block at byte {block.offset} is wrong"))
             elif block.type == blocks.BlockType.SEGMENT:
@@ -109,8 +132,7 @@ class Archive:
                 else:
                     self.parts.append(_part(segment, block))
                     images += len(segment.numbers)
-                    if images > MAX_IMAGES:
-                        raise ArchiveLimit(f"more than {MAX_IMAGES} pictures")
+                    require_images(images, len(data))
         numbers = np.sort(np.concatenate([part.numbers for part in self.parts])) if self.parts else np.arange(0)
         if (numbers[1:] == numbers[:-1]).any():
             raise DamagedArchive("damaged: two segments hold the same picture")
@@ -121,7 +143,7 @@ class Archive:
         if names_body is not None:
             try:
                 # what is lost has names too
-                names = unpack_names(names_body, MAX_IMAGES if self.damage else images)
+                names = unpack_names(names_body, most_images(len(data)) if self.damage else images)
                 if len(set(names)) != len(names) or len(names) <= numbers.max(initial=-1):
                     raise Malformed("two pictures have one name, or one has none")
                 self.names = names
@@ -129,12 +151,17 @@ class Archive:
                 self._note(DamagedArchive(f"damaged: the names cannot be read ({error})"))
         if metadata_body is not None:
             try:
-                self.metadata = unpack_metadata(metadata_body, MAX_IMAGES if self.damage else images)
+                self.metadata = unpack_metadata(metadata_body, most_images(len(data)) if self.damage else images)
             except Malformed as error:
                 self._note(DamagedArchive(f"damaged: the metadata cannot be read ({error})"))
+        if attributes_body is not None and self.names is not None:
+            try:
+                self.tree = unpack_tree(attributes_body, self.names)
+            except Malformed as error:
+                self._note(DamagedArchive(f"damaged: the attributes cannot be read ({error})"))
 
     def _by_index(self, data: bytes) -> list[blocks.Block]:
-        """Segment, names and metadata blocks, found by the index; by walking where that is damaged and we recover."""
+        """All blocks but the index, found by it; by walking where that is damaged and we recover."""
         try:
             start = blocks.read_trailer(data)
             index = blocks.read_block(data, start)
@@ -158,6 +185,8 @@ class Archive:
         metadata_size = reader.varint(len(data))
         if metadata_size:
             sizes.append((metadata_size, blocks.BlockType.METADATA))
+        if reader.remaining:
+            sizes.append((reader.varint(len(data)), blocks.BlockType.ATTRIBUTES))
         if self._indexed > MAX_IMAGES:
             raise ArchiveLimit(f"more than {MAX_IMAGES} pictures")
         offset = 3 + blocks.CRC_BYTES
@@ -194,7 +223,7 @@ def _walk(data: bytes) -> list[blocks.Block]:
             block = blocks.read_block(data, offset)
         except ArchiveError:
             break
-        if block.type not in (blocks.BlockType.SEGMENT, blocks.BlockType.NAMES, blocks.BlockType.METADATA):
+        if block.type not in set(blocks.BlockType) - {blocks.BlockType.INDEX}:
             break
         found.append(block)
         offset += block.size

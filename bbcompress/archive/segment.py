@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.archive.errors import DamagedArchive
-from bbcompress.archive.fields import DIGITS_DENSITY, MAX_IMAGES, pack_plan, pack_tiles, unpack_plan, unpack_tiles
-from bbcompress.archive.payload import BitsBack, Method, Payload, Stored, Tiles, known_form, known_method
+from bbcompress.archive.fields import DIGITS_DENSITY, pack_plan, pack_tiles, unpack_plan, unpack_tiles
+from bbcompress.archive.limits import MAX_IMAGES, require_images
+from bbcompress.archive.payload import BitsBack, Kept, Method, Payload, Stored, Tiles, known_form, known_method
 from bbcompress.varint import Malformed, Reader, write_varint
 
 Numbers = NDArray[np.int64]
@@ -43,12 +44,13 @@ def unpack_segment(body: bytes) -> Segment:
     try:
         method = known_method(reader.byte())
         numbers = _unpack_numbers(reader)
+        require_images(len(numbers), len(body))
         digest = reader.take(DIGEST_BYTES)
         payload: Payload
-        if method == Method.STORED:
+        if method in (Method.STORED, Method.FILE):
             if len(numbers) != 1:
-                raise DamagedArchive("damaged: a stored segment holds one picture")
-            payload = Stored(reader.rest())
+                raise DamagedArchive("damaged: a segment without a model holds one picture or file")
+            payload = Stored(reader.rest()) if method == Method.STORED else Kept(reader.rest())
         elif method == Method.BITS_BACK:
             identity, form = reader.take(IDENTITY_BYTES), known_form(reader.byte())
             first, width, growth = (reader.varint(MAX_IMAGES) for _ in range(3))

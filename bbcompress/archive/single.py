@@ -1,10 +1,12 @@
-"""The small form of the container: one picture, no name, at most 10 bytes beyond its payload.
+"""The small form of the container: one picture without a name, at most 10 bytes beyond its payload, or one kept file.
 
 magic 2 | form, version 1 | pixel form, method 1 | metadata (if flagged) | model id 4 or pixel check 4 | payload | CRC 2
 
+A kept file has its name, a varint length and UTF-8, in the place of metadata.
 With a model the pixel check is what the payload's stack begins with.
 """
 
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from bbcompress.archive.blocks import SHORT_CRC_BYTES, Form, checked, header
@@ -12,7 +14,8 @@ from bbcompress.archive.errors import DamagedArchive
 from bbcompress.archive.fields import ONE_PLAN, pack_tile, pack_tiles, unpack_tile, unpack_tiles
 from bbcompress.archive.forms import PixelForm
 from bbcompress.archive.metadata import pack_metadata, unpack_metadata
-from bbcompress.archive.payload import BitsBack, Method, Payload, Stored, Tiles, known_form, known_method
+from bbcompress.archive.names import check_name, name_bytes
+from bbcompress.archive.payload import BitsBack, Kept, Method, Payload, Stored, Tiles, known_form, known_method
 from bbcompress.images.metadata import NO_METADATA, Metadata
 from bbcompress.varint import Malformed, Reader, write_varint
 
@@ -20,9 +23,11 @@ SHORT_ID_BYTES = 4
 """Bytes of a model's identity; the model found by them is then proved right by the pixel check."""
 DIGEST_BYTES = 4
 METADATA_FLAG = 8
+"""In the byte of the method."""
+MAX_NAME_BYTES = 40
+"""Of a longer name no more than the suffix is kept, after a *."""
 ONE_TILE = 3
 """The method's number for `Tiles` of one tile, with the plan ONE_PLAN."""
-"""In the byte of the method."""
 
 
 class Single(NamedTuple):
@@ -36,15 +41,19 @@ class Single(NamedTuple):
 
 def pack_single(payload: Payload, digest: bytes, metadata: Metadata = NO_METADATA) -> bytes:
     """A file with one picture; `digest` is that of `payload.pictures_digest`."""
-    form = 0 if isinstance(payload, Stored) else payload.form
+    form = 0 if isinstance(payload, (Stored, Kept)) else payload.form
     extra = b""
+    if isinstance(payload, Kept):
+        name = name_bytes(_short_name(payload.name))
+        extra = write_varint(len(name)) + name
+        metadata = NO_METADATA
     if metadata != NO_METADATA:
         extra = pack_metadata({0: metadata})
         extra = write_varint(len(extra)) + extra
     one_tile = isinstance(payload, Tiles) and payload.plan == ONE_PLAN
     method = ONE_TILE if one_tile else payload.method
-    body = bytes([form << 4 | (METADATA_FLAG if extra else 0) | method]) + extra
-    body += digest[:DIGEST_BYTES] if isinstance(payload, Stored) else payload.model_id[:SHORT_ID_BYTES]
+    body = bytes([form << 4 | (METADATA_FLAG if metadata != NO_METADATA else 0) | method]) + extra
+    body += digest[:DIGEST_BYTES] if isinstance(payload, (Stored, Kept)) else payload.model_id[:SHORT_ID_BYTES]
     if isinstance(payload, Tiles):
         body += pack_tile(payload) if one_tile else pack_tiles(payload)
     return checked(header(Form.SINGLE) + body + payload.data, SHORT_CRC_BYTES)
@@ -63,14 +72,40 @@ def unpack_single(data: bytes) -> Single:
         metadata = NO_METADATA
         if data[3] & METADATA_FLAG:
             metadata = unpack_metadata(reader.take(reader.varint(end)), 1).get(0, NO_METADATA)
+        if number in (Method.STORED, Method.FILE) and form:
+            raise DamagedArchive("damaged: reserved bits are set")
+        if number == Method.FILE:
+            if data[3] & METADATA_FLAG:
+                raise DamagedArchive("damaged: a kept file has no metadata")
+            name = _checked_name(reader.take(reader.varint(MAX_NAME_BYTES)))
+            digest = reader.take(DIGEST_BYTES)
+            return Single(Kept(reader.rest(), name), digest, metadata)
         if number == Method.STORED:
-            if form:
-                raise DamagedArchive("damaged: reserved bits are set")
             digest = reader.take(DIGEST_BYTES)
             return Single(Stored(reader.rest()), digest, metadata)
         return Single(_chain(reader, number, known_form(form)), b"", metadata)
     except Malformed as error:
         raise DamagedArchive(f"damaged: {error}") from error
+
+
+def _short_name(name: str) -> str:
+    """The name, or * and its suffix where that is too much, or nothing where that cannot be kept either."""
+    for kept in (name, "*" + PurePosixPath(name).suffix):
+        try:
+            return _checked_name(name_bytes(kept))
+        except (Malformed, UnicodeEncodeError):
+            continue
+    return ""
+
+
+def _checked_name(name: bytes) -> str:
+    """Without folders; empty where there is none. Raises Malformed."""
+    if not name:
+        return ""
+    text = check_name(name)
+    if "/" in text or len(name) > MAX_NAME_BYTES:
+        raise Malformed("a kept file's name is too long or has folders")
+    return text
 
 
 def _chain(reader: Reader, number: int, form: PixelForm) -> Payload:

@@ -1,8 +1,11 @@
 """The `bbc` command. Each subcommand's module is imported when it is called, so `bbc --help` stays quick."""
 
 from importlib import import_module
+from typing import Any
 
 import click
+
+from bbcompress.cli.errors import errors_as_exit_codes, open_missing_streams, signals_as_errors
 
 COMMANDS = {
     "compress": "Compress images into a file.",
@@ -18,7 +21,17 @@ COMMANDS = {
 
 
 class _Commands(click.Group):
-    """Subcommands by name, each the `command` of the module of that name."""
+    """Subcommands by name, each the `command` of the module of that name. No error leaves as a traceback."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        open_missing_streams()
+        with signals_as_errors(), errors_as_exit_codes():
+            code = super().main(*args, **{**options, "standalone_mode": False})
+        raise SystemExit(code or 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with errors_as_exit_codes():  # before click makes something else of them
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -8,10 +8,10 @@ import click
 from bbcompress.cli.common import (
     MAX_REFINE_STEPS,
     engine_options,
-    errors_as_exit_codes,
     refine_method_option,
     registry_and_model,
 )
+from bbcompress.cli.terminal import result
 
 
 @click.command()
@@ -41,34 +41,33 @@ def command(
         raise click.UsageError(f"--refine-steps are from 0 to {MAX_REFINE_STEPS}")
     method = Method[refine_method.upper()]
     rows = []
-    with errors_as_exit_codes():
-        registry, chosen = registry_and_model(model, engine, threads)
-        pictures = list(read_images(listed_images(images)))
-        for steps in all_steps:
-            started = time.perf_counter()
-            options = Options(steps, chosen, check=False, refine_method=method)
-            data, summary = compress_archive(pictures, registry, options)
-            compressed = time.perf_counter()
-            decoded = {item.name: item.picture for item in Archive(data).decode(registry)}
-            done = time.perf_counter()
-            assert all(decoded[name].same_as(picture) for name, picture in pictures)
-            rows.append(
-                {
-                    "refine_steps": steps,
-                    "images": summary.images,
-                    "bytes": summary.total_bytes,
-                    "net_bits_per_dim": round(summary.net_bits_per_dim, 5),
-                    "total_bits_per_dim": round(summary.total_bits_per_dim, 5),
-                    "compress_ms_per_image": round(1e3 * (compressed - started) / summary.images, 4),
-                    "decompress_ms_per_image": round(1e3 * (done - compressed) / summary.images, 4),
-                }
-            )
+    registry, chosen = registry_and_model(model, engine, threads)
+    pictures = list(read_images(listed_images(images).files, pixels=True))
+    for steps in all_steps:
+        started = time.perf_counter()
+        options = Options(steps, chosen, check=False, refine_method=method)
+        data, summary = compress_archive(pictures, registry, options)
+        compressed = time.perf_counter()
+        decoded = {item.name: item.picture for item in Archive(data).decode(registry)}
+        done = time.perf_counter()
+        assert all(decoded[name].same_as(picture) for name, picture in pictures)
+        rows.append(
+            {
+                "refine_steps": steps,
+                "images": summary.images,
+                "bytes": summary.total_bytes,
+                "net_bits_per_dim": round(summary.net_bits_per_dim, 5),
+                "total_bits_per_dim": round(summary.total_bits_per_dim, 5),
+                "compress_ms_per_image": round(1e3 * (compressed - started) / summary.images, 4),
+                "decompress_ms_per_image": round(1e3 * (done - compressed) / summary.images, 4),
+            }
+        )
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        result(json.dumps(rows, indent=2))
         return
-    click.echo("  K  bytes        net bits/dim  total bits/dim  compress ms/image  decompress ms/image")
+    result("  K  bytes        net bits/dim  total bits/dim  compress ms/image  decompress ms/image")
     for row in rows:
-        click.echo(
+        result(
             f"{row['refine_steps']:3}  {row['bytes']:<11}  {row['net_bits_per_dim']:<12}  "
             f"{row['total_bits_per_dim']:<14}  {row['compress_ms_per_image']:<17}  {row['decompress_ms_per_image']}"
         )

@@ -1,76 +1,23 @@
-"""What the commands share: exit codes, one-line errors, options, input and output."""
+"""What the commands share: options, input and output."""
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from enum import IntEnum
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from bbcompress.cli.errors import ExitCode, fail
 
 if TYPE_CHECKING:
     from bbcompress.codec.registry import Registry
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Item = TypeVar("Item")
-MAX_REFINE_STEPS = 10_000
+MAX_REFINE_STEPS = 100
 """`codec.refine.MAX_STEPS`, known without numpy."""
-
-
-class ExitCode(IntEnum):
-    """How `bbc` ends. Usage errors are click's."""
-
-    OK = 0
-    ERROR = 1
-    USAGE = 2
-    DAMAGED = 3
-    UNSUPPORTED = 4
-    MISSING_MODEL = 5
-    LIMIT = 6
-
-
-def fail(message: str, code: ExitCode) -> NoReturn:
-    """End with one line on standard error."""
-    click.echo(f"bbc: {message}", err=True)
-    raise SystemExit(code)
-
-
-@contextmanager
-def errors_as_exit_codes(source: str = "") -> Iterator[None]:
-    """Turn the project's exceptions into one line, led by `source`, and the right exit code."""
-    from bbcompress.archive import errors as archive_errors
-    from bbcompress.codec.model_file import BadModel
-    from bbcompress.codec.registry import ModelNotFound
-    from bbcompress.datasets import DatasetError
-    from bbcompress.exact.network import InexactNetwork
-    from bbcompress.exact.selfcheck import InexactArithmetic
-    from bbcompress.images.errors import ImageError, ImageTooLarge
-
-    codes: list[tuple[type[Exception], ExitCode]] = [
-        (archive_errors.ArchiveLimit, ExitCode.LIMIT),
-        (ImageTooLarge, ExitCode.LIMIT),
-        (archive_errors.UnsupportedArchive, ExitCode.UNSUPPORTED),
-        (InexactArithmetic, ExitCode.UNSUPPORTED),
-        (archive_errors.MissingModel, ExitCode.MISSING_MODEL),
-        (ModelNotFound, ExitCode.MISSING_MODEL),
-        (archive_errors.DamagedArchive, ExitCode.DAMAGED),
-        (archive_errors.ArchiveError, ExitCode.ERROR),
-        (ImageError, ExitCode.ERROR),
-        (DatasetError, ExitCode.ERROR),
-        (BadModel, ExitCode.ERROR),
-        (InexactNetwork, ExitCode.ERROR),
-    ]
-    try:
-        yield
-    except tuple(kind for kind, _ in codes) as error:
-        code = next(code for kind, code in codes if isinstance(error, kind))
-        message = str(error)
-        fail(f"{source}: {message}" if isinstance(error, archive_errors.ArchiveError) and source else message, code)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        fail(f"{where}{error.strerror or error}", ExitCode.ERROR)
+MAX_PIXELS = 1 << 28
+"""`images.header.MAX_PIXELS`, known without numpy."""
 
 
 refine_method_option = click.option(
@@ -114,6 +61,30 @@ def engine_options(function: Function) -> Function:
     )
 
 
+def max_pixels_option(function: Function) -> Function:
+    """`-M`, as `max_pixels`; Pillow's limit is set to it."""
+
+    def pillow_too(ctx: click.Context, param: click.Parameter, value: int) -> int:
+        import warnings
+
+        from PIL import Image
+
+        Image.MAX_IMAGE_PIXELS = (value + 1) // 2  # from here on Pillow warns, and beyond twice this it refuses
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return value
+
+    return click.option(
+        "-M",
+        "--max-pixels",
+        type=click.IntRange(1),
+        default=MAX_PIXELS,
+        show_default=True,
+        metavar="N",
+        callback=pillow_too,
+        help="Refuse images of more pixels, and segments. A higher limit allows more work, and takes more memory.",
+    )(function)
+
+
 def installed_models(engine: str, threads: int, files: Sequence[Path] = ()) -> "Registry":
     """The installed models, and `files` besides."""
     from bbcompress.codec.registry import Registry
@@ -146,24 +117,26 @@ def model_file_option(function: Function) -> Function:
     )(function)
 
 
-def progress(items: Iterable[Item], total: int, quiet: bool) -> Iterable[Item]:
-    """The items, with a progress bar on standard error where that is a terminal."""
-    if quiet or not sys.stderr.isatty():
-        return items
-    from tqdm import tqdm  # a fifth of a second that a pipe need not pay
-
-    shown: Iterable[Item] = tqdm(items, total=total)
-    return shown
-
-
 def read_input(path: str) -> bytes:
     """The bytes of a file, or of standard input for `-`."""
-    return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    return read_stdin() if path == "-" else Path(path).read_bytes()
+
+
+def read_stdin() -> bytes:
+    """All of standard input."""
+    if sys.stdin is None:
+        fail("standard input is closed", ExitCode.ERROR)
+    return sys.stdin.buffer.read()
 
 
 def write_stdout(data: bytes) -> None:
-    """Binary data to standard output; never to a terminal."""
+    """Binary data to standard output; never to a terminal. Raises OSError."""
+    if sys.stdout is None:
+        fail("standard output is closed", ExitCode.ERROR)
     if sys.stdout.isatty():
         fail("refusing to write binary data to a terminal; redirect it or name a file with -o", ExitCode.USAGE)
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error

@@ -1,29 +1,38 @@
 """`bbc decompress`."""
 
-import contextlib
 import os
-import secrets
-import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from bbcompress.cli.common import (
-    ExitCode,
     engine_options,
-    errors_as_exit_codes,
-    fail,
     installed_models,
+    max_pixels_option,
     model_file_option,
-    progress,
     read_input,
     write_stdout,
 )
+from bbcompress.cli.errors import ExitCode, about, fail
+from bbcompress.cli.progress_line import shown_progress
+from bbcompress.cli.terminal import note
 
 if TYPE_CHECKING:
     from bbcompress.archive.read import Archive, Decoded
     from bbcompress.codec.registry import Registry
+    from bbcompress.images.place import Attributes
+    from bbcompress.progress import Progress
+
+
+class _Settings(NamedTuple):
+    """How to write."""
+
+    force: bool
+    times: bool
+    keep_going: bool
+    max_pixels: int
+    progress: "Progress"
 
 
 @click.command()
@@ -31,11 +40,15 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    help="An image file for one image, else a folder, made if missing (default: named as FILE); - for standard output.",
+    help="A file for one image, else a folder, made if missing (default: named as FILE, or as the file kept in it); - for "
+    "standard output. Another format than the image's own is written where it holds every pixel. A FIFO or a device such "
+    "as /dev/null is written into; a link is refused, as is what leads out of the folder.",
 )
 @click.option("--keep-going", is_flag=True, help="Recover what is intact from a damaged file (still ends with code 3).")
 @model_file_option
+@max_pixels_option
 @click.option("-f", "--force", is_flag=True, help="Overwrite files.")
+@click.option("--no-times", is_flag=True, help="Leave the times of files as they come, not as they were.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @engine_options
 def command(
@@ -43,12 +56,17 @@ def command(
     output: str | None,
     keep_going: bool,
     models: tuple[Path, ...],
+    max_pixels: int,
     force: bool,
+    no_times: bool,
     quiet: bool,
     engine: str,
     threads: int,
 ) -> None:
     """Bring back the images of FILE (- for standard input), checked against their hashes.
+
+    Permissions and times come back too. Names that cannot be written where they should are shortened, and told. Nothing
+    is in its place before all is decoded; what is killed (kill -9) leaves hidden files or folders named .bbc-*.
 
     \b
     bbc decompress digit.bb -o digit.png
@@ -56,124 +74,117 @@ def command(
     """
     from bbcompress.archive.read import Archive
 
-    with errors_as_exit_codes(file):
+    if not file or output == "":
+        raise click.UsageError("a file's name is empty")
+    with about(file), shown_progress(quiet) as progress:
+        settings = _Settings(force, not no_times, keep_going, max_pixels, progress)
         registry = installed_models(engine, threads, models)
         archive = Archive(read_input(file), recover=keep_going)
         if output is None:
             output = "-" if file == "-" else str(_default_output(Path(file), archive))
-        if output == "-" or (archive.images == 1 and _is_image_file(output)):
-            _write_one(archive, registry, output, force)
+        count = None
+        if output == "-" or _is_one_file(output, archive):
+            _write_one(archive, registry, file, output, settings)
         else:
-            count = _write_folder(archive, registry, Path(output), force, quiet)
-            if not quiet:
-                click.echo(f"{output}: {count} images", err=True)
+            count = _write_folder(archive, registry, Path(output), settings)
+    if count is not None and not quiet:
+        note(f"{output}: {count} images")
     if archive.damage:
         fail("; ".join([f"{file}: damaged, and recovered only in part", *archive.damage]), ExitCode.DAMAGED)
 
 
 def _default_output(file: Path, archive: "Archive") -> Path:
+    """A file beside `file` for the small form: a kept file's name, or the stem and a suffix to come (`.*`). Else a
+    folder."""
     from bbcompress.archive.blocks import Form
+    from bbcompress.cli.target_names import possible_names
 
     stem = file.with_suffix("")
     if stem == file:
         stem = file.with_name(file.name + ".out")
-    return stem.with_name(stem.name + ".*") if archive.form == Form.SINGLE else stem
+    if archive.form != Form.SINGLE:
+        return stem
+    kept = archive.kept_name
+    if kept is None:
+        return stem.with_name(stem.name + ".*")
+    if kept and not kept.startswith("*"):
+        return file.with_name(next(possible_names(kept, kept, windows=os.name == "nt")))
+    return stem.with_name(stem.name + kept[1:])
 
 
-def _is_image_file(output: str) -> bool:
+def _is_one_file(output: str, archive: "Archive") -> bool:
+    """Whether `output` is to be a file, not a folder: by its suffix."""
     from PIL import Image
 
-    suffix = Path(output).suffix.lower()
-    return not Path(output).is_dir() and (suffix == ".*" or suffix in Image.registered_extensions())
+    from bbcompress.images.place import is_stream
+
+    path = Path(output)
+    if archive.images != 1 or path.is_dir():
+        return False
+    suffix = path.suffix.lower()
+    if is_stream(path) or (archive.kept_name is not None and suffix == Path(archive.kept_name).suffix.lower()):
+        return True
+    return suffix == ".*" or suffix in Image.registered_extensions()
 
 
-def _write_one(archive: "Archive", registry: "Registry", output: str, force: bool) -> None:
-    from bbcompress.images.files import file_bytes, lossless_suffix, lost_metadata, write
+def _write_one(archive: "Archive", registry: "Registry", file: str, output: str, settings: _Settings) -> None:
+    from bbcompress.images.convert import for_suffix
+    from bbcompress.images.files import file_bytes, suffix_of
+    from bbcompress.images.place import check_output, is_stream, place
 
     if archive.images != 1:
         fail("standard output takes one image; name a folder with -o", ExitCode.USAGE)
-    for decoded in archive.decode(registry):
-        suffix = lossless_suffix(decoded.picture)
+    if output != "-" and not output.endswith(".*"):
+        check_output(Path(output), overwrite=settings.force)  # before the work
+    for decoded in archive.decode(registry, settings.max_pixels, settings.progress):
         if output == "-":
-            write_stdout(file_bytes(decoded.picture, suffix, "standard output"))
-        else:
-            # the default output's suffix is the picture's
-            path = Path(output[:-2] + suffix if output.endswith(".*") else output)
-            write(decoded.picture, path, overwrite=force)
-            _note_lost(lost_metadata(decoded.picture, path), path)
+            write_stdout(file_bytes(decoded.picture))
+            continue
+        # the default output's suffix is the picture's
+        path = Path(output[:-2] + suffix_of(decoded.picture) if output.endswith(".*") else output)
+        check_output(path, overwrite=settings.force)
+        suffix = suffix_of(decoded.picture) if is_stream(path) else path.suffix
+        data, lost = for_suffix(decoded.picture, suffix, str(path))
+        place(path, data, overwrite=settings.force, attributes=_attributes(archive, decoded, file, settings))
+        if lost:
+            note(f"{path}: without its {', '.join(lost)}, which {path.suffix} files do not hold")
 
 
-def _note_lost(kinds: list[str], path: Path) -> None:
-    if kinds:
-        click.echo(f"{path}: without its {', '.join(kinds)}, which {path.suffix} files do not hold", err=True)
+def _attributes(archive: "Archive", decoded: "Decoded", file: str, settings: _Settings) -> "Attributes":
+    """Of the file of a picture: those that the archive keeps; a single file keeps none, and gives its own."""
+    from bbcompress.archive.blocks import Form
+    from bbcompress.images.place import UNKNOWN, attributes_of
+
+    found = archive.tree.files[decoded.number] if archive.tree.files else UNKNOWN
+    if archive.form == Form.SINGLE and Path(file).is_file():
+        found = attributes_of(Path(file).stat())
+    return found if settings.times else found._replace(mtime_ns=None)
 
 
-def _write_folder(archive: "Archive", registry: "Registry", folder: Path, force: bool, quiet: bool) -> int:
-    """Decode into a hidden folder beside `folder`, and move the files only when all are there."""
-    from bbcompress.images.errors import ImageError
-    from bbcompress.images.files import file_bytes, lost_metadata
-    from bbcompress.images.place import refuse_existing
+def _write_folder(archive: "Archive", registry: "Registry", folder: Path, settings: _Settings) -> int:
+    """Decode everything into `folder`; how many files that makes."""
+    from bbcompress.cli.output_folder import OutputFolder
+    from bbcompress.images.errors import DamagedImage
+    from bbcompress.images.files import file_bytes, suffix_of
 
-    if folder.exists() and not folder.is_dir():
-        raise ImageError(f"{folder}: is a file; give a folder for several images")
-    if not force:
-        for name in archive.names or ():
-            refuse_existing(folder / name)
-    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    hidden = folder.parent / f".bbc-{secrets.token_hex(8)}"
-    names: list[str] = []
-    taken = set(archive.names or ())
-    try:
-        hidden.mkdir(parents=True)
-        for decoded in progress(archive.decode(registry), archive.images, quiet):
-            name = _output_name(decoded, taken)
-            path = hidden / name
-            if path.exists() or any(parent.is_file() for parent in path.parents):
-                raise ImageError(f"{folder / name}: another image has this name, or that of its folder")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(file_bytes(decoded.picture, path.suffix, str(folder / name)))
-            _note_lost(lost_metadata(decoded.picture, path), folder / name)
-            names.append(name)
-        for name in names:
-            _refuse_blocked(folder, name)
-            if not force:
-                refuse_existing(folder / name)
-        for name in names:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(hidden / name, folder / name)
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
-        for parent in made:
-            with contextlib.suppress(OSError):  # there are files in it
-                parent.rmdir()
-    return len(names)
-
-
-def _refuse_blocked(folder: Path, name: str) -> None:
-    """Raise where `name` can be made in `folder` not even by overwriting a file."""
-    from bbcompress.images.errors import ImageError
-
-    path = folder / name
-    if path.is_dir():
-        raise ImageError(f"{path}: is a folder; choose another output folder")
-    for parent in path.parents:
-        if parent == folder:
-            return
-        if os.path.lexists(parent) and not parent.is_dir():
-            raise ImageError(f"{parent}: is no folder, but one is needed there; choose another output folder")
-
-
-def _output_name(decoded: "Decoded", taken: set[str]) -> str:
-    """The kept name, with a lossless suffix added where its own format cannot hold the picture exactly.
-
-    No name in `taken` is given to a second picture, and new ones are added to it.
-    """
-    from bbcompress.images.files import holds, lossless_suffix
-
-    name = decoded.name or f"{decoded.number + 1:06d}{lossless_suffix(decoded.picture)}"
-    if not holds(decoded.picture, Path(name).suffix):
-        name += lossless_suffix(decoded.picture)
-        while name in taken:
-            name += lossless_suffix(decoded.picture)
-    taken.add(name)
-    return name
+    target = OutputFolder(folder, settings.force)
+    target.refuse_existing(archive.names or ())
+    with target:
+        for decoded in archive.decode(registry, settings.max_pixels, settings.progress):
+            name = decoded.name or f"{decoded.number + 1:06d}{suffix_of(decoded.picture)}"
+            try:
+                data = file_bytes(decoded.picture)
+            except DamagedImage as error:
+                if not settings.keep_going:
+                    raise
+                archive.damage.append(f"{name}: {error}")
+                continue
+            target.write(name, data, _attributes(archive, decoded, "", settings))
+        for name in archive.tree.folders:
+            target.add_folder(name)
+        kept = archive.tree.folders.items()
+        target.finish({name: one if settings.times else one._replace(mtime_ns=None) for name, one in kept})
+    settings.progress.clear()
+    for name, new in target.renamed:
+        note(f"{folder / name}: cannot be written under this name; it is now {new}")
+    return target.files

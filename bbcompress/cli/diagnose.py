@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from bbcompress.cli.common import errors_as_exit_codes
+from bbcompress.cli.terminal import result
 from bbcompress.cli.training import images_for_model, report_epoch, require_torch, rounded, torch_threads_option
 
 
@@ -32,15 +32,14 @@ def command(
     from bbcompress.train.architectures import restore, to_tensor
     from bbcompress.train.diagnose import diagnose
 
-    with errors_as_exit_codes():
-        contents = read(model)
-        info = contents.info
-        vae = restore(contents)
-        trained_on, new = (
-            to_tensor(vae, rounded(images_for_model(source, part, info), info.levels)[:images])
-            for source, part in ((training, "train"), (test, "test"))
-        )
-        found = diagnose(vae, trained_on, new, epochs, report_epoch)
+    contents = read(model)
+    info = contents.info
+    vae = restore(contents)
+    trained_on, new = (
+        to_tensor(vae, rounded(images_for_model(source, part, info), info.levels)[:images])
+        for source, part in ((training, "train"), (test, "test"))
+    )
+    found = diagnose(vae, trained_on, new, epochs, report_epoch)
     rows = {
         "train": found.train,
         "test": found.test,
@@ -50,8 +49,8 @@ def command(
         "remaining_gap": found.remaining_gap,
     }
     if as_json:
-        click.echo(json.dumps({"model": info.name, "unit": "bits/dim", **rows}, indent=2))
+        result(json.dumps({"model": info.name, "unit": "bits/dim", **rows}, indent=2))
         return
-    click.echo(f"{info.name}: -ELBO in bits/dim (diagnosis: optimal inference has seen the test images)")
+    result(f"{info.name}: -ELBO in bits/dim (diagnosis: optimal inference has seen the test images)")
     for name, value in rows.items():
-        click.echo(f"  {name.replace('_', ' '):24}{value:9.5f}")
+        result(f"  {name.replace('_', ' '):24}{value:9.5f}")

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bbcompress.cli.common import errors_as_exit_codes
+from bbcompress.cli.terminal import note
 from bbcompress.cli.training import (
     TEST_SAMPLES,
     images_for_model,
@@ -49,15 +49,12 @@ def command(
     from bbcompress.train.loop import TrainingOptions
     from bbcompress.train.objectives import named
 
-    with errors_as_exit_codes():
-        old = read(model)
-        images = images_for_model(data, "train", old.info, crop)
-        training = TrainingOptions(encoder_only=True, objective=named(objective, alpha, sigma, latents), **options)
-        state, fitted = train_with(restore(old), data, images, validation, training, output, device, threads)
-        export_with_new_encoder(state.best, fitted, old, name or output.stem, output)
-        if test is not None:
-            held = rounded(images_for_model(test, "test", old.info, crop), old.info.levels)
-            rates = [exact_negative_elbo(path, held, TEST_SAMPLES) for path in (model, output)]
-            click.echo(
-                f"test -ELBO, exact: old {rates[0]:.5f}, new {rates[1]:.5f} bits/dim ({TEST_SAMPLES} samples)", err=True
-            )
+    old = read(model)
+    images = images_for_model(data, "train", old.info, crop)
+    training = TrainingOptions(encoder_only=True, objective=named(objective, alpha, sigma, latents), **options)
+    state, fitted = train_with(restore(old), data, images, validation, training, output, device, threads)
+    export_with_new_encoder(state.best, fitted, old, name or output.stem, output)
+    if test is not None:
+        held = rounded(images_for_model(test, "test", old.info, crop), old.info.levels)
+        rates = [exact_negative_elbo(path, held, TEST_SAMPLES) for path in (model, output)]
+        note(f"test -ELBO, exact: old {rates[0]:.5f}, new {rates[1]:.5f} bits/dim ({TEST_SAMPLES} samples)")

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bbcompress.cli.common import errors_as_exit_codes, model_file_option, read_input
+from bbcompress.cli.common import model_file_option, read_input
+from bbcompress.cli.errors import about
+from bbcompress.cli.terminal import result
 
 if TYPE_CHECKING:
     from bbcompress.archive.read import Archive
@@ -22,20 +24,20 @@ def command(file: str, as_json: bool, models: tuple[Path, ...]) -> None:
     from bbcompress.archive.read import Archive
     from bbcompress.codec.registry import Registry
 
-    with errors_as_exit_codes(file):
+    with about(file):
         archive = Archive(read_input(file))
         description = _describe(file, archive, Registry(files=models))
     if as_json:
-        click.echo(json.dumps(description, indent=2))
+        result(json.dumps(description, indent=2))
         return
-    click.echo(f"{file}: {description['form']}, {description['images']} images, {description['bytes']} bytes")
+    result(f"{file}: {description['form']}, {description['images']} images, {description['bytes']} bytes")
     for number, segment in enumerate(description["segments"], 1):
         details = ", ".join(f"{key} {value}" for key, value in segment.items())
-        click.echo(f"  segment {number}: {details}")
+        result(f"  segment {number}: {details}")
 
 
 def _describe(file: str, archive: "Archive", registry: "Registry") -> dict[str, Any]:
-    from bbcompress.archive.payload import Stored
+    from bbcompress.archive.payload import BitsBack, Tiles
 
     names = {header.identity: header.info.name for _, header in registry.headers()}
     segments: list[dict[str, Any]] = []
@@ -45,7 +47,7 @@ def _describe(file: str, archive: "Archive", registry: "Registry") -> dict[str, 
             "bytes": part.size,
             "payload_bytes": len(part.payload.data),
         }
-        if not isinstance(part.payload, Stored):
+        if isinstance(part.payload, (BitsBack, Tiles)):
             identity = part.payload.model_id
             installed = [name for known, name in names.items() if known.startswith(identity)]
             segment |= {
@@ -58,7 +60,7 @@ def _describe(file: str, archive: "Archive", registry: "Registry") -> dict[str, 
                 "lanes": part.payload.plan.lanes,
             }
         else:
-            segment["method"] = "stored"
+            segment["method"] = part.payload.method.name.lower()
         segments.append(segment)
     return {
         "file": file,

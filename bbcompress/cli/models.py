@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from bbcompress.cli.common import errors_as_exit_codes
+from bbcompress.cli.terminal import result
 
 
 @click.command()
@@ -15,25 +15,24 @@ def command(files: tuple[Path, ...], as_json: bool) -> None:
     """List the installed models, and FILES besides."""
     from bbcompress.codec.registry import Registry
 
-    with errors_as_exit_codes():
-        rows = [
-            {
-                "name": header.info.name,
-                "size": header.info.size,
-                "channels": header.info.channels,
-                "levels": header.info.levels,
-                "latent": header.info.latent,
-                "bytes": path.stat().st_size,
-                "id": header.identity.hex(),
-                "file": str(path),
-            }
-            for path, header in Registry(files=files).headers()
-        ]
+    rows = [
+        {
+            "name": header.info.name,
+            "size": header.info.size,
+            "channels": header.info.channels,
+            "levels": header.info.levels,
+            "latent": header.info.latent,
+            "bytes": path.stat().st_size,
+            "id": header.identity.hex(),
+            "file": str(path),
+        }
+        for path, header in Registry(files=files).headers()
+    ]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        result(json.dumps(rows, indent=2))
         return
     for row in rows:
-        click.echo(
+        result(
             f"{row['name']:16} {row['size']:10} {row['channels']} channels {row['levels']:3} levels  "
             f"latent {row['latent']:3}  {str(row['id'])[:16]}"
         )

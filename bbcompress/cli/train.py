@@ -6,7 +6,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from bbcompress.cli.common import errors_as_exit_codes
+from bbcompress.cli.terminal import note
 from bbcompress.cli.training import (
     TEST_SAMPLES,
     images_for_model,
@@ -115,38 +115,35 @@ def command(
     from bbcompress.train.loop import TrainingOptions, evaluate
     from bbcompress.train.objectives import named
 
-    with errors_as_exit_codes():
-        training = TrainingOptions(objective=named(objective, alpha, sigma, latents), **options)
-        torch.manual_seed(training.seed)
-        if start is not None:
-            old = read(start)
-            levels = old.info.levels
-            images = images_for_model(data, "train", old.info, crop)
-            model = with_sharpest_mixtures(restore(old))
-            try:
-                if stage_blocks is not None:
-                    model = with_stage_blocks(model, stage_blocks)
-                if coarser:
-                    model = with_coarser_scale(model)
-            except ValueError as error:
-                raise click.UsageError(f"{start}: {error}") from error
-        else:
-            levels = 2 if likelihood == "bernoulli" else 256
-            images = images_for_training(data, "train", levels, crop)
-            try:
-                shape = images.shape[1:]
-                model = new_model(architecture, shape, levels, components, latent, hidden, blocks, stage_blocks or 0)
-            except ValueError as error:
-                raise DatasetError(f"{data}: {error}") from error
-        state, fitted = train_with(model, data, images, validation, training, output, device, threads)
-        export(state.best, fitted, name or output.stem, output)
-        if test is not None:
-            held = rounded(images_for_training(test, "test", levels, crop), levels)
-            float_model = evaluate(state.best, to_tensor(state.best, held), TEST_SAMPLES)
-            exact = exact_negative_elbo(output, held, TEST_SAMPLES)
-            click.echo(
-                f"test -ELBO: float {float_model:.5f}, exact {exact:.5f} bits/dim ({TEST_SAMPLES} samples)", err=True
-            )
+    training = TrainingOptions(objective=named(objective, alpha, sigma, latents), **options)
+    torch.manual_seed(training.seed)
+    if start is not None:
+        old = read(start)
+        levels = old.info.levels
+        images = images_for_model(data, "train", old.info, crop)
+        model = with_sharpest_mixtures(restore(old))
+        try:
+            if stage_blocks is not None:
+                model = with_stage_blocks(model, stage_blocks)
+            if coarser:
+                model = with_coarser_scale(model)
+        except ValueError as error:
+            raise click.UsageError(f"{start}: {error}") from error
+    else:
+        levels = 2 if likelihood == "bernoulli" else 256
+        images = images_for_training(data, "train", levels, crop)
+        try:
+            shape = images.shape[1:]
+            model = new_model(architecture, shape, levels, components, latent, hidden, blocks, stage_blocks or 0)
+        except ValueError as error:
+            raise DatasetError(f"{data}: {error}") from error
+    state, fitted = train_with(model, data, images, validation, training, output, device, threads)
+    export(state.best, fitted, name or output.stem, output)
+    if test is not None:
+        held = rounded(images_for_training(test, "test", levels, crop), levels)
+        float_model = evaluate(state.best, to_tensor(state.best, held), TEST_SAMPLES)
+        exact = exact_negative_elbo(output, held, TEST_SAMPLES)
+        note(f"test -ELBO: float {float_model:.5f}, exact {exact:.5f} bits/dim ({TEST_SAMPLES} samples)")
 
 
 def refuse_architecture_options() -> None:

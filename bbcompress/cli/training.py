@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bbcompress.cli.common import ExitCode, fail
+from bbcompress.cli.errors import ExitCode, fail
+from bbcompress.cli.terminal import note
 
 if TYPE_CHECKING:
     import numpy as np
@@ -202,14 +203,13 @@ def train_with(
         state = train(model, training, held_out, options, output, report_epoch, device, threads)
     except OtherRun as error:
         fail(str(error), ExitCode.ERROR)
-    click.echo(f"{output}: epoch {state.best_epoch}, {state.best_bits_per_dim:.4f} held-out bits/dim", err=True)
+    note(f"{output}: epoch {state.best_epoch}, {state.best_bits_per_dim:.4f} held-out bits/dim")
     return state, fitted
 
 
 def report_epoch(row: dict[str, float]) -> None:
     """One line on standard error."""
-    click.echo(
+    note(
         f"epoch {row['epoch']:.0f}: train {row['train_bits_per_dim']:.4f}, "
-        f"held out {row['held_out_bits_per_dim']:.4f} bits/dim, {row['seconds']:.1f} s",
-        err=True,
+        f"held out {row['held_out_bits_per_dim']:.4f} bits/dim, {row['seconds']:.1f} s"
     )

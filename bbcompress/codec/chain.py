@@ -24,6 +24,7 @@ from bbcompress.codec.refine import Method, refine
 from bbcompress.codec.two_part import pop_first, push_first, search
 from bbcompress.coding.distributions import MICROBITS, Uniform, code_lengths, push
 from bbcompress.coding.rans import LOWER_BOUND, Stack, Symbols, Underflow
+from bbcompress.progress import Advance, ignore
 
 STARTS = ((1, 1), (2, 1), (2, 2), (2, 4), (8, 4), (32, 8), (128, 16))
 """Ways to start a chain (first, growth), from the fastest to the one that needs the least on the stack."""
@@ -112,9 +113,14 @@ class Layout(NamedTuple):
 
 
 def encode(
-    groups: Sequence[Group], layout: Layout, steps: int, method: Method = Method.NATURAL, bottom: int = LOWER_BOUND
+    groups: Sequence[Group],
+    layout: Layout,
+    steps: int,
+    method: Method = Method.NATURAL,
+    bottom: int = LOWER_BOUND,
+    advance: Advance = ignore,
 ) -> EncodedChain:
-    """Code images with K = `steps`, on a stack that begins with `bottom`."""
+    """Code images with K = `steps`, on a stack that begins with `bottom`. `advance` is told of subpixels."""
     latents: list[Symbols] = []
     images = sum(len(pixels) for _, pixels in groups)
     for first, growth in STARTS:
@@ -122,14 +128,14 @@ def encode(
             first, k = min(first, images), steps if first < images else 0
             plan = Plan(images, first, layout.width, growth, layout.lanes, layout.density, k, method)
             try:
-                return _encode(groups, plan, latents, bottom)
+                return _encode(groups, plan, latents, bottom, advance)
             except Underflow:
                 continue
     # with all images coded in two parts on one lane nothing is popped
-    return _encode(groups, Plan(images, images, 1, 1, 1, 1, 0), latents, bottom)
+    return _encode(groups, Plan(images, images, 1, 1, 1, 1, 0), latents, bottom, advance)
 
 
-def _encode(groups: Sequence[Group], plan: Plan, latents: list[Symbols], bottom: int) -> EncodedChain:
+def _encode(groups: Sequence[Group], plan: Plan, latents: list[Symbols], bottom: int, advance: Advance) -> EncodedChain:
     """`latents` holds the first images' latents, as far as they were searched for before."""
     stack = Stack(bottom)
     net_microbits = np.zeros(plan.images, np.int64)
@@ -138,6 +144,7 @@ def _encode(groups: Sequence[Group], plan: Plan, latents: list[Symbols], bottom:
             latents.append(search(model, pixels, thorough=plan.images == 1))
         lanes = plan.first_lanes(number, model.stages)
         net_microbits[number] = push_first(model, stack, pixels, latents[number], lanes)
+        advance(pixels.size)
     for batch in plan.batches([len(pixels) for _, pixels in groups]):
         model, pixels = groups[batch.group].model, groups[batch.group].pixels[batch.images]
         stack.widen(batch.lanes)
@@ -150,6 +157,7 @@ def _encode(groups: Sequence[Group], plan: Plan, latents: list[Symbols], bottom:
         lengths.append(push(stack, Uniform(model.latent_bits, len(bins)), bins))
         total = sum(length.reshape(len(pixels), -1).sum(1) for length in lengths)
         net_microbits[batch.number : batch.number + len(pixels)] = total
+        advance(pixels.size)
     return EncodedChain(plan, stack.to_bytes(), net_microbits / MICROBITS)
 
 
@@ -163,18 +171,20 @@ class DecodedChain(NamedTuple):
     was repeated to the bit."""
 
 
-def decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) -> DecodedChain:
+def decode(
+    models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes, advance: Advance = ignore
+) -> DecodedChain:
     """The inverse of `encode`, given each group's model and number of images.
 
     Raises DamagedChain unless the stack ends with nothing but its bottom.
     """
     try:
-        return _decode(models, plan, data)
+        return _decode(models, plan, data, advance)
     except Underflow as error:
         raise DamagedChain(str(error)) from error
 
 
-def _decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) -> DecodedChain:
+def _decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes, advance: Advance) -> DecodedChain:
     groups = [Group(model, np.zeros((count, model.subpixels), np.uint8)) for model, count in models]
     first = _first(groups, plan)
     first_lanes = [1, *(plan.first_lanes(number, model.stages)[-1] for number, (model, _) in enumerate(first))]
@@ -188,10 +198,12 @@ def _decode(models: Sequence[tuple[SizedModel, int]], plan: Plan, data: bytes) -
         q = latent_distribution(model, _posterior(model, pixels, batch, plan))
         stack.push(*q.intervals(bins), q.precision)
         stack.shrink(lanes_before)
+        advance(pixels.size)
     for number in reversed(range(plan.first)):
         model, pixels = first[number]
         own = plan.first_lanes(number, model.stages)
         pop_first(model, stack, pixels, [*own[-2::-1], first_lanes[number]])
+        advance(pixels.size)
     if stack.bottom is None:
         raise DamagedChain("something is left on the stack")
     return DecodedChain([pixels for _, pixels in groups], stack.bottom)

@@ -18,6 +18,7 @@ Tensors = dict[str, Integers]
 MAX_LAYERS = 64
 MAX_KERNEL = 16
 MAX_FACTOR = 16
+MAX_NAME_CHARACTERS = 100
 DENSE_FIELDS = {"weight_bits", "input", "output", "relu"}
 
 
@@ -221,6 +222,7 @@ def checked_info(kind: type[Info], value: dict[str, Any], limits: dict[str, tupl
         raise BadLayer("grid_log2_steps are out of range in the model's description")
     if type(value["learning_rate"]) is not float or not 0 < value["learning_rate"] < 1:
         raise BadLayer("learning_rate is out of range in the model's description")
-    if not isinstance(value["name"], str):
-        raise BadLayer("the model's description is out of range")
+    name = value["name"]
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
+        raise BadLayer("the model's name is not one to print")
     return kind(**{**value, "grid_log2_steps": steps})

@@ -24,7 +24,11 @@ from bbcompress.codec.spatial_file import SpatialContents
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.network import InexactNetwork
 
-MAX_FILE_BYTES = 1 << 28
+MAX_FILE_BYTES = 1 << 26
+"""Weights take some 16 times as much memory."""
+MAX_HEADER_BYTES = 1 << 20
+"""Of its JSON, which takes some 30 times as much memory to read."""
+MAX_REASON_CHARACTERS = 200
 Contents = DenseContents | SpatialContents
 Model = DenseModel | SpatialModel
 _KINDS: dict[str, type[Contents]] = {kind.FORMAT: kind for kind in (DenseContents, SpatialContents)}
@@ -64,6 +68,9 @@ def read_header(path: Path) -> Header:
     """A model file's description, without its weights. Raises BadModel or OSError."""
     if path.stat().st_size > MAX_FILE_BYTES:
         raise BadModel(f"{path}: larger than any model ({MAX_FILE_BYTES >> 20} MiB)")
+    with path.open("rb") as start:
+        if int.from_bytes(start.read(8), "little") > MAX_HEADER_BYTES:
+            raise BadModel(f"{path}: not a model file (its header is larger than any model's)")
     with _blaming(path), safe_open(path, "numpy") as file:
         metadata = file.metadata() or {}
         description = json.loads(metadata.get("bbcompress", "{}"))
@@ -103,7 +110,8 @@ def _blaming(path: Path) -> Iterator[None]:
     except (BadModel, InexactNetwork) as error:
         raise type(error)(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise BadModel(f"{path}: not a model file ({error})") from error
+        reason = "".join(letter if letter.isprintable() else "?" for letter in str(error)[:MAX_REASON_CHARACTERS])
+        raise BadModel(f"{path}: not a model file ({reason})") from error
 
 
 def _description(contents: Contents) -> str:

@@ -18,7 +18,7 @@ class Method(IntEnum):
     """Natural-gradient steps of the mean, without noise: more bits for less time."""
 
 
-MAX_STEPS = 10_000
+MAX_STEPS = 100
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 _FIRST_STEP, _SMALLEST_STEP, _LARGEST_STEP = 0.5, 2.0**-6, 1.0
 _GROWTH, _SHRINKAGE = 1.25, 0.5

@@ -1,15 +1,22 @@
 """Installed models: which there are, and loading them by name, file or identity."""
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bbcompress.codec.dense import DenseInfo
 from bbcompress.codec.model import NETWORK_BATCH
-from bbcompress.codec.model_file import Header, Model, load, read_header
+from bbcompress.codec.model_file import BadModel, Header, Model, load, read_header
+from bbcompress.codec.spatial import SpatialInfo
 from bbcompress.exact.engine import Engine
+from bbcompress.exact.network import InexactNetwork
 
 MODEL_PATH_VARIABLE = "BBC_MODEL_PATH"
 """Environment variable with further folders of models, separated as PATH is."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class ModelNotFound(LookupError):
@@ -24,12 +31,16 @@ def shipped_models() -> Path:
 
 
 class Registry:
-    """Models by name and identity, each loaded when first needed, on one engine."""
+    """Models by name and identity, each loaded when first needed, on one engine.
+
+    A file that is named and no model is an error; one in a folder of models is left out, with a warning in the log,
+    which Python writes to standard error.
+    """
 
     def __init__(self, engine: Engine | None = None, files: Sequence[Path] = (), batch: int = NETWORK_BATCH):
         """`files` are models besides the installed ones, and come before them; `batch` is as for `Model`."""
         self.engine, self._batch = engine or Engine(), batch
-        self._files = list(files)
+        self._named, self._files = set(files), list(files)
         folders = [Path(folder) for folder in os.environ.get(MODEL_PATH_VARIABLE, "").split(os.pathsep) if folder]
         for folder in [*folders, shipped_models()]:
             self._files += sorted(folder.glob("*.safetensors"))
@@ -38,10 +49,23 @@ class Registry:
 
     def headers(self) -> Iterator[tuple[Path, Header]]:
         """Every model's file and description, in order of preference."""
-        for path in self._files:
+        for path in list(self._files):
             if path not in self._headers:
-                self._headers[path] = read_header(path)
+                try:
+                    self._headers[path] = read_header(path)
+                except (BadModel, OSError) as error:
+                    self._leave_out(path, error)
+                    continue
             yield path, self._headers[path]
+
+    def loads(self, path: Path) -> bool:
+        """Whether the file's model can be used. Raises BadModel, InexactNetwork or OSError where it was named."""
+        try:
+            self.load(path)
+        except (BadModel, InexactNetwork, OSError) as error:
+            self._leave_out(path, error)
+            return False
+        return True
 
     def load(self, path: Path) -> Model:
         """The model of one of the files."""
@@ -58,9 +82,19 @@ class Registry:
             names.append(header.info.name)
         raise ModelNotFound(f"no model {name!r} is installed; there are: {', '.join(names) or 'none'}")
 
+    def info_of(self, identity: bytes) -> DenseInfo | SpatialInfo | None:
+        """What is known, without loading it, of the model whose identity begins with `identity`; None for none."""
+        return next((header.info for _, header in self.headers() if header.identity.startswith(identity)), None)
+
     def by_identity(self, identity: bytes) -> Model:
         """The model whose identity begins with `identity`. Raises ModelNotFound."""
         for path, header in self.headers():
-            if header.identity.startswith(identity):
+            if header.identity.startswith(identity) and self.loads(path):
                 return self.load(path)
         raise ModelNotFound(f"the model {identity.hex()[:16]} is not installed; name its file with --model")
+
+    def _leave_out(self, path: Path, error: Exception) -> None:
+        if path in self._named:
+            raise error
+        self._files.remove(path)
+        _log.warning("%s; it is left out", error)

@@ -1,23 +1,23 @@
-"""Pictures: read from files and written to files through Pillow, and coded where no model fits."""
+"""Pictures: from files and back, whole or as the file's bytes, and coded where no model fits."""
 
 from bbcompress.images.errors import DamagedImage, ImageError, ImageTooLarge, LimitExceeded, OutputExists
-from bbcompress.images.files import from_pillow, lossless_suffix, read, to_pillow, write
-from bbcompress.images.header import Header, Palette
-from bbcompress.images.picture import Picture, digest
+from bbcompress.images.files import file_bytes, read, read_file, suffix_of
+from bbcompress.images.header import Header
+from bbcompress.images.picture import Item, KeptFile, Picture, digest
 
 __all__ = [
     "DamagedImage",
     "Header",
     "ImageError",
     "ImageTooLarge",
+    "Item",
+    "KeptFile",
     "LimitExceeded",
     "OutputExists",
-    "Palette",
     "Picture",
     "digest",
-    "from_pillow",
-    "lossless_suffix",
+    "file_bytes",
     "read",
-    "to_pillow",
-    "write",
+    "read_file",
+    "suffix_of",
 ]

@@ -15,8 +15,14 @@ class OutputExists(ImageError, FileExistsError):
     """The output file is there already and may not be replaced."""
 
 
+class NotWhole(ValueError):
+    """A file is not known to come back whole from a picture. The message says what it is, as in "animated PNG"."""
+
+
 class DamagedImage(ValueError):
-    """Stored bytes are not what ``encode`` wrote."""
+    """What is in an archive is not what was written. The caller adds the archive's name as ``source``."""
+
+    source = ""
 
 
 class LimitExceeded(DamagedImage):

@@ -2,9 +2,8 @@
 
 Layout, after one method byte (0 raw, 1 WebP, 2 + i planes with transform i):
 
-    header      as in header.py; where bit 7 of the method byte is set, as varint length,
-                varint compressed length, and raw LZMA (long palettes are worth it)
-    payload     the rest: raw samples, a VP8L bitstream (webp.py) or LZMA (planes.py)
+    header      as in header.py
+    payload     the rest: raw samples, a VP8L bitstream (vp8l.py) or LZMA (planes.py)
 
 Samples are the pixels as ``pixel_bytes`` orders them, except that mode 1 has eight pixels a
 byte, the first in the highest bit, each row padded with zero bits.
@@ -18,66 +17,57 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bbcompress.images import planes, webp
+from bbcompress.images import planes, vp8l
 from bbcompress.images.errors import DamagedImage, ImageError, LimitExceeded
-from bbcompress.images.header import MAX_ENTRIES, MODES, Header
+from bbcompress.images.header import MODES, Header
 from bbcompress.images.picture import Picture
-from bbcompress.varint import Malformed, Reader, write_varint
+from bbcompress.varint import Malformed, Reader
 
 _RAW, _WEBP, _PLANES = 0, 1, 2
-_PACKED_HEADER = 0x80
-#: Longer than any header: mode, size, a full RGBA palette, alpha for each entry.
-_MAX_HEADER = 16 + 4 * MAX_ENTRIES + 3 * MAX_ENTRIES
 
 
 def encode(picture: Picture) -> bytes:
     """The shortest of the methods' bytes, which :func:`decode` takes.
 
     >>> grey = Picture("L", np.full((40, 60), 7, np.uint8))
-    >>> decode(encode(grey), limit_pixels=2400).same_as(grey)
+    >>> decode(encode(grey), max_pixels=2400).same_as(grey)
     True
     """
     samples = _samples(picture)
     index, packed = planes.encode(samples)
     candidates = [(_RAW, samples.astype(samples.dtype.newbyteorder("<")).tobytes()), (_PLANES + index, packed)]
     if picture.pixels.dtype == np.uint8:
-        bitstream = webp.encode(picture.pixels.reshape(picture.height, picture.width, -1))
+        bitstream = vp8l.encode(picture.pixels.reshape(picture.height, picture.width, -1))
         if bitstream is not None:
             candidates.append((_WEBP, bitstream))
     method, payload = min(candidates, key=lambda candidate: len(candidate[1]))
-    header = picture.header.pack()
-    squeezed = planes.deflate(header)
-    squeezed = write_varint(len(header)) + write_varint(len(squeezed)) + squeezed
-    if len(squeezed) < len(header):
-        method, header = method | _PACKED_HEADER, squeezed
-    return bytes([method]) + header + payload
+    return bytes([method]) + picture.header.pack() + payload
 
 
-def decode(data: bytes, *, limit_pixels: int) -> Picture:
-    """The picture in ``data``, however hostile; memory stays in proportion to ``limit_pixels``.
+def decode(data: bytes, *, max_pixels: int) -> Picture:
+    """The picture in ``data``, however hostile; memory stays in proportion to ``max_pixels``.
 
     Raises :class:`DamagedImage` where ``encode`` did not write ``data``, and of that the kind
     :class:`LimitExceeded` where it declares more pixels than allowed. The one other exception
     is :class:`ImageError`, where WebP is needed and this Pillow was built without it.
     """
     try:
-        return _decode(Reader(data), limit_pixels)
+        return _decode(Reader(data), max_pixels)
     except (LimitExceeded, ImageError):
         raise
     except (ValueError, lzma.LZMAError) as error:
         raise DamagedImage(f"the stored picture is damaged: {error}") from error
 
 
-def _decode(reader: Reader, limit_pixels: int) -> Picture:
+def _decode(reader: Reader, max_pixels: int) -> Picture:
     method = reader.byte()
-    header = _header(reader, limit_pixels, packed=bool(method & _PACKED_HEADER))
+    header = Header.unpack(reader, max_pixels=max_pixels)
     layout = MODES[header.mode]
-    sample_type = np.dtype(f"u{layout.dtype.itemsize}")
+    sample_type = layout.dtype
     columns = -(-header.width // 8) if header.mode == "1" else header.width
     payload = reader.rest()
-    method &= ~_PACKED_HEADER
     if method == _WEBP and layout.dtype == np.uint8:
-        pixels = webp.decode(payload, (header.height, header.width, layout.channels))
+        pixels = vp8l.decode(payload, (header.height, header.width, layout.channels))
         return _picture(header, pixels)
     shape = (header.height, columns, layout.channels)
     if method == _RAW:
@@ -91,23 +81,12 @@ def _decode(reader: Reader, limit_pixels: int) -> Picture:
         if not np.array_equal(np.packbits(pixels, axis=1), samples[..., 0]):
             raise Malformed("rows are not padded with zero bits")
         return _picture(header, pixels)
-    return _picture(header, samples.view(layout.dtype))
-
-
-def _header(reader: Reader, limit_pixels: int, *, packed: bool) -> Header:
-    if not packed:
-        return Header.unpack(reader, limit_pixels=limit_pixels)
-    size = reader.varint(_MAX_HEADER)
-    inner = Reader(planes.inflate(reader.take(reader.varint(_MAX_HEADER)), size))
-    header = Header.unpack(inner, limit_pixels=limit_pixels)
-    if inner.remaining:
-        raise Malformed("bytes after the header")
-    return header
+    return _picture(header, samples)
 
 
 def _picture(header: Header, pixels: npt.NDArray[Any]) -> Picture:
     shape = MODES[header.mode].shape(header.width, header.height)
-    return Picture(header.mode, np.ascontiguousarray(pixels.reshape(shape)), header.palette, header.transparency)
+    return Picture(header.mode, np.ascontiguousarray(pixels.reshape(shape)))
 
 
 def _samples(picture: Picture) -> planes.Samples:
@@ -115,5 +94,4 @@ def _samples(picture: Picture) -> planes.Samples:
     pixels = picture.pixels
     if picture.mode == "1":
         pixels = np.packbits(pixels, axis=1)
-    unsigned = np.ascontiguousarray(pixels).view(f"u{pixels.dtype.itemsize}")
-    return unsigned.reshape(*pixels.shape[:2], -1)
+    return np.ascontiguousarray(pixels).reshape(*pixels.shape[:2], -1)

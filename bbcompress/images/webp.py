@@ -1,76 +1,90 @@
-"""Any 8-bit pixels of up to four channels as a lossless WebP (VP8L) bitstream without its container.
+"""Lossless WebP files of one frame. Metadata: the chunks in their order, but of VP8L only the name.
 
-One channel travels as grey RGB, two as grey RGB and alpha, three as RGB, four as RGBA, whatever
-they mean. VP8L is specified at https://developers.google.com/speed/webp/docs/webp_lossless_bitstream_specification
+Each chunk is its name, its length as a varint and its data; the payload of VP8L is written anew from the pixels.
 """
 
 from __future__ import annotations
 
-import io
 import struct
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, features
 
-from bbcompress.images.errors import ImageError
+from bbcompress.images import vp8l
+from bbcompress.images.errors import ImageError, NotWhole
+from bbcompress.images.metadata import Format, Metadata
+from bbcompress.images.picture import Picture
+from bbcompress.varint import Reader, write_varint
 
-#: Sides are 14 bits. The number of pixels stays under the limit where Pillow warns, now and in later versions.
-_MAX_SIDE = (1 << 14) - 1  # libwebp's encoder stops one short of the format
-_MAX_PIXELS = 1 << 26
-#: Method 6 costs up to 40 microseconds a pixel, ten times method 5, and rarely helps large pictures.
-_SLOW_PIXELS = 1 << 14
-
-_CONTAINER = struct.Struct("<4sI4s4sI")  # "RIFF", bytes to come, "WEBP", "VP8L", payload bytes
+_PIXELS = b"VP8L"
+_ALPHA_USED = 1 << 28
+"""Of the 32 bits after the bitstream's first byte."""
 
 
-def encode(pixels: npt.NDArray[np.uint8]) -> bytes | None:
-    """The VP8L bitstream of ``(H, W, C)`` pixels, or None where this Pillow or WebP cannot hold them."""
-    height, width, channels = pixels.shape
-    if not features.check("webp") or not _fits(width, height):
-        return None
-    image = Image.frombytes(("L", "LA", "RGB", "RGBA")[channels - 1], (width, height), pixels.tobytes())
-    image = image.convert("RGB" if channels % 2 else "RGBA")
-    methods = (5, 6) if width * height <= _SLOW_PIXELS else (5,)
-    return min((_bitstream(image, method) for method in methods), key=len)
+class _Chunk(NamedTuple):
+    name: bytes
+    data: bytes
 
 
-def _fits(width: int, height: int) -> bool:
-    return max(width, height) <= _MAX_SIDE and width * height <= _MAX_PIXELS
-
-
-def _bitstream(image: Image.Image, method: int) -> bytes:
-    out = io.BytesIO()
-    image.save(out, "WEBP", lossless=True, exact=True, quality=100, method=method)
-    data = out.getvalue()
-    *_, chunk, size = _CONTAINER.unpack_from(data)
-    assert chunk == b"VP8L", "a lossless file without metadata is one chunk"
-    return data[_CONTAINER.size :][:size]
-
-
-def decode(data: bytes, shape: tuple[int, int, int]) -> npt.NDArray[Any]:
-    """The ``(H, W, C)`` uint8 pixels of a bitstream; ``ValueError`` where it is damaged or of another size.
-
-    Raises :class:`ImageError` where this Pillow was built without WebP.
-    """
-    if not features.check("webp"):
-        raise ImageError("this picture needs a Pillow with WebP support; install one from PyPI")
-    height, width, channels = shape
-    if not _fits(width, height):
-        raise ValueError("too large for WebP")
-    # The size is checked before libwebp allocates by it: signature, 14 bits of width - 1, 14 of height - 1.
-    bits = int.from_bytes(data[1:5], "little")
-    if len(data) < 5 or data[0] != 0x2F or (bits & 0x3FFF, bits >> 14 & 0x3FFF) != (width - 1, height - 1):
-        raise ValueError("a WebP bitstream of another size")
-    padding = b"\0" * (len(data) % 2)
-    head = _CONTAINER.pack(b"RIFF", 12 + len(data) + len(padding), b"WEBP", b"VP8L", len(data))
+def split(data: bytes, max_pixels: int) -> Picture:
+    """The picture in a file. Raises :class:`NotWhole`."""
+    chunks = _chunks(data)
+    names = [chunk.name for chunk in chunks]
+    if b"ANIM" in names or b"ANMF" in names:
+        raise NotWhole(f"animated WebP, {names.count(b'ANMF')} frames")
+    if b"VP8 " in names:
+        raise NotWhole("lossy WebP")
+    if names.count(_PIXELS) != 1 or b"ALPH" in names:
+        raise NotWhole("WebP of an unknown kind")
+    bitstream = chunks[names.index(_PIXELS)].data
+    bits = int.from_bytes(bitstream[1:5], "little")
+    width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if width * height > max_pixels:
+        raise NotWhole(f"WebP of {width} x {height} pixels, more than the limit of {max_pixels}; -M raises it")
+    size = b"".join((side - 1).to_bytes(3, "little") for side in (width, height))
+    if b"VP8X" in names and chunks[names.index(b"VP8X")].data[4:] != size:
+        raise NotWhole("WebP of two sizes")
+    alpha = bool(bits & _ALPHA_USED)
     try:
-        with Image.open(io.BytesIO(head + data + padding), formats=["WEBP"]) as image:
-            plain = image.convert("RGB" if channels % 2 else "RGBA")
-    except Exception as error:  # libwebp's failures surface as several types
-        raise ValueError("damaged WebP bitstream") from error
-    pixels = np.asarray(plain)
-    if channels <= 2:  # grey: red, green and blue are equal; alpha is the second channel
-        pixels = pixels[..., -channels:]
-    return pixels
+        pixels = vp8l.decode(bitstream, (height, width, 4 if alpha else 3))
+    except (ValueError, ImageError) as error:
+        raise NotWhole("damaged WebP") from error
+    if alpha and (pixels[..., 3] == 255).all():
+        raise NotWhole("WebP with alpha that says nothing")  # an encoder leaves it out
+    kept = [_Chunk(chunk.name, b"" if chunk.name == _PIXELS else chunk.data) for chunk in chunks]
+    body = b"".join(chunk.name + write_varint(len(chunk.data)) + chunk.data for chunk in kept)
+    return Picture("RGBA" if alpha else "RGB", np.ascontiguousarray(pixels), Metadata(Format.WEBP, body))
+
+
+def join(picture: Picture) -> bytes:
+    """The file of a picture with metadata of this format."""
+    bitstream = vp8l.encode(picture.pixels) if picture.mode in ("RGB", "RGBA") else None
+    if bitstream is None:
+        raise ImageError("this picture needs a Pillow with WebP support; install one from PyPI")
+    reader, out = Reader(picture.metadata.body), b""
+    while reader.remaining:
+        name = reader.take(4)
+        data = reader.take(reader.varint(reader.remaining))
+        data = bitstream if name == _PIXELS else data
+        out += name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+    return b"RIFF" + struct.pack("<I", 4 + len(out)) + b"WEBP" + out
+
+
+def strip(picture: Picture) -> Picture:
+    """The picture with no chunk but its pixels."""
+    return Picture(picture.mode, picture.pixels, Metadata(Format.WEBP, _PIXELS + write_varint(0)))
+
+
+def _chunks(data: bytes) -> list[_Chunk]:
+    if int.from_bytes(data[4:8], "little") != len(data) - 8:
+        raise NotWhole("damaged WebP: cut short, or with data after its end")
+    found, position = [], 12
+    while position < len(data):
+        name, size = data[position : position + 4], int.from_bytes(data[position + 4 : position + 8], "little")
+        end = position + 8 + size
+        padding = data[end : end + size % 2]
+        if position + 8 > len(data) or end + size % 2 > len(data) or padding.strip(b"\0"):
+            raise NotWhole("damaged WebP")
+        found.append(_Chunk(name, data[position + 8 : end]))
+        position = end + size % 2
+    return found

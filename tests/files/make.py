@@ -6,6 +6,7 @@ Before the first release, when a model has changed: python tests/files/make.py -
 
 import json
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,22 +39,31 @@ from helpers import (  # noqa: E402
 from bbcompress.archive.compress import Options, compress_single  # noqa: E402
 from bbcompress.archive.encode import encode  # noqa: E402
 from bbcompress.archive.forms import PixelForm  # noqa: E402
+from bbcompress.archive.limits import MAX_IMAGES  # noqa: E402
 from bbcompress.archive.names import pack_names  # noqa: E402
 from bbcompress.archive.payload import BitsBack, Stored, Tiles, pictures_digest  # noqa: E402
 from bbcompress.archive.read import Archive  # noqa: E402
-from bbcompress.archive.segment import MAX_IMAGES, Segment, pack_segment  # noqa: E402
+from bbcompress.archive.segment import Segment, pack_segment  # noqa: E402
 from bbcompress.archive.single import pack_single  # noqa: E402
 from bbcompress.codec.refine import Method  # noqa: E402
-from bbcompress.images import Picture, stored  # noqa: E402
-from bbcompress.images.metadata import Metadata  # noqa: E402
+from bbcompress.images import Item, KeptFile, Picture, file_bytes, read, stored  # noqa: E402
 from bbcompress.varint import write_varint  # noqa: E402
 
-METADATA = Metadata(
-    b"profile", b"MM\0*", b"<x/>", (("Title", "Grün"),), (720_000, 720_090), ((b"gAMA", b"\0\0\xb1\x8f"),)
-)
+CHUNKS = ((b"gAMA", b"\0\0\xb1\x8f"), (b"tEXt", b"Title\0Gr\xfcn"), (b"iTXt", b"Title\0\0\0de\0\0Gr\xc3\xbcn"))
 
 
-def single(picture: Picture) -> bytes:
+def described(picture: Picture) -> Picture:
+    """A picture with the metadata of a PNG file that has more chunks."""
+    data = file_bytes(picture)
+    chunks = [
+        len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big") for name, body in CHUNKS
+    ]
+    found = read(data[:33] + b"".join(chunks) + data[33:])
+    assert isinstance(found, Picture)
+    return replace(found, file=None)
+
+
+def single(picture: Item) -> bytes:
     return compress_single(picture, paper_models(), Options())[0]
 
 
@@ -92,7 +102,7 @@ def stored_segment(number: int, picture: Picture) -> bytes:
     return pack_segment(Segment(np.array([number]), Stored(stored.encode(picture)), pictures_digest([picture])))
 
 
-def good() -> dict[str, tuple[bytes, dict[str, Picture]]]:
+def good() -> dict[str, tuple[bytes, dict[str, Item]]]:
     """Files by name, with the pictures in them; those of a single file have no name, and are here under ''."""
     odd = odd_pictures()
     singles = {
@@ -102,7 +112,7 @@ def good() -> dict[str, tuple[bytes, dict[str, Picture]]]:
     }
     files = {name: (single(picture), {"": picture}) for name, picture in singles.items()}
     for name, picture in odd.items():
-        data = pack_single(Stored(stored.encode(picture)), pictures_digest([picture]))
+        data = pack_single(Stored(stored.encode(picture)), pictures_digest([picture]), picture.metadata)
         files[f"stored-{Path(name).stem}"] = data, {"": picture}
     several = [*binary_digits(3), *grey_digits(2), odd["one-pixel.png"]]
     some = {f"{number:03d}.png": picture for number, picture in enumerate(several)}
@@ -124,7 +134,7 @@ def good() -> dict[str, tuple[bytes, dict[str, Picture]]]:
     files["archive-grey-refined"] = archive_of(grey, 2), grey
     files["archive-grey-refined-adam"] = archive_of(grey, 2, Method.ADAM), grey
     files["archive-folders"] = archive_of(folders), folders
-    about = {name: replace(picture, metadata=METADATA) for name, picture in folders.items() if name != "a/8.png"}
+    about = {name: described(picture) for name, picture in folders.items() if name != "a/8.png"}
     files["archive-metadata"] = archive_of(folders | about), folders | about
     files["single-metadata"] = single(about["a/7.png"]), {"": about["a/7.png"]}
     files["stored-metadata"] = single(about["b/rgb.png"]), {"": about["b/rgb.png"]}
@@ -142,6 +152,11 @@ def good() -> dict[str, tuple[bytes, dict[str, Picture]]]:
     files["single-colour"] = colour_single(edges, PixelForm.RGB), {"": edges}
     files["single-colour-tile"] = colour_single(colour["0.png"], PixelForm.RGB), {"": colour["0.png"]}
     files["single-colour-alpha"] = colour_single(seen["small.png"], PixelForm.RGB_ALPHA), {"": seen["small.png"]}
+    text = KeptFile(b"kept as it is, again and again\n" * 9, "notes.txt")
+    files["single-kept"] = single(text), {"": text}
+    noise = KeptFile(np.random.default_rng(1).bytes(50), "noise.bin")
+    mixed = {"a/notes.txt": text, "digit.png": binary_digits(1)[0], "noise.bin": noise}
+    files["archive-kept"] = archive_of(mixed), mixed
     files["archive-empty"] = archive_of({}), {}
     pair = {"first.png": rgb(1, 2), "second.png": rgb(2, 1)}
     segments = [stored_segment(number, picture) for number, picture in enumerate(pair.values())]
@@ -154,7 +169,7 @@ def bad(single: bytes, archive: bytes, about: bytes) -> dict[str, tuple[bytes, l
 
     They are a single file and archives with several segments, without and with metadata.
     """
-    first, second, *_, names, index = blocks_of(archive)
+    first, second, *_, names, _, index = blocks_of(archive)
     every = Archive(archive).names or []
     *_, description, _ = blocks_of(about)
     lost = Archive(archive).parts

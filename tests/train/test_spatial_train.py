@@ -65,15 +65,26 @@ def trained(architecture, folder, channels=3, levels=256, components=2, stage_bl
     return state.best, pixels, images
 
 
+COLOUR, GREY, BITS = (3, 256, 2), (1, 256, 1), (1, 2, 1)
+
+
 @pytest.mark.parametrize(
-    ("architecture", "stage_blocks", "coarser"),
-    [("convolutional", 0, False), ("staged", 0, False), ("staged", 1, False), ("staged", 1, True)],
+    ("architecture", "stage_blocks", "coarser", "pixels_of"),
+    [
+        ("convolutional", 0, False, GREY),
+        ("staged", 0, False, COLOUR),
+        ("staged", 1, False, BITS),
+        ("staged", 1, True, COLOUR),
+        *(
+            pytest.param(*kind, pixels_of, marks=pytest.mark.slow)
+            for kind in [("convolutional", 0, False), ("staged", 0, False), ("staged", 1, False), ("staged", 1, True)]
+            for pixels_of in (COLOUR, GREY, BITS)
+        ),
+    ],
 )
-@pytest.mark.parametrize(("channels", "levels", "components"), [(3, 256, 2), (1, 256, 1), (1, 2, 1)])
-def test_the_exact_model_is_the_float_model(
-    tmp_path, architecture, stage_blocks, coarser, channels, levels, components
-):
-    model, pixels, images = trained(architecture, tmp_path, channels, levels, components, stage_blocks, coarser)
+def test_the_exact_model_is_the_float_model(tmp_path, architecture, stage_blocks, coarser, pixels_of):
+    _, levels, _ = pixels_of
+    model, pixels, images = trained(architecture, tmp_path, *pixels_of, stage_blocks, coarser)
     path = tmp_path / "model.safetensors"
     export(model, pixels, "blobs", path)
     exact = load(path).sized(*images.shape[1:3])
@@ -198,10 +209,10 @@ def bbc(*arguments):
 
 
 def test_the_commands_train_fit_and_diagnose_colour(tmp_path):
-    np.save(tmp_path / "train.npy", blobs())
-    np.save(tmp_path / "test.npy", blobs()[:50])
+    np.save(tmp_path / "train.npy", blobs(120))
+    np.save(tmp_path / "test.npy", blobs(20))
     model, better = tmp_path / "blobs.safetensors", tmp_path / "better.safetensors"
-    options = ["--batch", 50, "--epochs", 2, "--validation", 50, "--test", tmp_path / "test.npy"]
+    options = ["--batch", 50, "--epochs", 2, "--validation", 20, "--test", tmp_path / "test.npy"]
     bbc(
         "train", tmp_path / "train.npy", "-o", model, "--architecture", "staged", "--hidden", 8, "--latent", 1, *options
     )
@@ -211,7 +222,7 @@ def test_the_commands_train_fit_and_diagnose_colour(tmp_path):
     assert before.scales[0].stages[0][0].dense.weight.tolist() == after.scales[0].stages[0][0].dense.weight.tolist()
     assert before.encoder[0].dense.weight.tolist() != after.encoder[0].dense.weight.tolist()
     data = ["--train", tmp_path / "train.npy", "--test", tmp_path / "test.npy"]
-    found = json.loads(bbc("diagnose", better, *data, "--epochs", 1, "--images", 50, "--json").stdout)
+    found = json.loads(bbc("diagnose", better, *data, "--epochs", 1, "--images", 20, "--json").stdout)
     assert found["test_optimal_per_image"] < found["test"]
     assert "any size" in bbc("models", better).stdout
     blunt, deeper = tmp_path / "blunt.safetensors", tmp_path / "more.safetensors"

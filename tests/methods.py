@@ -1,0 +1,136 @@
+"""One small file of each method and form, with made models: what damage and mutations are tried on.
+
+A new method is added here, and nowhere else of these tests.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from helpers import hand_made, odd_pictures
+from made_models import make_spatial, make_tiny
+
+from bbcompress.archive.encode import encode
+from bbcompress.archive.forms import PixelForm
+from bbcompress.archive.names import pack_names
+from bbcompress.archive.payload import Kept, Payload, Stored, pictures_digest
+from bbcompress.archive.segment import Segment, pack_segment
+from bbcompress.archive.single import pack_single
+from bbcompress.codec.dense_file import DenseContents
+from bbcompress.codec.model_file import save
+from bbcompress.codec.refine import Method
+from bbcompress.codec.registry import Header, Registry
+from bbcompress.images import Item, KeptFile, Picture, kept, stored
+from bbcompress.images.metadata import Format, Metadata
+
+
+class Case(NamedTuple):
+    """A sound file, and the pictures and kept files in it."""
+
+    data: bytes
+    pictures: list[Item]
+
+
+class MadeModels(Registry):
+    """Models that no training made, alone."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        files = []
+        for contents in (
+            DenseContents(*make_tiny(2)),
+            DenseContents(*make_tiny(256, 2)),
+            make_spatial(True, 3, 2, 256),
+            make_spatial(True, 1, 1, 2),
+        ):
+            files.append(Path(self._folder.name) / f"{len(files)}.safetensors")
+            save(files[-1], contents)
+        super().__init__(files=files)
+        self.files = files
+
+    def headers(self) -> Iterator[tuple[Path, Header]]:
+        return (found for found in super().headers() if found[0] in self.files)
+
+
+@cache
+def models() -> MadeModels:
+    return MadeModels()
+
+
+def _noise(mode: str, height: int, width: int, seed: int = 0) -> Picture:
+    channels = {"1": (), "L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}[mode]
+    levels = 2 if mode == "1" else 256
+    return Picture(mode, np.random.default_rng(seed).integers(0, levels, (height, width, *channels), np.uint8))
+
+
+def _flat(mode: str, height: int, width: int) -> Picture:
+    return Picture(mode, np.full_like(_noise(mode, height, width).pixels, 1))
+
+
+def _chain(
+    model: int, form: PixelForm, pictures: list[Picture], steps: int = 0, method: Method = Method.NATURAL
+) -> Payload:
+    return encode(models().load(models().files[model]), pictures, form, steps, method).payload
+
+
+def _single(payload: Payload, picture: Item, metadata: Metadata | None = None) -> Case:
+    about = {} if metadata is None else {"metadata": metadata}
+    return Case(pack_single(payload, pictures_digest([picture]), **about), [picture])
+
+
+def _archive(*segments: tuple[Payload, Sequence[Item]]) -> Case:
+    bodies, counts, every = [], [], list[Item]()
+    for payload, pictures in segments:
+        numbers = np.arange(len(every), len(every) + len(pictures))
+        bodies.append(pack_segment(Segment(numbers, payload, pictures_digest(pictures))))
+        counts.append(len(pictures))
+        every += pictures
+    names = pack_names([f"a/{number}.png" for number in range(len(every))])
+    return Case(hand_made(bodies, counts, names), every)
+
+
+def _stored() -> dict[str, Picture]:
+    rng = np.random.default_rng(1)
+    return {
+        "raw": _noise("L", 3, 2),
+        "planes": Picture("L16", (np.arange(400) * 3 % 500).astype(np.uint16).reshape(20, 20)),
+        "webp": Picture("RGB", np.repeat(rng.integers(0, 4, (9, 9, 1), np.uint8), 3, 2) * np.uint8(60)),
+        "bilevel": _noise("1", 5, 13),
+        "palette": odd_pictures()["palette-alpha.png"],
+        "flat": _flat("L", 64, 64),
+    }
+
+
+@cache
+def cases() -> dict[str, Case]:
+    """By name."""
+    found = {f"single-stored-{name}": _single(Stored(stored.encode(one)), one) for name, one in _stored().items()}
+    about = Metadata(Format.PNM, b"\x0bP6 6 5 255\n# a comment after the pixels")
+    short, long = KeptFile(b"%PDF", "a.pdf"), KeptFile(b"words, words, " * 90, "words.txt")
+    bilevel, grey = [_noise("1", 5, 6, seed) for seed in range(9)], [_noise("L", 5, 6, seed) for seed in range(6)]
+    small, wide, seen = _noise("RGB", 6, 5), _noise("RGB", 2, 130), _noise("RGBA", 4, 3)
+    drawing = _noise("1", 9, 10)
+    found |= {
+        "single-kept": _single(Kept(kept.encode(short.data), short.name), short),
+        "single-kept-lzma": _single(Kept(kept.encode(long.data), long.name), long),
+        "archive-kept": _archive((Kept(kept.encode(long.data)), [long]), (Stored(stored.encode(small)), [small])),
+        "single-metadata": _single(Stored(stored.encode(small)), small, about),
+        "single-bits-back": _single(_chain(0, PixelForm.BILEVEL, bilevel[:1]), bilevel[0]),
+        "single-bits-back-grey": _single(_chain(1, PixelForm.GREY, grey[:1]), grey[0]),
+        "single-one-tile": _single(_chain(2, PixelForm.RGB, [small]), small),
+        "single-one-tile-bilevel": _single(_chain(3, PixelForm.BILEVEL, [drawing]), drawing),
+        "single-one-tile-alpha": _single(_chain(2, PixelForm.RGB_ALPHA, [seen]), seen),
+        "single-tiles": _single(_chain(2, PixelForm.RGB, [wide]), wide),
+        "archive-stored": _archive(*((Stored(stored.encode(one)), [one]) for one in (small, grey[0], bilevel[0]))),
+        "archive-bits-back": _archive(
+            (_chain(0, PixelForm.BILEVEL, bilevel), bilevel), (Stored(stored.encode(small)), [small])
+        ),
+        "archive-natural": _archive((_chain(0, PixelForm.BILEVEL, bilevel, 2), bilevel)),
+        "archive-adam": _archive((_chain(1, PixelForm.GREY, grey, 2, Method.ADAM), grey)),
+        "archive-tiles": _archive((_chain(2, PixelForm.RGB, [small, wide, small]), [small, wide, small])),
+        "archive-tiles-alpha": _archive((_chain(2, PixelForm.RGB_ALPHA, [seen, seen], 1), [seen, seen])),
+    }
+    return found

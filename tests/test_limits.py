@@ -1,0 +1,106 @@
+"""Small files cannot ask for long work or much memory; what the encoder makes is within the limits."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from helpers import archive_of, binary_digits, little_memory, numbered, paper_models
+from PIL import Image
+
+from bbcompress.archive.compress import MAX_SEGMENT_SUBPIXELS, Options, compress_single
+from bbcompress.archive.errors import ArchiveLimit, DamagedArchive
+from bbcompress.archive.forms import PixelForm
+from bbcompress.archive.limits import IMAGE_WORK, MAX_CHAIN_IMAGES, MAX_PIXELS, MAX_SEGMENT_IMAGES
+from bbcompress.archive.payload import BitsBack, Payload, Stored, Tiles
+from bbcompress.archive.read import Archive
+from bbcompress.cli import main
+from bbcompress.codec.chain import Plan
+from bbcompress.codec.tiles import Size
+from bbcompress.images import Picture
+
+
+def payloads(data: bytes) -> list[Payload]:
+    return [part.payload for part in Archive(data).parts]
+
+
+def single_of(picture: Picture) -> bytes:
+    return compress_single(picture, paper_models(), Options())[0]
+
+
+def tiles_of(size: Size, bytes_: int, **plan: int) -> Tiles:
+    """One picture of noise for the model for colour, in tiles as the encoder makes them."""
+    tile = plan.pop("tile", 128)
+    count = -(-size[0] // tile) * -(-size[1] // tile)
+    whole = Plan(**{"images": count, "first": 1, "width": 8, "growth": 4, "lanes": 1, "density": 1, "steps": 0} | plan)
+    data = b"\x81" + np.random.default_rng(0).bytes(bytes_ - 1)
+    identity = paper_models().load(paper_models().path_named("cifar10")).identity
+    return Tiles(identity, PixelForm.RGB, whole, tile, [size], [()], [], data)
+
+
+@pytest.mark.parametrize(
+    ("size", "payload_bytes", "changes"),
+    [
+        pytest.param((1 << 14, 1 << 14), 90, {}, id="pixels that so few bytes cannot hold"),
+        pytest.param((512, 512), 90, {"tile": 1}, id="tiny tiles"),
+        pytest.param((1 << 12, 1 << 12), 1 << 20, {"tile": 4}, id="many tiles"),
+        pytest.param((1 << 14, (1 << 14) + 1), 1 << 24, {}, id="pixels"),
+        pytest.param((700, 700), 90, {"steps": 100}, id="steps"),
+        pytest.param((1 << 12, 1 << 12), 1 << 14, {"tile": 1 << 10, "width": 8}, id="wide batches of large tiles"),
+        pytest.param((64, 64), 100, {"tile": 2, "width": 1}, id="many small batches"),
+    ],
+)
+def test_work_that_is_refused_at_once(size: Size, payload_bytes: int, changes: dict[str, int]) -> None:
+    payload = tiles_of(size, payload_bytes, **changes)
+    with little_memory(100), pytest.raises(ArchiveLimit):
+        payload.decode(paper_models(), MAX_PIXELS)
+
+
+@pytest.mark.parametrize("tile", [128, 1 << 10])
+def test_bytes_that_run_out_are_damage_at_once(tile: int) -> None:
+    """As much as they may ask for; none of the rest is computed."""
+    with pytest.raises(DamagedArchive, match="empty"):
+        tiles_of((1 << 10, 1 << 10), 1 << 9, tile=tile).decode(paper_models(), MAX_PIXELS)
+
+
+def test_a_higher_limit_of_pixels_raises_that_of_work() -> None:
+    payload = tiles_of((1 << 10, 1 << 10), 100)
+    with pytest.raises(ArchiveLimit):
+        payload.checked_model(paper_models(), MAX_PIXELS)
+    payload.checked_model(paper_models(), 8 * MAX_PIXELS)
+
+
+def test_pictures_that_a_reader_would_refuse_are_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = numbered(binary_digits(3))
+    single, archive = single_of(digits["0.png"]), archive_of(digits)
+    assert all(isinstance(payload, BitsBack) for data in (single, archive) for payload in payloads(data))
+    monkeypatch.setattr("bbcompress.archive.limits.BASE_WORK", 0)
+    monkeypatch.setattr("bbcompress.archive.limits.WORK_PER_BYTE", IMAGE_WORK)
+    single, archive = single_of(digits["0.png"]), archive_of(digits)
+    assert all(isinstance(payload, Stored) for data in (single, archive) for payload in payloads(data))
+    assert all(item.picture.same_as(digits[str(item.name)]) for item in Archive(archive).decode(paper_models()))
+
+
+def test_pictures_of_a_segment_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bbcompress.archive.compress.MAX_SEGMENT_IMAGES", 4)
+    assert [len(part.numbers) for part in Archive(archive_of(numbered(binary_digits(10)))).parts] == [4, 4, 2]
+    # tiles of 128 x 128, of pictures that are no higher, or longer, than one pixel more
+    assert MAX_SEGMENT_IMAGES + MAX_SEGMENT_SUBPIXELS // 64 <= MAX_CHAIN_IMAGES
+
+
+@pytest.mark.parametrize(("limit", "code"), [(2498, 6), (2500, 0)])
+def test_pixels_are_limited_both_ways(limit: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # so that it is put back
+    Image.new("1", (50, 50)).save(tmp_path / "a.png")
+    (tmp_path / "a.bb").write_bytes(single_of(Picture("1", np.zeros((50, 50), np.uint8))))
+    for command, file, output in (
+        ("compress", "a.png", ["-o", "new.bb"]),
+        ("decompress", "a.bb", ["-o", "new.png"]),
+        ("test", "a.bb", []),
+    ):
+        output = [part if part == "-o" else str(tmp_path / part) for part in output]
+        done = CliRunner().invoke(main, [command, str(tmp_path / file), *output, "-M", str(limit)])
+        assert done.exit_code == code, done.output
+        if code:
+            assert "limit" in done.stderr
+            assert not (tmp_path / "new.bb").exists() and not (tmp_path / "new.png").exists()
