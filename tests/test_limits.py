@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from helpers import archive_of, binary_digits, little_memory, numbered, paper_models
-from PIL import Image
 
 from bbcompress.archive.compress import MAX_SEGMENT_SUBPIXELS, Options, compress_single
 from bbcompress.archive.errors import ArchiveLimit, DamagedArchive
@@ -88,13 +87,10 @@ def test_pictures_of_a_segment_are_limited(monkeypatch: pytest.MonkeyPatch) -> N
     assert MAX_SEGMENT_IMAGES + MAX_SEGMENT_SUBPIXELS // 64 <= MAX_CHAIN_IMAGES
 
 
-@pytest.mark.parametrize(("limit", "code"), [(2498, 6), (2500, 0)])
-def test_pixels_are_limited_both_ways(limit: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # so that it is put back
-    Image.new("1", (50, 50)).save(tmp_path / "a.png")
+@pytest.mark.parametrize(("limit", "code"), [(2499, 6), (2500, 0)])
+def test_pixels_that_are_decoded_are_limited(limit: int, code: int, tmp_path: Path) -> None:
     (tmp_path / "a.bb").write_bytes(single_of(Picture("1", np.zeros((50, 50), np.uint8))))
     for command, file, output in (
-        ("compress", "a.png", ["-o", "new.bb"]),
         ("decompress", "a.bb", ["-o", "new.png"]),
         ("test", "a.bb", []),
     ):
@@ -103,4 +99,4 @@ def test_pixels_are_limited_both_ways(limit: int, code: int, tmp_path: Path, mon
         assert done.exit_code == code, done.output
         if code:
             assert "limit" in done.stderr
-            assert not (tmp_path / "new.bb").exists() and not (tmp_path / "new.png").exists()
+            assert not (tmp_path / "new.png").exists()

@@ -109,8 +109,8 @@ class Summary:
 
 
 def compress_single(item: Item, registry: Registry, options: Options) -> tuple[bytes, Summary]:
-    """One picture or other file as a file of the small form. Raises UnfitModel where the model that was asked for cannot
-    code it."""
+    """One picture or other file as a file of the small form. Raises UnfitModel where the model that was asked for
+    cannot code it."""
     summary = Summary()
     options.progress.total = pixels_of([item])
     if isinstance(item, KeptFile):

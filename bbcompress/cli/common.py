@@ -62,17 +62,7 @@ def engine_options(function: Function) -> Function:
 
 
 def max_pixels_option(function: Function) -> Function:
-    """`-M`, as `max_pixels`; Pillow's limit is set to it."""
-
-    def pillow_too(ctx: click.Context, param: click.Parameter, value: int) -> int:
-        import warnings
-
-        from PIL import Image
-
-        Image.MAX_IMAGE_PIXELS = (value + 1) // 2  # from here on Pillow warns, and beyond twice this it refuses
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return value
-
+    """`-M`, as `max_pixels`."""
     return click.option(
         "-M",
         "--max-pixels",
@@ -80,8 +70,7 @@ def max_pixels_option(function: Function) -> Function:
         default=MAX_PIXELS,
         show_default=True,
         metavar="N",
-        callback=pillow_too,
-        help="Refuse images of more pixels, and segments. A higher limit allows more work, and takes more memory.",
+        help="Keep images of more pixels as files, and refuse to decode them. More allows more work, and takes more memory.",
     )(function)
 
 

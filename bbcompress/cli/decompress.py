@@ -40,9 +40,9 @@ class _Settings(NamedTuple):
 @click.option(
     "-o",
     "--output",
-    help="A file for one image, else a folder, made if missing (default: named as FILE, or as the file kept in it); - for "
-    "standard output. Another format than the image's own is written where it holds every pixel. A FIFO or a device such "
-    "as /dev/null is written into; a link is refused, as is what leads out of the folder.",
+    help="A file for one image, else a folder, made if missing (default: named as FILE, or as the file kept in it); - "
+    "for standard output. Another format than the image's own is written where it holds every pixel. A FIFO or a device "
+    "such as /dev/null is written into; a link is refused, as is what leads out of the folder.",
 )
 @click.option("--keep-going", is_flag=True, help="Recover what is intact from a damaged file (still ends with code 3).")
 @model_file_option
@@ -144,7 +144,7 @@ def _write_one(archive: "Archive", registry: "Registry", file: str, output: str,
         path = Path(output[:-2] + suffix_of(decoded.picture) if output.endswith(".*") else output)
         check_output(path, overwrite=settings.force)
         suffix = suffix_of(decoded.picture) if is_stream(path) else path.suffix
-        data, lost = for_suffix(decoded.picture, suffix, str(path))
+        data, lost = for_suffix(decoded.picture, suffix, str(path), settings.max_pixels)
         place(path, data, overwrite=settings.force, attributes=_attributes(archive, decoded, file, settings))
         if lost:
             note(f"{path}: without its {', '.join(lost)}, which {path.suffix} files do not hold")

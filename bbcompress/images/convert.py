@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image
 from bbcompress.images import kinds, tiff
 from bbcompress.images.errors import ImageError, ImageTooLarge
 from bbcompress.images.files import file_bytes, suffix_of, whole_picture
+from bbcompress.images.header import MAX_PIXELS
 from bbcompress.images.metadata import NO_METADATA, Format
 from bbcompress.images.picture import Item, KeptFile
 from bbcompress.images.png import chunk_names
@@ -43,15 +46,29 @@ def is_own(item: Item, suffix: str) -> bool:
     return _ALIKE.get(own, own) == _ALIKE.get(suffix.lower(), suffix.lower())
 
 
-def for_suffix(item: Item, suffix: str, name: str) -> tuple[bytes, list[str]]:
+def for_suffix(item: Item, suffix: str, name: str, max_pixels: int = MAX_PIXELS) -> tuple[bytes, list[str]]:
     """A file of the format of ``suffix`` for ``name``, and kinds of metadata, for people, that it lacks.
 
-    Raises :class:`ImageError` where the format does not hold the picture exactly.
+    Raises :class:`ImageError` where the format does not hold the picture exactly, or it has more than ``max_pixels``.
     """
-    return (file_bytes(item), []) if is_own(item, suffix) else _converted(item, suffix, name)
+    if is_own(item, suffix):
+        return file_bytes(item), []
+    with _pillow_limit(max_pixels):
+        return _converted(item, suffix, name, max_pixels)
 
 
-def _converted(item: Item, suffix: str, name: str) -> tuple[bytes, list[str]]:
+@contextmanager
+def _pillow_limit(max_pixels: int) -> Iterator[None]:
+    """Have Pillow refuse images of more pixels, and no others."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2  # where it warns; it refuses twice as many
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _converted(item: Item, suffix: str, name: str, max_pixels: int) -> tuple[bytes, list[str]]:
     data = file_bytes(item)
     format = _FORMATS.get(suffix.lower())
     own = suffix_of(item) or "its own format"
@@ -59,7 +76,7 @@ def _converted(item: Item, suffix: str, name: str) -> tuple[bytes, list[str]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = _opened(item, data)
+            image = _opened(item, data, max_pixels)
             if image is not None and format is not None:
                 out, lost = _saved(image, format)
                 again = Image.open(io.BytesIO(out), formats=[format])
@@ -74,13 +91,13 @@ def _converted(item: Item, suffix: str, name: str) -> tuple[bytes, list[str]]:
     raise ImageError(f"{name}: would lose data of this picture; {advice}")
 
 
-def _opened(item: Item, data: bytes) -> Image.Image | None:
+def _opened(item: Item, data: bytes, max_pixels: int) -> Image.Image | None:
     """The image as Pillow reads it, if it loses nothing of it."""
     image = Image.open(io.BytesIO(data), formats=_OPENED)
     if isinstance(item, KeptFile) and kinds.one_jpeg(data):
         image.load()
         return image if image.mode in ("L", "RGB") else None
-    picture = whole_picture(data)
+    picture = whole_picture(data, max_pixels)
     if picture is None or (picture.metadata.format == Format.TIFF and not tiff.looks_plain(data)):
         return None
     # Of TIFF Pillow would turn the picture by its tag

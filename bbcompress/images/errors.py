@@ -27,3 +27,11 @@ class DamagedImage(ValueError):
 
 class LimitExceeded(DamagedImage):
     """Stored bytes declare a larger picture than the caller allows."""
+
+
+def require_size(kind: str, width: int, height: int, max_pixels: int) -> None:
+    """Raise :class:`NotWhole` for a file of no pixels, or of more than ``max_pixels``."""
+    if not width * height:
+        raise NotWhole(f"{kind} without pixels")
+    if width * height > max_pixels:
+        raise NotWhole(f"{kind} of {width} x {height} pixels, more than the limit of {max_pixels}; -M raises it")

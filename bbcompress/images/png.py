@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bbcompress.images.errors import ImageError, NotWhole
+from bbcompress.images.errors import ImageError, NotWhole, require_size
 from bbcompress.images.metadata import Format, Metadata
 from bbcompress.images.picture import Picture
 from bbcompress.images.png_rows import Rows, deflate_rows, filter_rows, plain_rows, unfilter
@@ -82,8 +82,7 @@ def split(data: bytes, max_pixels: int) -> Picture:
     kind = _Kind(*rest)
     if kind.depth not in _DEPTHS.get(kind.colour, ()) or rest[2:4] != [0, 0] or kind.interlace > 1:
         raise NotWhole("PNG of an unknown kind")
-    if not 0 < width * height <= max_pixels:
-        raise NotWhole(f"PNG of {width} x {height} pixels, more than the limit of {max_pixels}; -M raises it")
+    require_size("PNG", width, height, max_pixels)
     names = [chunk.name for chunk in chunks]
     if not _ANIMATED.isdisjoint(names):
         raise NotWhole("animated PNG")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bbcompress.images.cut import cut, head_and_tail
-from bbcompress.images.errors import ImageError, NotWhole
+from bbcompress.images.errors import ImageError, NotWhole, require_size
 from bbcompress.images.metadata import Format, Metadata
 from bbcompress.images.picture import Picture
 
@@ -42,10 +42,7 @@ class _Header(NamedTuple):
 def split(data: bytes, max_pixels: int) -> Picture:
     """The picture in a file. Raises :class:`NotWhole`."""
     header = _header(data)
-    if not 0 < header.width * header.height <= max_pixels:
-        raise NotWhole(
-            f"PNM of {header.width} x {header.height} pixels, more than the limit of {max_pixels}; -M raises it"
-        )
+    require_size("PNM", header.width, header.height, max_pixels)
     parts = cut(data, header.size, header.pixel_bytes)
     if len(parts.tail) > _MAX_TAIL_BYTES:
         raise NotWhole("PNM with data after its picture")

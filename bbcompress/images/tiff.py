@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bbcompress.images import tiff_data, tiff_tags
-from bbcompress.images.errors import ImageError, NotWhole
+from bbcompress.images.errors import ImageError, NotWhole, require_size
 from bbcompress.images.header import MODES
 from bbcompress.images.metadata import Format, Metadata
 from bbcompress.images.picture import Picture
@@ -85,10 +85,7 @@ def split(data: bytes, max_pixels: int) -> Picture:
     """The picture in a file. Raises :class:`NotWhole`."""
     tiff = tiff_tags.read(data)
     layout = _layout(tiff)
-    if not 0 < layout.width * layout.height <= max_pixels:
-        raise NotWhole(
-            f"TIFF of {layout.width} x {layout.height} pixels, more than the limit of {max_pixels}; -M raises it"
-        )
+    require_size("TIFF", layout.width, layout.height, max_pixels)
     across, down = -(-layout.width // layout.block[1]), -(-layout.height // layout.block[0])
     if len(tiff.blocks) != across * down * (layout.channels if layout.planar else 1):
         raise NotWhole("damaged TIFF: too few or too many strips or tiles")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bbcompress.images import vp8l
-from bbcompress.images.errors import ImageError, NotWhole
+from bbcompress.images.errors import ImageError, NotWhole, require_size
 from bbcompress.images.metadata import Format, Metadata
 from bbcompress.images.picture import Picture
 from bbcompress.varint import Reader, write_varint
@@ -39,8 +39,7 @@ def split(data: bytes, max_pixels: int) -> Picture:
     bitstream = chunks[names.index(_PIXELS)].data
     bits = int.from_bytes(bitstream[1:5], "little")
     width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if width * height > max_pixels:
-        raise NotWhole(f"WebP of {width} x {height} pixels, more than the limit of {max_pixels}; -M raises it")
+    require_size("WebP", width, height, max_pixels)
     size = b"".join((side - 1).to_bytes(3, "little") for side in (width, height))
     if b"VP8X" in names and chunks[names.index(b"VP8X")].data[4:] != size:
         raise NotWhole("WebP of two sizes")
