@@ -8,12 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bbcompress.archive.encode import Coded, encode
+from bbcompress.archive.encode import Coded, encode, encode_planes
 from bbcompress.archive.forms import PixelForm, form_for
+from bbcompress.archive.planes import PlanesForm, planes_form
+from bbcompress.codec.corrector_file import CorrectorInfo, CorrectorModel
+from bbcompress.codec.refine import Method as RefineMethod
 from bbcompress.codec.registry import Registry
 from bbcompress.images import kept, planes, stored
 from bbcompress.images.metadata import NO_METADATA
 from bbcompress.images.picture import Picture
+from bbcompress.progress import Advance, ignore
 
 SAMPLE_CROPS = 32
 """Crops, or whole small images, of a group by which models are compared with each other. The first few of a chain are
@@ -38,11 +42,15 @@ QUICK_GAIN = 0.7
 """Part of the quick coding that a slow one leaves, at best."""
 
 
-class Candidate(NamedTuple):
-    """A model's file and the form in which it can code a picture."""
+CHAIN_PIXELS = 1 << 16
+"""Larger pictures are coded coarse to fine only, each by itself: what it says of itself is worth its bytes."""
 
-    model: Path
-    form: PixelForm
+
+class Candidate(NamedTuple):
+    """A model's file and the form in which it can code a picture; None for predictors alone."""
+
+    model: Path | None
+    form: PixelForm | PlanesForm
 
 
 class Estimate(NamedTuple):
@@ -53,13 +61,44 @@ class Estimate(NamedTuple):
     bits_per_dim: float
 
 
-def candidates(picture: Picture, registry: Registry, only: Path | None) -> tuple[Candidate, ...]:
-    """All models that can code `picture`, or the one in the file `only` if it can."""
-    return tuple(
-        Candidate(path, form)
-        for path, header in registry.headers()
-        if only in (None, path) and (form := form_for(picture, header.info)) is not None and registry.loads(path)
-    )
+def candidates(picture: Picture, registry: Registry, only: Path | None, networks: bool = True) -> tuple[Candidate, ...]:
+    """All ways to code `picture`, or the one model in the file `only` if it can; predictors alone without `networks`."""
+    planes = planes_form(picture)
+    found: list[Candidate] = []
+    for path, header in registry.headers() if networks else ():
+        form: PixelForm | PlanesForm | None
+        if isinstance(header.info, CorrectorInfo):
+            form = planes if planes is not None and planes.colours == header.info.channels else None
+        else:
+            form = form_for(picture, header.info) if only or not is_alone(picture) else None
+        if only in (None, path) and form is not None and registry.loads(path):
+            found.append(Candidate(path, form))
+    if planes is not None and only is None and not any(way.form == planes for way in found):
+        found.append(Candidate(None, planes))
+    return tuple(found)
+
+
+def is_alone(picture: Picture) -> bool:
+    """Whether a picture is coded by itself, and coarse to fine."""
+    return picture.height * picture.width > CHAIN_PIXELS and planes_form(picture) is not None
+
+
+def coded_with(
+    way: Candidate,
+    pictures: Sequence[Picture],
+    registry: Registry,
+    steps: int = 0,
+    method: RefineMethod = RefineMethod.NATURAL,
+    shifted: bool = True,
+    advance: Advance = ignore,
+) -> Coded:
+    """Pictures that can all be coded in this way."""
+    model = None if way.model is None else registry.load(way.model)
+    if isinstance(way.form, PlanesForm):
+        assert model is None or isinstance(model, CorrectorModel)
+        return encode_planes(model, pictures, way.form, registry.engine, advance)
+    assert model is not None and not isinstance(model, CorrectorModel)
+    return encode(model, pictures, way.form, steps, method, shifted, advance)
 
 
 def is_large(picture: Picture) -> bool:
@@ -75,7 +114,7 @@ def estimates(pictures: Sequence[Picture], ways: Sequence[Candidate], registry: 
     stored_bytes = registry.engine.submit(lambda: sum(len(stored.encode(crop)) for crop in sample))
     found = []
     for way in ways:
-        coded = encode(registry.load(way.model), sample, way.form, shifted=False)
+        coded = coded_with(way, sample, registry, shifted=False)
         found.append(Estimate(way, coded.model, float(coded.net_bits.sum()) / subpixels))
     found.append(Estimate(None, "stored", 8 * stored_bytes.result() / subpixels))
     return sorted(found, key=lambda estimate: estimate.bits_per_dim)
@@ -157,9 +196,9 @@ def shorter_file(picture: Picture, coded_bytes: float) -> bytes | None:
 def _likely_shorter(coded: Coded, pictures: Sequence[Picture]) -> list[int]:
     """Places of pictures that are probably shorter when stored, as they have few changes for what they cost."""
     changes = np.array([(picture.pixels.ravel()[1:] != picture.pixels.ravel()[:-1]).sum() for picture in pictures])
-    raw_bytes = np.array([picture.pixels.size for picture in pictures]) * (
-        1 if coded.payload.form.levels == 256 else 1 / 8
-    )
+    form = coded.payload.form
+    raw = 1 / 8 if isinstance(form, PixelForm) and form.levels == 2 else pictures[0].pixels.itemsize
+    raw_bytes = np.array([picture.pixels.size for picture in pictures]) * raw
     likely_bytes = STORED_SEGMENT_BYTES + np.minimum(STORED_BYTES_PER_CHANGE * changes, raw_bytes)
     likely: list[int] = np.flatnonzero(8 * likely_bytes < coded.net_bits).tolist()
     return likely

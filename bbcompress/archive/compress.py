@@ -16,21 +16,23 @@ from bbcompress.archive.choose import (
     Estimate,
     best_model,
     candidates,
+    coded_with,
     described,
     estimates,
+    is_alone,
     is_large,
     may_be_stored,
     promising,
     shorter_file,
     shorter_stored,
 )
-from bbcompress.archive.encode import encode
+from bbcompress.archive.encode import Coded
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive, UnfitModel
-from bbcompress.archive.forms import misfit
+from bbcompress.archive.forms import PixelForm, misfit
 from bbcompress.archive.limits import MAX_IMAGES, MAX_SEGMENT_IMAGES
 from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
-from bbcompress.archive.payload import Kept, Payload, Stored, decode_checked, pictures_digest
+from bbcompress.archive.payload import BitsBack, Kept, Payload, Stored, Tiles, decode_checked, pictures_digest
 from bbcompress.archive.segment import Segment, pack_segment
 from bbcompress.archive.single import DIGEST_BYTES, pack_single
 from bbcompress.codec.refine import Method as RefineMethod
@@ -61,8 +63,8 @@ class Options:
     check: bool = True
     """Decode everything written, and compare."""
     refine_method: RefineMethod = RefineMethod.NATURAL
-    fast: bool = False
-    """Go by estimates from crops alone; else the promising ways are tried in full, and the smallest kept."""
+    effort: int = 2
+    """1: predictors alone, which are quick, for all pictures that they can code; 2: what is promising is tried."""
     report: Callable[[str], None] = lambda text: None
     """Told what was chosen, and why."""
     progress: Progress = field(default_factory=Progress)
@@ -82,11 +84,14 @@ class Summary:
     """The whole file."""
     methods: dict[str, int] = field(default_factory=dict)
     """Images by the model's name, or `stored`, or `KEPT`."""
+    refinable: int = 0
+    """Images coded with latents, which refinement steps can make smaller."""
     kept: dict[str, int] = field(default_factory=dict)
     """Kept files by the reason."""
 
-    def count(self, name: str, items: Sequence[Item], net_bits: float) -> None:
+    def count(self, name: str, items: Sequence[Item], net_bits: float, payload: Payload) -> None:
         self.images += len(items)
+        self.refinable += len(items) if isinstance(payload, (BitsBack, Tiles)) else 0
         self.subpixels += sum(item.pixels.size for item in items if isinstance(item, Picture))
         self.net_bits += net_bits
         for item in items:
@@ -126,7 +131,7 @@ def compress_single(item: Item, registry: Registry, options: Options) -> tuple[b
     _check(way.payload, digest, [item], registry, options)
     options.progress.end()
     data = pack_single(way.payload, digest, item.metadata if isinstance(item, Picture) else NO_METADATA)
-    summary.count(way.name, [item], way.net_bits)
+    summary.count(way.name, [item], way.net_bits, way.payload)
     summary.total_bytes = len(data)
     return data, summary
 
@@ -173,13 +178,16 @@ class _Writer:
             self._options.progress.end()
             return
         picture = item if item.file is None else replace(item, file=replace(item.file, name=name))
-        ways = candidates(picture, self._registry, self._options.model)
+        ways = candidates(picture, self._registry, self._options.model, self._options.effort > 1)
         self._fits |= bool(ways)
         self._unfit = self._unfit or unfit_model(picture, ways, self._registry, self._options)
         if not ways:
             self._options.progress.begin(pixels_of([picture]))
             self._store(number, picture, stored.encode(picture))
             self._options.progress.end()
+            return
+        if is_alone(picture):
+            self._code([(number, picture)], ways)
             return
         too_many = len(self._groups.get(ways, ())) == MAX_SEGMENT_IMAGES
         too_large = self._subpixels.get(ways, 0) + picture.pixels.size > MAX_SEGMENT_SUBPIXELS
@@ -216,7 +224,7 @@ class _Writer:
     def _code(self, group: list[tuple[int, Picture]], ways: tuple[Candidate, ...]) -> None:
         options = self._options
         pictures = [picture for _, picture in group]
-        found = estimates(pictures, ways, self._registry)
+        found = [Estimate(ways[0], "", 0.0)] if len(ways) == 1 else estimates(pictures, ways, self._registry)
         passes = 1 + (options.refine_steps > 0) + options.check
         options.progress.begin(pixels_of(pictures), passes)
         self._code_as(found, group)
@@ -224,18 +232,15 @@ class _Writer:
 
     def _code_as(self, found: list[Estimate], group: list[tuple[int, Picture]]) -> None:
         pictures = [picture for _, picture in group]
-        self._options.report(f"{len(group)} pictures: about {described(found)}")
-        way = (found[0] if self._options.fast else best_model(found)).candidate
-        if way is None:
-            for number, picture in group:
-                self._store(number, picture, stored.encode(picture))
-            return
-        model = self._registry.load(way.model)
+        if len(found) > 1:
+            self._options.report(f"{len(group)} pictures: about {described(found)}")
+        way = best_model(found).candidate
+        assert way is not None
         # without steps, which take much longer and would be in vain for what is stored
-        coded = encode(model, pictures, way.form, advance=self._options.progress.advance)
-        unfit = {} if self._options.fast else shorter_stored(coded, pictures, may_be_stored(found))
+        coded = coded_with(way, pictures, self._registry, advance=self._options.progress.advance)
+        unfit = shorter_stored(coded, pictures, len(found) > 1 and may_be_stored(found))
         if unfit:
-            self._options.report(f"{len(unfit)} of {len(group)} pictures stored: shorter than with {model.info.name}")
+            self._options.report(f"{len(unfit)} of {len(group)} pictures stored: shorter than with {coded.model}")
             for place, data in unfit.items():
                 self._store(*group[place], data)
         saved_bytes = STORED_SEGMENT_BYTES - CHAIN_SEGMENT_BYTES / len(group)
@@ -249,10 +254,11 @@ class _Writer:
         pictures = [picture for _, picture in group]
         if not group:
             return
-        if unfit or self._options.refine_steps:
+        refined = self._options.refine_steps and isinstance(way.form, PixelForm)
+        if unfit or refined:
             options = self._options
             steps, method = options.refine_steps, options.refine_method
-            coded = encode(model, pictures, way.form, steps, method, advance=options.progress.advance)
+            coded = coded_with(way, pictures, self._registry, steps, method, advance=options.progress.advance)
         if not within_limits(coded.payload, pictures, self._registry):
             self._options.report(f"{len(group)} pictures stored: a reader would take too long for their few bytes")
             for number, picture in group:
@@ -283,7 +289,7 @@ class _Writer:
         block = blocks.pack_block(blocks.BlockType.SEGMENT, pack_segment(segment))
         self._out += block
         self._index.append((len(block), len(numbers)))
-        self._summary.count(name, items, net_bits)
+        self._summary.count(name, items, net_bits, payload)
 
 
 def pixels_of(items: Sequence[Item]) -> int:
@@ -305,20 +311,23 @@ class _Single(NamedTuple):
 
 
 def _best_single(picture: Picture, registry: Registry, options: Options) -> _Single:
-    ways = candidates(picture, registry, options.model)
+    ways = candidates(picture, registry, options.model, options.effort > 1)
     if unfit := unfit_model(picture, ways, registry, options):
         raise unfit
     tried: list[Candidate | None] = [None, *ways]
-    if ways and is_large(picture):
+    if ways and is_alone(picture):
+        tried = list(ways)
+    elif ways and is_large(picture):
         found = estimates([picture], ways, registry)
         options.report("about " + described(found))
-        tried = [way.candidate for way in (found[:1] if options.fast else promising(found))]
+        tried = [way.candidate for way in promising(found)]
     options.progress.begin(pixels_of([picture]), sum(way is not None for way in tried) + options.check)
     # beside the models, of which not all keep every thread busy
     storing = registry.engine.submit(lambda: stored.encode(picture)) if None in tried else None
-    coded = [_single(picture, way, registry, options) for way in tried if way is not None]
+    chains = [_coded_alone(picture, way, registry, options) for way in tried if way is not None]
+    coded = [_Single(one.model, one.payload, float(one.net_bits.sum())) for one in chains]
     coded = [way for way in coded if within_limits(way.payload, [picture], registry)]
-    if storing is not None or not coded:
+    if storing is not None or not coded or (is_alone(picture) and shorter_stored(chains[0], [picture], False)):
         data = storing.result() if storing is not None else stored.encode(picture)
         coded.append(_Single("stored", Stored(data), 8.0 * len(data)))
     if picture.file is not None:
@@ -330,11 +339,9 @@ def _best_single(picture: Picture, registry: Registry, options: Options) -> _Sin
     return coded[sizes.index(min(sizes))]
 
 
-def _single(picture: Picture, way: Candidate, registry: Registry, options: Options) -> _Single:
-    model = registry.load(way.model)
+def _coded_alone(picture: Picture, way: Candidate, registry: Registry, options: Options) -> Coded:
     steps, method = options.refine_steps, options.refine_method
-    coded = encode(model, [picture], way.form, steps, method, advance=options.progress.advance)
-    return _Single(coded.model, coded.payload, float(coded.net_bits.sum()))
+    return coded_with(way, [picture], registry, steps, method, advance=options.progress.advance)
 
 
 def unfit_model(item: Item, ways: Sequence[Candidate], registry: Registry, options: Options) -> UnfitModel | None:

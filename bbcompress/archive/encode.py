@@ -7,16 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.archive.forms import PixelForm, alpha_of, to_pixels
-from bbcompress.archive.payload import BitsBack, Tiles, bottom_of, pictures_digest
-from bbcompress.codec import chain, scale_shifts, tiles
+from bbcompress.archive.payload import BitsBack, Lattice, Subpixels, Tiles, bottom_of, pictures_digest
+from bbcompress.archive.planes import PlanesForm, groups, to_planes
+from bbcompress.codec import chain, lattice_coder, scale_shifts, tiles
+from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.dense import DenseModel
 from bbcompress.codec.model import Pixels, ScaleShifts
 from bbcompress.codec.model_file import Model
 from bbcompress.codec.refine import Method
 from bbcompress.codec.spatial import SpatialModel
+from bbcompress.exact.engine import Engine
 from bbcompress.images import stored
+from bbcompress.images.header import MODES
 from bbcompress.images.picture import Picture
 from bbcompress.progress import Advance, ignore
+from bbcompress.varint import write_varint
 
 MAX_CHAIN_WIDTH = 128
 """Wider chains are faster, and cost about 5 bits a lane once."""
@@ -38,11 +43,15 @@ SHIFTS_MARGIN_BITS_PER_DIM = 2.0**-10
 """What they must be estimated to save beyond what they take: less may be chance."""
 
 
+PREDICTORS = "predictors"
+"""What codes pictures where no model does."""
+
+
 class Coded(NamedTuple):
-    """Pictures as a chain."""
+    """Pictures that are coded together."""
 
     model: str
-    payload: BitsBack | Tiles
+    payload: BitsBack | Tiles | Lattice
     net_bits: NDArray[np.float64]
     """Of each picture."""
 
@@ -91,6 +100,32 @@ def encode(
     if alphas:
         net_bits += 8.0 * np.array([len(alpha) for alpha in alphas])
     return Coded(name, Tiles(model.identity, form, encoded.plan, TILE, sizes, shifts, alphas, encoded.data), net_bits)
+
+
+def encode_planes(
+    model: CorrectorModel | None,
+    pictures: Sequence[Picture],
+    form: PlanesForm,
+    engine: Engine,
+    advance: Advance = ignore,
+) -> Coded:
+    """Pictures that all have this form, coded coarse to fine by predictors that `model` corrects, if there is one."""
+    sizes = [(picture.height, picture.width) for picture in pictures]
+    done = Subpixels(MODES[form.mode].channels, advance)
+    colours, alphas = to_planes(pictures, form)
+    corrector = model.corrector if model else None
+    batches = [lattice_coder.encode(colours, form.depth, corrector, engine, done)]
+    if alphas:
+        batches.append(lattice_coder.encode(alphas, form.depth, None, engine, done))
+    net_bits = np.zeros(len(pictures))
+    for batch in batches:
+        for bits, numbers in zip(batch.bits, groups(sizes).values(), strict=True):
+            net_bits[numbers] += bits
+    data = batches[0].data
+    if alphas:
+        data = write_varint(len(data)) + data + batches[1].data
+    name = model.info.name if model else PREDICTORS
+    return Coded(name, Lattice(model.identity if model else b"", form, sizes, data), net_bits)
 
 
 def _shifts_for(model: SpatialModel, images: Sequence[Pixels]) -> list[ScaleShifts]:

@@ -6,17 +6,21 @@ from itertools import groupby
 from bbcompress.archive.errors import ArchiveLimit, DamagedArchive, UnsupportedArchive
 from bbcompress.archive.forms import PixelForm
 from bbcompress.archive.limits import MAX_IMAGES, MAX_SIDE, MAX_TILE
-from bbcompress.archive.payload import Tiles
+from bbcompress.archive.payload import Lattice, Tiles
+from bbcompress.archive.planes import PLANE_MODES, PlanesForm
 from bbcompress.codec.chain import Plan
 from bbcompress.codec.model import ScaleShifts
 from bbcompress.codec.refine import MAX_STEPS, Method
 from bbcompress.codec.tiles import Size
+from bbcompress.images.header import MODES
 from bbcompress.varint import Reader, write_varint
 
 MAX_ALPHA_BYTES = 1 << 31
 MAX_SHIFTS = 1 << 10
 ZERO_SHIFT = 128
 """The byte of a scale shift of 0."""
+CORRECTED = 128
+"""Added to the depth of pictures that a network corrects."""
 ONE_PLAN = Plan(images=1, first=1, width=1, growth=1, lanes=1, density=1, steps=0)
 """Of a chain of one image, where none is written."""
 DIGITS_DENSITY = 4
@@ -39,7 +43,7 @@ def unpack_plan(reader: Reader, images: int, first: int, width: int, growth: int
     return plan._replace(method=_known_refinement(reader.byte())) if plan.steps else plan
 
 
-def _pack_sizes(sizes: Sequence[Size]) -> bytes:
+def pack_sizes(sizes: Sequence[Size]) -> bytes:
     """Runs of pictures of one size: their number, height and width."""
     out = b""
     for (height, width), run in groupby(sizes):
@@ -47,7 +51,7 @@ def _pack_sizes(sizes: Sequence[Size]) -> bytes:
     return out
 
 
-def _unpack_sizes(reader: Reader, count: int) -> list[Size]:
+def unpack_sizes(reader: Reader, count: int) -> list[Size]:
     sizes: list[Size] = []
     while len(sizes) < count:
         run, height, width = (reader.varint(limit) for limit in (count - len(sizes), MAX_SIDE, MAX_SIDE))
@@ -63,18 +67,35 @@ def _known_refinement(number: int) -> Method:
     return Method(number)
 
 
+def pack_lattice(payload: Lattice, identity_bytes: int) -> bytes:
+    """Depth, and the corrector if there is one."""
+    return bytes([payload.form.depth | CORRECTED * bool(payload.model_id)]) + payload.model_id[:identity_bytes]
+
+
+def unpack_lattice(reader: Reader, mode: int, identity_bytes: int) -> tuple[bytes, PlanesForm]:
+    """The inverse of `pack_lattice`, with the number of the pictures' mode."""
+    byte = reader.byte()
+    form = PlanesForm(next((name for name, layout in MODES.items() if layout.code == mode), ""), byte & ~CORRECTED)
+    if form.mode not in PLANE_MODES:
+        raise UnsupportedArchive(f"pictures of mode {mode}: use a later version of bbc")
+    bits = 8 * MODES[form.mode].dtype.itemsize
+    if not 8 <= form.depth <= bits:
+        raise DamagedArchive("damaged: values of more or fewer bits than their mode has")
+    return reader.take(identity_bytes) if byte & CORRECTED else b"", form
+
+
 def pack_tiles(payload: Tiles) -> bytes:
     """Tile size, picture sizes and scale shifts, plan and alpha values."""
     plan = payload.plan
     values = plan.first, plan.width, plan.growth, plan.lanes, plan.density
-    pictures = _pack_sizes(payload.sizes) + _pack_shifts(payload)
+    pictures = pack_sizes(payload.sizes) + _pack_shifts(payload)
     return write_varint(payload.tile) + pictures + pack_plan(values, plan) + _pack_alphas(payload.alphas)
 
 
 def unpack_tiles(reader: Reader, identity: bytes, form: PixelForm, pictures: int) -> Tiles:
     """The inverse of `pack_tiles`, for so many pictures; what comes after is the chain's data."""
     tile = reader.varint(MAX_TILE)
-    sizes = _unpack_sizes(reader, pictures)
+    sizes = unpack_sizes(reader, pictures)
     if tile < 1:
         raise DamagedArchive("damaged: tiles without pixels")
     shifts = _unpack_shifts(reader, form, pictures)

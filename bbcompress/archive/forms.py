@@ -6,6 +6,7 @@ import numpy as np
 
 from bbcompress.codec.dense import DenseInfo
 from bbcompress.codec.model import Pixels
+from bbcompress.codec.model_file import Info
 from bbcompress.codec.spatial import SpatialInfo
 from bbcompress.images.picture import Picture
 
@@ -64,10 +65,10 @@ def form_for(picture: Picture, info: DenseInfo | SpatialInfo) -> PixelForm | Non
     return None
 
 
-def misfit(picture: Picture, info: DenseInfo | SpatialInfo) -> str:
+def misfit(picture: Picture, info: Info) -> str:
     """Why a model of `info` cannot code `picture`, for people."""
     kind = "black and white" if info.levels == 2 else ("grey" if info.channels == 1 else "colour")
-    size = "of any size" if isinstance(info, SpatialInfo) else f"of {info.size}"
+    size = f"of {info.size}" if isinstance(info, DenseInfo) else "of any size"
     found = f"mode {picture.mode}, {picture.width}x{picture.height}"
     return f"the model {info.name} is for {kind} pictures {size}, and this one is of {found}"
 

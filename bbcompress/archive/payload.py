@@ -9,8 +9,17 @@ from typing import NamedTuple
 
 from bbcompress.archive.errors import ArchiveLimit, DamagedArchive, MissingModel, UnsupportedArchive
 from bbcompress.archive.forms import PixelForm, to_picture
-from bbcompress.archive.limits import require_chain, require_chain_images, require_pixels
-from bbcompress.codec import chain, tiles
+from bbcompress.archive.limits import (
+    CALL_WORK,
+    require_chain,
+    require_chain_images,
+    require_images,
+    require_pixels,
+    require_work,
+)
+from bbcompress.archive.planes import PlanesForm, Size, shapes, to_pictures
+from bbcompress.codec import chain, lattice_coder, tiles
+from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.dense import DenseInfo, DenseModel
 from bbcompress.codec.model import ScaleShifts, SizedModel
 from bbcompress.codec.model_file import Model
@@ -19,8 +28,10 @@ from bbcompress.codec.spatial import SpatialModel
 from bbcompress.coding.rans import LOWER_BOUND
 from bbcompress.images import kept, stored
 from bbcompress.images.errors import DamagedImage, ImageError, LimitExceeded
+from bbcompress.images.header import MODES
 from bbcompress.images.picture import Item, KeptFile, Picture, digest
 from bbcompress.progress import Advance, ignore
+from bbcompress.varint import Malformed, Reader
 
 
 class Pictures(NamedTuple):
@@ -38,6 +49,7 @@ class Method(IntEnum):
     BITS_BACK = 1
     TILES = 2
     FILE = 4
+    LATTICE = 5
     """3 is what files of the small form call `TILES` of one tile."""
 
 
@@ -173,14 +185,83 @@ class Tiles:
         return picture
 
 
-Payload = Stored | Kept | BitsBack | Tiles
+@dataclass(frozen=True)
+class Lattice:
+    """Pictures of one form and any sizes, coded coarse to fine (`bbcompress.codec.lattice_coder`)."""
+
+    model_id: bytes
+    """How the corrector's identity begins; empty where predictors are alone."""
+    form: PlanesForm
+    sizes: Sequence[Size]
+    """Of each picture."""
+    data: bytes
+    """The colours' batch; where there is alpha, its length, the colours' and alpha's."""
+
+    method = Method.LATTICE
+
+    def followed_pixels(self, registry: Registry) -> int:
+        return sum(height * width for height, width in self.sizes)
+
+    def decode(self, registry: Registry, max_pixels: int, advance: Advance = ignore) -> "Pictures":
+        model = self.checked_model(registry, max_pixels)
+        channels, batches = MODES[self.form.mode].channels, [self.data]
+        try:
+            if self.form.has_alpha:
+                reader = Reader(self.data)
+                batches = [reader.take(reader.varint(len(self.data))), reader.rest()]
+            done = Subpixels(channels, advance)
+            colours, *alphas = (
+                lattice_coder.decode(
+                    batch, shapes(self.sizes), of_batch, self.form.depth, corrector, registry.engine, done
+                )
+                for batch, of_batch, corrector in zip(
+                    batches, (self.form.colours, 1), (model and model.corrector, None), strict=False
+                )
+            )
+            return Pictures(to_pictures(colours, alphas[0] if alphas else [], self.form, self.sizes))
+        except (chain.DamagedChain, Malformed) as error:
+            raise DamagedArchive(f"damaged: {error}") from error
+
+    def checked_model(self, registry: Registry, max_pixels: int) -> CorrectorModel | None:
+        """The model, if it fits and no more is asked for than may be. Raises an ArchiveError."""
+        pixels = sum(height * width for height, width in self.sizes)
+        require_pixels(pixels, max_pixels)
+        require_images(len(self.sizes), len(self.data))
+        calls = lattice_coder.parts(shapes(self.sizes), MODES[self.form.mode].channels)
+        work = pixels * MODES[self.form.mode].channels + CALL_WORK * calls
+        require_work(work, len(self.data), max_pixels)
+        if not self.model_id:
+            return None
+        model = _found(registry, self.model_id)
+        if not isinstance(model, CorrectorModel) or model.info.channels != self.form.colours:
+            raise DamagedArchive("damaged: the model cannot correct pictures of this form")
+        return model
+
+
+class Subpixels:
+    """Tells of pixels, given subpixels of so many channels."""
+
+    def __init__(self, channels: int, advance: Advance):
+        self._channels, self._advance, self._left = channels, advance, 0
+
+    def __call__(self, count: int) -> None:
+        self._left += count
+        self._advance(self._left // self._channels)
+        self._left %= self._channels
+
+
+Payload = Stored | Kept | BitsBack | Tiles | Lattice
+
+
+def _found(registry: Registry, identity: bytes) -> Model:
+    try:
+        return registry.by_identity(identity)
+    except ModelNotFound as error:
+        raise MissingModel(str(error)) from error
 
 
 def _model(registry: Registry, identity: bytes, form: PixelForm) -> Model:
-    try:
-        model = registry.by_identity(identity)
-    except ModelNotFound as error:
-        raise MissingModel(str(error)) from error
+    model = _found(registry, identity)
     if (model.info.channels, model.info.levels) != (form.channels, form.levels):
         raise DamagedArchive("damaged: the model cannot code pictures of this form")
     return model

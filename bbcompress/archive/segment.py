@@ -6,9 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.archive.errors import DamagedArchive
-from bbcompress.archive.fields import DIGITS_DENSITY, pack_plan, pack_tiles, unpack_plan, unpack_tiles
+from bbcompress.archive.fields import (
+    DIGITS_DENSITY,
+    pack_lattice,
+    pack_plan,
+    pack_sizes,
+    pack_tiles,
+    unpack_lattice,
+    unpack_plan,
+    unpack_sizes,
+    unpack_tiles,
+)
 from bbcompress.archive.limits import MAX_IMAGES, require_images
-from bbcompress.archive.payload import BitsBack, Kept, Method, Payload, Stored, Tiles, known_form, known_method
+from bbcompress.archive.payload import BitsBack, Kept, Lattice, Method, Payload, Stored, Tiles, known_form, known_method
+from bbcompress.images.header import MODES
 from bbcompress.varint import Malformed, Reader, write_varint
 
 Numbers = NDArray[np.int64]
@@ -35,6 +46,9 @@ def pack_segment(segment: Segment) -> bytes:
         out += pack_plan((plan.first, plan.width, plan.growth), plan)
     if isinstance(payload, Tiles):
         out += payload.model_id + bytes([payload.form]) + pack_tiles(payload)
+    if isinstance(payload, Lattice):
+        out += bytes([MODES[payload.form.mode].code]) + pack_lattice(payload, IDENTITY_BYTES)
+        out += pack_sizes(payload.sizes)
     return out + payload.data
 
 
@@ -56,6 +70,9 @@ def unpack_segment(body: bytes) -> Segment:
             first, width, growth = (reader.varint(MAX_IMAGES) for _ in range(3))
             plan = unpack_plan(reader, len(numbers), first, width, growth, width, DIGITS_DENSITY)
             payload = BitsBack(identity, form, plan, reader.rest())
+        elif method == Method.LATTICE:
+            identity, planes = unpack_lattice(reader, reader.byte(), IDENTITY_BYTES)
+            payload = Lattice(identity, planes, unpack_sizes(reader, len(numbers)), reader.rest())
         else:
             identity, form = reader.take(IDENTITY_BYTES), known_form(reader.byte())
             payload = unpack_tiles(reader, identity, form, len(numbers))

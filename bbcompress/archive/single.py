@@ -11,11 +11,21 @@ from typing import NamedTuple
 
 from bbcompress.archive.blocks import SHORT_CRC_BYTES, Form, checked, header
 from bbcompress.archive.errors import DamagedArchive
-from bbcompress.archive.fields import ONE_PLAN, pack_tile, pack_tiles, unpack_tile, unpack_tiles
+from bbcompress.archive.fields import (
+    ONE_PLAN,
+    pack_lattice,
+    pack_tile,
+    pack_tiles,
+    unpack_lattice,
+    unpack_tile,
+    unpack_tiles,
+)
 from bbcompress.archive.forms import PixelForm
+from bbcompress.archive.limits import MAX_SIDE
 from bbcompress.archive.metadata import pack_metadata, unpack_metadata
 from bbcompress.archive.names import check_name, name_bytes
-from bbcompress.archive.payload import BitsBack, Kept, Method, Payload, Stored, Tiles, known_form, known_method
+from bbcompress.archive.payload import BitsBack, Kept, Lattice, Method, Payload, Stored, Tiles, known_form, known_method
+from bbcompress.images.header import MODES
 from bbcompress.images.metadata import NO_METADATA, Metadata
 from bbcompress.varint import Malformed, Reader, write_varint
 
@@ -41,7 +51,11 @@ class Single(NamedTuple):
 
 def pack_single(payload: Payload, digest: bytes, metadata: Metadata = NO_METADATA) -> bytes:
     """A file with one picture; `digest` is that of `payload.pictures_digest`."""
-    form = 0 if isinstance(payload, (Stored, Kept)) else payload.form
+    form: int = 0
+    if isinstance(payload, Lattice):
+        form = MODES[payload.form.mode].code
+    elif not isinstance(payload, (Stored, Kept)):
+        form = payload.form
     extra = b""
     if isinstance(payload, Kept):
         name = name_bytes(_short_name(payload.name))
@@ -53,7 +67,13 @@ def pack_single(payload: Payload, digest: bytes, metadata: Metadata = NO_METADAT
     one_tile = isinstance(payload, Tiles) and payload.plan == ONE_PLAN
     method = ONE_TILE if one_tile else payload.method
     body = bytes([form << 4 | (METADATA_FLAG if metadata != NO_METADATA else 0) | method]) + extra
-    body += digest[:DIGEST_BYTES] if isinstance(payload, (Stored, Kept)) else payload.model_id[:SHORT_ID_BYTES]
+    if isinstance(payload, (Stored, Kept, Lattice)):
+        body += digest[:DIGEST_BYTES]
+    else:
+        body += payload.model_id[:SHORT_ID_BYTES]
+    if isinstance(payload, Lattice):
+        ((height, width),) = payload.sizes
+        body += pack_lattice(payload, SHORT_ID_BYTES) + write_varint(height) + write_varint(width)
     if isinstance(payload, Tiles):
         body += pack_tile(payload) if one_tile else pack_tiles(payload)
     return checked(header(Form.SINGLE) + body + payload.data, SHORT_CRC_BYTES)
@@ -83,6 +103,13 @@ def unpack_single(data: bytes) -> Single:
         if number == Method.STORED:
             digest = reader.take(DIGEST_BYTES)
             return Single(Stored(reader.rest()), digest, metadata)
+        if number == Method.LATTICE:
+            digest = reader.take(DIGEST_BYTES)
+            identity, planes = unpack_lattice(reader, form, SHORT_ID_BYTES)
+            size = reader.varint(MAX_SIDE), reader.varint(MAX_SIDE)
+            if min(size) < 1:
+                raise DamagedArchive("damaged: a picture without pixels")
+            return Single(Lattice(identity, planes, [size], reader.rest()), digest, metadata)
         return Single(_chain(reader, number, known_form(form)), b"", metadata)
     except Malformed as error:
         raise DamagedArchive(f"damaged: {error}") from error

@@ -53,7 +53,11 @@ if TYPE_CHECKING:
 @click.option("--pixels", is_flag=True, help="Refuse files that would be kept as they are instead of as pixels.")
 @click.option("--check/--no-check", default=True, help="Decode what was written and compare (default: check).")
 @click.option(
-    "--fast", is_flag=True, help="Choose how to code by estimates alone, without trying the best ways in full."
+    "--effort",
+    type=click.IntRange(1, 2),
+    default=2,
+    show_default=True,
+    help="1: quick, each picture by what it says of itself alone; 2: with networks, and what is promising is tried.",
 )
 @click.option("--no-times", is_flag=True, help="Leave out the times of files (permissions are kept).")
 @click.option("-v", "--verbose", is_flag=True, help="Say what was chosen, and why.")
@@ -70,7 +74,7 @@ def command(
     strip: bool,
     pixels: bool,
     check: bool,
-    fast: bool,
+    effort: int,
     no_times: bool,
     verbose: bool,
     force: bool,
@@ -107,7 +111,7 @@ def command(
         if output != "-":
             check_output(Path(output), overwrite=force)
         registry, chosen = registry_and_model(model, engine, threads)
-        options = Options(refine_steps, chosen, check, Method[refine_method.upper()], fast, progress=progress)
+        options = Options(refine_steps, chosen, check, Method[refine_method.upper()], effort, progress=progress)
         if verbose:
             registry.engine.report = note
             options = replace(options, report=note)
@@ -130,6 +134,8 @@ def command(
             if no_times:
                 attributes = attributes._replace(mtime_ns=None)
             place(Path(output), data, overwrite=force, attributes=attributes)
+    if refine_steps and not summary.refinable:
+        note("bbc: --refine-steps has no effect here: nothing was coded with latents")
     if not quiet:
         methods = ", ".join(f"{count} {name}" for name, count in sorted(summary.methods.items()))
         line = f"{output}: {summary.total_bytes} bytes for {summary.images} images ({methods})"

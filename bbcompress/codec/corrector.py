@@ -68,9 +68,7 @@ def inputs(channels: int, stage: int) -> int:
     return channels * len(places(stage, OWN_REACH)) + 1 + 2 * channels + channels * near
 
 
-def look(
-    scale: Scale, stage: int, depth: int, piece: Piece, means: Integers, classes: Integers
-) -> NDArray[np.uint8]:
+def look(scale: Scale, stage: int, depth: int, piece: Piece, means: Integers, classes: Integers) -> NDArray[np.uint8]:
     """What a network sees of a piece (pictures, rows, columns, inputs), given the first channel's predicted means in
     2^-6 and corrected classes (pixels,).
 
@@ -142,4 +140,3 @@ def _steps_per_value() -> NDArray[np.float32]:
     classes = np.arange(CLASSES)
     scales = LEAST_SCALE * (8 + classes % 8) / 8 * 2.0 ** (classes // 8)
     return (_NEIGHBOUR_STEPS / scales).astype(np.float32)
-

@@ -6,7 +6,7 @@ pieces in the same order; a piece's symbols are coded together, and their distri
 unit, so that they are computed side by side.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec import fit, lattice, streams
-from bbcompress.codec.chain import DamagedChain
 from bbcompress.codec.corrector import Correction, Corrector, correction, look, relative_error
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES, Planes, Scale, Values
 from bbcompress.codec.parameters import FITTED_STRIDES, Parameters, pack, unpack
 from bbcompress.codec.predictor import Piece, Prediction, Predictor, Unit, error_magnitude, moved, predict
-from bbcompress.coding.distributions import code_lengths
+from bbcompress.coding.distributions import MICROBITS, code_lengths
 from bbcompress.coding.rans import Counts
 from bbcompress.coding.shapes import CLASSES_PER_OCTAVE, LOGISTIC, MEAN_BITS, PRECISION, ScaledShapes
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.int8_numpy import Run
+from bbcompress.progress import Advance, ignore
 from bbcompress.varint import Malformed, Reader, write_varint
 
 PIECE_PIXELS = 1 << 15
@@ -36,8 +36,6 @@ CORRECTED_STRIDES = FITTED_STRIDES
 GAIN_SAMPLE = 1 << 13
 """Pixels by which it is found how much of a correction counts."""
 GAINS = (8, 6, 4, 2, 0)
-Advance = Callable[[int], None]
-"""Told of each number of subpixels done."""
 
 
 class Shape(NamedTuple):
@@ -46,6 +44,13 @@ class Shape(NamedTuple):
     pictures: int
     height: int
     width: int
+
+
+class Encoded(NamedTuple):
+    """A batch's bytes, and what each picture of each group takes of them."""
+
+    data: bytes
+    bits: list[NDArray[np.float64]]
 
 
 class Part(NamedTuple):
@@ -81,6 +86,15 @@ def stages(shapes: Sequence[Shape]) -> Iterator[Stage]:
                 [Part(group, piece) for group, size in sizes for piece in _pieces(shapes[group].pictures, *size)],
             )
         stride //= 2
+
+
+def parts(shapes: Sequence[Shape], channels: int) -> int:
+    """At least how many parts batches of these shapes have, in all channels: each takes a while, however small it is."""
+    found = 0
+    for shape in shapes:
+        scales = sum(1 for _ in lattice.strides(shape.height, shape.width))
+        found += channels * len(STAGES) * (scales + shape.pictures * shape.height * shape.width // PIECE_PIXELS)
+    return found
 
 
 def _pieces(pictures: int, rows: int, columns: int) -> Iterator[Piece]:
@@ -183,7 +197,9 @@ def corrections(
     return Corrections(corrector, run, stage.stage, depth, first)
 
 
-def keep(scale: Scale, unit: Unit, piece: Piece, values: NDArray[np.int64], prediction: Prediction, own: Predictor) -> None:
+def keep(
+    scale: Scale, unit: Unit, piece: Piece, values: NDArray[np.int64], prediction: Prediction, own: Predictor
+) -> None:
     """Remember how far off a predictor was, for what is predicted later."""
     errors = error_magnitude(values, prediction.means).reshape(piece.shape)
     scale.inside(scale.errors, unit.stage, unit.channel)[piece] = errors
@@ -197,8 +213,8 @@ def encode(
     depth: int,
     corrector: Corrector | None,
     engine: Engine,
-    advance: Advance = lambda done: None,
-) -> bytes:
+    advance: Advance = ignore,
+) -> Encoded:
     """Pictures of each group (C, N, H, W), unsigned integers below 2^depth."""
     channels = pictures[0].shape[0]
     shapes = [Shape(*group.shape[1:]) for group in pictures]
@@ -207,6 +223,7 @@ def encode(
     corners = np.concatenate([group[:, :, 0, 0].ravel() for group in pictures]).astype(np.int64)
     parts: list[tuple[Counts, Counts]] = [_corners(len(corners), depth).intervals(corners)]
     coded: list[bytes] = []
+    microbits = [np.zeros(shape.pictures, np.int64) for shape in shapes]
     symbols = len(corners)
     for stage in stages(shapes):
         walk.reach(stage.stride)
@@ -228,17 +245,24 @@ def encode(
             if own is not general(unit):
                 found[stage.stride, unit.stage, unit.channel] = own
             jobs = list(zip(stage.parts, values, predictions, said, strict=True))
-            for part, pair in zip(stage.parts, engine.map(partial(_intervals, own, unit, scales, depth), jobs), strict=True):
+            for part, pair in zip(
+                stage.parts, engine.map(partial(_intervals, own, unit, scales, depth), jobs), strict=True
+            ):
                 if symbols >= STREAM_SYMBOLS:
                     coded.append(streams.encode(parts, PRECISION))
                     parts, symbols = [], 0
                 parts.append(pair)
+                lengths = code_lengths(pair[1], PRECISION).reshape(part.piece.shape[0], -1)
+                microbits[part.group][part.piece.pictures] += lengths.sum(1)
                 symbols += part.size
                 advance(part.size)
             for scale in scales.values():
                 scale.finish(*unit[:2])
     coded.append(streams.encode(parts, PRECISION))
-    return b"".join(write_varint(len(data)) + data for data in (pack(found, channels), *coded))
+    parameters = pack(found, channels)
+    shared = 8 * len(parameters) / sum(shape.pictures for shape in shapes)
+    data = b"".join(write_varint(len(part)) + part for part in (parameters, *coded))
+    return Encoded(data, [of_group / MICROBITS + shared for of_group in microbits])
 
 
 def _best(unit: Unit, stage: Stage, scales: list[Scale], depth: int) -> Predictor:
@@ -278,7 +302,9 @@ def _with_gain(
         for actual, prediction, found in zip(values, predictions, said, strict=True):
             part = Prediction(*(array[chosen] for array in prediction))
             assert found is not None
-            expected = distribution(tried, unit, depth, part, Correction(*(a.reshape(-1, unit.channels)[chosen] for a in found)))
+            expected = distribution(
+                tried, unit, depth, part, Correction(*(a.reshape(-1, unit.channels)[chosen] for a in found))
+            )
             total += int(code_lengths(expected.intervals(actual[chosen])[1], PRECISION).sum())
         return total
 
@@ -304,7 +330,7 @@ def decode(
     depth: int,
     corrector: Corrector | None,
     engine: Engine,
-    advance: Advance = lambda done: None,
+    advance: Advance = ignore,
 ) -> list[Values]:
     """The inverse of `encode`. Raises DamagedChain or Malformed, both ValueErrors."""
     reader = Reader(data)

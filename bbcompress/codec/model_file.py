@@ -15,6 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from bbcompress.codec.corrector_file import CorrectorContents, CorrectorInfo, CorrectorModel
 from bbcompress.codec.dense import DenseInfo, DenseModel
 from bbcompress.codec.dense_file import DenseContents
 from bbcompress.codec.layer_specs import Integers
@@ -29,9 +30,10 @@ MAX_FILE_BYTES = 1 << 26
 MAX_HEADER_BYTES = 1 << 20
 """Of its JSON, which takes some 30 times as much memory to read."""
 MAX_REASON_CHARACTERS = 200
-Contents = DenseContents | SpatialContents
-Model = DenseModel | SpatialModel
-_KINDS: dict[str, type[Contents]] = {kind.FORMAT: kind for kind in (DenseContents, SpatialContents)}
+Contents = DenseContents | SpatialContents | CorrectorContents
+Model = DenseModel | SpatialModel | CorrectorModel
+Info = DenseInfo | SpatialInfo | CorrectorInfo
+_KINDS: dict[str, type[Contents]] = {kind.FORMAT: kind for kind in (DenseContents, SpatialContents, CorrectorContents)}
 
 
 class BadModel(ValueError):
@@ -59,7 +61,7 @@ def save(path: Path, contents: Contents) -> None:
 class Header(NamedTuple):
     """What a model file says of itself; `identity` is checked against the weights when they are loaded."""
 
-    info: DenseInfo | SpatialInfo
+    info: Info
     identity: bytes
     description: dict[str, Any]
 

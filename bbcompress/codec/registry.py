@@ -5,10 +5,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bbcompress.codec.dense import DenseInfo
 from bbcompress.codec.model import NETWORK_BATCH
-from bbcompress.codec.model_file import BadModel, Header, Model, load, read_header
-from bbcompress.codec.spatial import SpatialInfo
+from bbcompress.codec.model_file import BadModel, Header, Info, Model, load, read_header
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.network import InexactNetwork
 
@@ -82,7 +80,7 @@ class Registry:
             names.append(header.info.name)
         raise ModelNotFound(f"no model {name!r} is installed; there are: {', '.join(names) or 'none'}")
 
-    def info_of(self, identity: bytes) -> DenseInfo | SpatialInfo | None:
+    def info_of(self, identity: bytes) -> Info | None:
         """What is known, without loading it, of the model whose identity begins with `identity`; None for none."""
         return next((header.info for _, header in self.headers() if header.identity.startswith(identity)), None)
 

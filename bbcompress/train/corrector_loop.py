@@ -65,7 +65,6 @@ class CorrectorOptions:
     seed: int = 0
 
 
-
 def observed(group: Groups, strides: tuple[int, ...], augment: bool, seed: int) -> list[Observation]:
     """What a step sees of a group (pictures, height, width, channels)."""
     random = np.random.default_rng(seed)

@@ -212,4 +212,3 @@ def bits(numbers: Tensor, values: Tensor, errors: Tensor, classes: Tensor, shape
     inside = ((values <= 0) & (turned < 0)) | ((values >= top) & (turned > 0))
     probability = torch.where(outside, high, torch.where(inside, 1 - low, high - low))
     return -torch.log2(probability * (1 - LEAST_PROBABILITY) + LEAST_PROBABILITY)
-

@@ -71,4 +71,3 @@ def observe(pictures: Values, depth: int, strides: Sequence[int]) -> Iterator[Ob
                 np.stack(classes).reshape(shape),
                 shapes,
             )
-
