@@ -62,7 +62,7 @@ class Estimate(NamedTuple):
 
 
 def candidates(picture: Picture, registry: Registry, only: Path | None, networks: bool = True) -> tuple[Candidate, ...]:
-    """All ways to code `picture`, or the one model in the file `only` if it can; predictors alone without `networks`."""
+    """All ways to code `picture`, or the model in the file `only` if it can; without `networks`, predictors alone."""
     planes = planes_form(picture)
     found: list[Candidate] = []
     for path, header in registry.headers() if networks else ():

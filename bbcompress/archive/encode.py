@@ -13,7 +13,7 @@ from bbcompress.codec import chain, lattice_coder, scale_shifts, tiles
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.dense import DenseModel
 from bbcompress.codec.model import Pixels, ScaleShifts
-from bbcompress.codec.model_file import Model
+from bbcompress.codec.model_file import ChainModel
 from bbcompress.codec.refine import Method
 from bbcompress.codec.spatial import SpatialModel
 from bbcompress.exact.engine import Engine
@@ -57,7 +57,7 @@ class Coded(NamedTuple):
 
 
 def encode(
-    model: Model,
+    model: ChainModel,
     pictures: Sequence[Picture],
     form: PixelForm,
     steps: int = 0,

@@ -215,7 +215,7 @@ class Lattice:
                     batch, shapes(self.sizes), of_batch, self.form.depth, corrector, registry.engine, done
                 )
                 for batch, of_batch, corrector in zip(
-                    batches, (self.form.colours, 1), (model and model.corrector, None), strict=False
+                    batches, (self.form.colours, 1), (model.corrector if model else None, None), strict=False
                 )
             )
             return Pictures(to_pictures(colours, alphas[0] if alphas else [], self.form, self.sizes))

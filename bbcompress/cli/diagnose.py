@@ -28,11 +28,11 @@ def command(
     says what a better encoder could gain at most; it is a diagnosis, not a rate that new images would have.
     """
     require_torch(threads)
-    from bbcompress.codec.model_file import read
+    from bbcompress.codec.model_file import read_with_latents
     from bbcompress.train.architectures import restore, to_tensor
     from bbcompress.train.diagnose import diagnose
 
-    contents = read(model)
+    contents = read_with_latents(model)
     info = contents.info
     vae = restore(contents)
     trained_on, new = (

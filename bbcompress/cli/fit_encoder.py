@@ -44,12 +44,12 @@ def command(
     """
     refuse_overwriting(model, output)
     require_torch(threads)
-    from bbcompress.codec.model_file import read
+    from bbcompress.codec.model_file import read_with_latents
     from bbcompress.train.architectures import exact_negative_elbo, export_with_new_encoder, restore
     from bbcompress.train.loop import TrainingOptions
     from bbcompress.train.objectives import named
 
-    old = read(model)
+    old = read_with_latents(model)
     images = images_for_model(data, "train", old.info, crop)
     training = TrainingOptions(encoder_only=True, objective=named(objective, alpha, sigma, latents), **options)
     state, fitted = train_with(restore(old), data, images, validation, training, output, device, threads)

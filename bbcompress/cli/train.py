@@ -108,7 +108,7 @@ def command(
     require_torch(threads)
     import torch
 
-    from bbcompress.codec.model_file import read
+    from bbcompress.codec.model_file import read_with_latents
     from bbcompress.datasets import DatasetError
     from bbcompress.train.architectures import exact_negative_elbo, export, new_model, restore, to_tensor
     from bbcompress.train.grow import with_coarser_scale, with_sharpest_mixtures, with_stage_blocks
@@ -118,7 +118,7 @@ def command(
     training = TrainingOptions(objective=named(objective, alpha, sigma, latents), **options)
     torch.manual_seed(training.seed)
     if start is not None:
-        old = read(start)
+        old = read_with_latents(start)
         levels = old.info.levels
         images = images_for_model(data, "train", old.info, crop)
         model = with_sharpest_mixtures(restore(old))

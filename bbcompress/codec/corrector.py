@@ -125,13 +125,15 @@ def correction(outputs: NDArray[np.int32], channels: int) -> Correction:
 
 
 def _rounded(values: NDArray[np.int32], bits: int, limit: int) -> Integers:
-    return np.clip((values + (1 << (bits - 1))) >> bits, -limit, limit).astype(np.int16)
+    whole: Integers = np.clip((values + (1 << (bits - 1))) >> bits, -limit, limit).astype(np.int16)
+    return whole
 
 
 def relative_error(values: Integers, means: Integers, classes: Integers) -> NDArray[np.uint8]:
     """Errors in 2^-3 of their predictor's scale, as bytes around `ZERO`."""
     steps = (values - means.astype(np.float32) * np.float32(2.0**-MEAN_BITS)) * _steps_per_value().take(classes)
-    return np.clip(np.rint(steps) + ZERO, 0, 255).astype(np.uint8)
+    found: NDArray[np.uint8] = np.clip(np.rint(steps) + ZERO, 0, 255).astype(np.uint8)
+    return found
 
 
 @cache

@@ -107,7 +107,7 @@ def fit(unit: Unit, seen: Sample, depth: int, general: Predictor) -> Predictor:
         certainty = np.where(ratio > 1e-3, np.tanh(ratio / 2) / np.maximum(ratio, 1e-3), 0.5) / scale**2
         if number == 0:
             certainty = 1 / (seen.magnitudes[:, 0] ** 2 + 4)
-        weights = weights + _least_squares(seen.neighbours, errors, certainty, seen.share / WEIGHT_DEVIATION**2)
+        weights += _least_squares(seen.neighbours, errors, certainty, seen.share / WEIGHT_DEVIATION**2)
         errors = seen.values - seen.neighbours @ weights
         half = slice(None, None, 2)
         context = _fit_context(
@@ -229,7 +229,7 @@ def _smoothest(knots: NDArray[np.int64], moves: NDArray[np.int64], costs: Floats
 
 def _pixels(scale: Scale, unit: Unit) -> int:
     rows, columns = scale.size(unit.stage)
-    return rows * columns * scale.pixels[0].shape[1]
+    return rows * columns * int(scale.pixels[0].shape[1])
 
 
 def _thinned(scale: Scale, unit: Unit, times: float) -> Piece:

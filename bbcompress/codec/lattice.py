@@ -63,7 +63,7 @@ class Planes(NamedTuple):
     errors: Values
     """Magnitudes of what predictors were off by (`bbcompress.codec.predictor`)."""
     relative: Values
-    """The same with its sign, in units of what was expected (`bbcompress.codec.corrector`); (0, ...) without networks."""
+    """The same with signs, in units of what was expected (`bbcompress.codec.corrector`); (0, ...) without networks."""
 
 
 class Scale:

@@ -89,7 +89,7 @@ def stages(shapes: Sequence[Shape]) -> Iterator[Stage]:
 
 
 def parts(shapes: Sequence[Shape], channels: int) -> int:
-    """At least how many parts batches of these shapes have, in all channels: each takes a while, however small it is."""
+    """At least how many parts batches of these shapes have, in all channels: each takes a while, however small."""
     found = 0
     for shape in shapes:
         scales = sum(1 for _ in lattice.strides(shape.height, shape.width))

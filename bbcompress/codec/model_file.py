@@ -30,8 +30,11 @@ MAX_FILE_BYTES = 1 << 26
 MAX_HEADER_BYTES = 1 << 20
 """Of its JSON, which takes some 30 times as much memory to read."""
 MAX_REASON_CHARACTERS = 200
-Contents = DenseContents | SpatialContents | CorrectorContents
-Model = DenseModel | SpatialModel | CorrectorModel
+ChainContents = DenseContents | SpatialContents
+Contents = ChainContents | CorrectorContents
+ChainModel = DenseModel | SpatialModel
+"""With latents, for `bbcompress.codec.chain`."""
+Model = ChainModel | CorrectorModel
 Info = DenseInfo | SpatialInfo | CorrectorInfo
 _KINDS: dict[str, type[Contents]] = {kind.FORMAT: kind for kind in (DenseContents, SpatialContents, CorrectorContents)}
 
@@ -85,6 +88,14 @@ def read_header(path: Path) -> Header:
 def read(path: Path) -> Contents:
     """A model file's description and integer weights. Raises BadModel, InexactNetwork or OSError."""
     return _open(path, None, NETWORK_BATCH)[0]
+
+
+def read_with_latents(path: Path) -> ChainContents:
+    """As `read`; raises BadModel for a model without latents too."""
+    contents = read(path)
+    if isinstance(contents, CorrectorContents):
+        raise BadModel(f"{path}: this model has no latents, so no encoder; bbc train --corrector makes such ones")
+    return contents
 
 
 def load(path: Path, engine: Engine | None = None, batch: int = NETWORK_BATCH) -> Model:

@@ -231,7 +231,7 @@ def magnitude(term: Term, scale: Scale, piece: Piece, work: Any) -> Integers:
 def moved(
     own: Predictor, prediction: Prediction, means: Integers, classes: Integers, shapes: Integers, depth: int
 ) -> tuple[Integers, Integers, Integers]:
-    """Means, classes and shapes of pixels as a network corrects them (`corrector.Correction`), by the predictor's gain."""
+    """Means, classes and shapes of pixels as a network corrects them (`corrector.Correction`), by their gain."""
     half = 1 << (GAIN_BITS - 1)
     corrected = own.classes().take(prediction.classes)
     # a 2^-5 of the scale, times its gain, in 2^-6 steps
@@ -247,16 +247,19 @@ def moved(
 def _scales() -> Integers:
     """Each class's scale in 2^-8 steps of values."""
     classes = np.arange(CLASSES)
-    return (8 + classes % 8) << (classes // 8)
+    scales: Integers = (8 + classes % 8) << (classes // 8)
+    return scales
 
 
 def class_of(expected: Integers) -> Integers:
     """The class of scale of an expected error in 2^-11 steps: its leading bits, those of 2^-5 steps being class 0."""
     leading = np.maximum(expected, 1).astype(np.float32).view(np.int32) >> 20
     # a float32 of 2^6 has an exponent of 127 + 6, and its mantissa's first three bits are steps of an eighth
-    return np.clip(leading - ((127 + 6) << 3), 0, CLASSES - 1).astype(np.int64)
+    found: Integers = np.clip(leading - ((127 + 6) << 3), 0, CLASSES - 1).astype(np.int64)
+    return found
 
 
 def error_magnitude(values: Integers, means: Integers) -> Integers:
     """|value - mean| in 2^-3 steps of values, rounded down."""
-    return np.abs((values << MEAN_BITS) - means) >> (MEAN_BITS - ERROR_BITS)
+    found: Integers = np.abs((values << MEAN_BITS) - means) >> (MEAN_BITS - ERROR_BITS)
+    return found

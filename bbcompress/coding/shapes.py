@@ -27,14 +27,12 @@ CLASSES = 160
 CLASSES_PER_OCTAVE = 8
 LEAST_SCALE = 2.0**-5
 SHAPES = 16
-"""Shape 0 is a Gaussian, the next ones have a share of a logistic distribution; shape 8 is one, 15 has the heaviest tails."""
+"""Shape 0 is a Gaussian, the next have a share of a logistic distribution; shape 8 is one, 15 has the heaviest tail."""
 LOGISTIC = 8
 _WIDE_SHARES = (0.0, 0.03, 0.08, 0.15, 0.25, 0.4, 0.6, 0.8, 0.0, 0.02, 0.05, 0.10, 0.17, 0.27, 0.40, 0.55)
 """Of the wider one of each shape's two distributions."""
-_UNITS = (
-    (0.9930, 0.9559, 0.9172, 0.8682, 0.8045, 0.7200, 0.6273, 0.5553)
-    + (1.0000, 0.9565, 0.9163, 0.8570, 0.7827, 0.6888, 0.5871, 0.4968)
-)  # fmt: skip
+_GAUSSIAN_UNITS = (0.993, 0.9559, 0.9172, 0.8682, 0.8045, 0.72, 0.6273, 0.5553)
+_UNITS = (*_GAUSSIAN_UNITS, 1.0, 0.9565, 0.9163, 0.857, 0.7827, 0.6888, 0.5871, 0.4968)
 """What each shape's scale is in units of all shapes' scale: so that one scale suits neighbouring shapes alike."""
 
 _REACH = 40

@@ -7,9 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.dense_file import DenseContents
 from bbcompress.codec.elbo import negative_elbo_bits_per_dim
-from bbcompress.codec.model_file import Contents, load
+from bbcompress.codec.model_file import ChainContents, load
 from bbcompress.train import export as dense_export
 from bbcompress.train import spatial_export
 from bbcompress.train.restore import restore_dense, restore_spatial
@@ -57,7 +58,7 @@ def export(model: VAEBase, pixels: Tensor, name: str, path: Path) -> None:
         dense_export.export(model, pixels, name, path)
 
 
-def export_with_new_encoder(model: VAEBase, pixels: Tensor, old: Contents, name: str, path: Path) -> None:
+def export_with_new_encoder(model: VAEBase, pixels: Tensor, old: ChainContents, name: str, path: Path) -> None:
     """Write the exact form of the encoder of `model` with the very decoder of `old`. Raises InexactNetwork."""
     if isinstance(model, SpatialVAE):
         assert not isinstance(old, DenseContents)
@@ -67,12 +68,13 @@ def export_with_new_encoder(model: VAEBase, pixels: Tensor, old: Contents, name:
         dense_export.export_with_new_encoder(model, pixels, old, name, path)
 
 
-def restore(contents: Contents) -> VAEBase:
+def restore(contents: ChainContents) -> VAEBase:
     """The float VAE with the weights of an exact model. It differs by the exact model's rounding."""
     return restore_dense(contents) if isinstance(contents, DenseContents) else restore_spatial(contents)
 
 
 def exact_negative_elbo(path: Path, images: NDArray[np.uint8], samples: int) -> float:
     """Mean -ELBO in bits/dim of images (N, H, W, C) by the exact model of a file."""
-    model = load(path).sized(*images.shape[1:3])
-    return negative_elbo_bits_per_dim(model, images.reshape(len(images), -1), samples)
+    model = load(path)
+    assert not isinstance(model, CorrectorModel)
+    return negative_elbo_bits_per_dim(model.sized(*images.shape[1:3]), images.reshape(len(images), -1), samples)

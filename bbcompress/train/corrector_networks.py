@@ -1,4 +1,4 @@
-"""A corrector's networks in torch, with the rounding of their 8-bit form in training, and what their numbers cost in bits.
+"""A corrector's networks in torch, with the rounding of their 8-bit form, and what their numbers cost in bits.
 
 Rounding is straight through: forward as the integers compute, gradients as if nothing were rounded. So nothing is lost
 when they are exported, and export cannot fail.
@@ -51,6 +51,16 @@ class _RoundedWeight(torch.autograd.Function):
         return gradients[0]
 
 
+def _rounded_activation(x: Tensor, low: float, high: float) -> Tensor:
+    y: Tensor = _RoundedActivation.apply(x, low, high)  # type: ignore[no-untyped-call]
+    return y
+
+
+def _rounded_weight(weight: Tensor) -> Tensor:
+    y: Tensor = _RoundedWeight.apply(weight)  # type: ignore[no-untyped-call]
+    return y
+
+
 def _shift(weight: Tensor) -> Tensor:
     """Of each output: the power of two that brings its weights into 7 bits."""
     largest = weight.abs().flatten(1).amax(1).clamp_min(1e-6)
@@ -72,19 +82,19 @@ class RoundedConvolution(nn.Module):
         nn.init.zeros_(self.kernel.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = _RoundedWeight.apply(self.kernel.weight).to(x.dtype)
+        weight = _rounded_weight(self.kernel.weight).to(x.dtype)
         assert self.kernel.bias is not None
         y = functional.conv2d(x, weight, self.kernel.bias.to(x.dtype), padding=self.kernel.padding)
         low, high = (-128.0, 127.0) if self.signed_output else (0.0, 255.0)
-        return _RoundedActivation.apply(y, low, high)
+        return _rounded_activation(y, low, high)
 
     def exported(self, *, signed_input: bool = False) -> Convolution:
         shift = _shift(self.kernel.weight)
         weight = (self.kernel.weight * torch.exp2(shift).view(-1, 1, 1, 1)).round().clamp(-64, 63)
         assert self.kernel.bias is not None
         bias = (self.kernel.bias * torch.exp2(shift) * _UNIT).round()
-        arrays = (weight.permute(2, 3, 1, 0), bias, shift)
-        return Convolution(*(_integers(array) for array in arrays), signed_input, self.signed_output)
+        weights = _integers(weight.permute(2, 3, 1, 0))
+        return Convolution(weights, _integers(bias), _integers(shift), signed_input, self.signed_output)
 
 
 class RoundedResidual(nn.Module):
@@ -124,7 +134,7 @@ class StageNetwork(nn.Module):
         assert self.last.bias is not None
         weight = self.last.weight[:, :, 0, 0].T.clamp(-LARGEST_LAST, LARGEST_LAST) * 2.0**_LAST_BITS
         last = Linear(_integers(weight.round()), _integers((self.last.bias * 2.0**OUTPUT_BITS).round()))
-        blocks = (block.exported() for block in self.blocks)
+        blocks = [block.exported() for block in self.blocks if isinstance(block, RoundedResidual)]
         return Network((self.first.exported(signed_input=True), *blocks, last))
 
 
@@ -191,6 +201,11 @@ class _ShapeCdf(torch.autograd.Function):
         return gradients[0] * by_shape, gradients[0] * by_x
 
 
+def _shape_cdf(shape: Tensor, x: Tensor) -> Tensor:
+    y: Tensor = _ShapeCdf.apply(shape, x)  # type: ignore[no-untyped-call]
+    return y
+
+
 _SCALES = torch.tensor([LEAST_SCALE * (8 + k % 8) / 8 * 2.0 ** (k // 8) for k in range(CLASSES)])
 
 
@@ -206,8 +221,8 @@ def bits(numbers: Tensor, values: Tensor, errors: Tensor, classes: Tensor, shape
     shape = shape.clamp(0, SHAPES - 1)
     # the side of the mean where the CDF is small and precise
     turned = torch.where(error > 0, -1.0, 1.0)
-    high = _ShapeCdf.apply(shape, (error * turned + 0.5) / scale)
-    low = _ShapeCdf.apply(shape, (error * turned - 0.5) / scale)
+    high = _shape_cdf(shape, (error * turned + 0.5) / scale)
+    low = _shape_cdf(shape, (error * turned - 0.5) / scale)
     outside = ((values <= 0) & (turned > 0)) | ((values >= top) & (turned < 0))
     inside = ((values <= 0) & (turned < 0)) | ((values >= top) & (turned > 0))
     probability = torch.where(outside, high, torch.where(inside, 1 - low, high - low))

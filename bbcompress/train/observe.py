@@ -60,14 +60,14 @@ def observe(pictures: Values, depth: int, strides: Sequence[int]) -> Iterator[Ob
             errors = (values - prediction.means * 2.0**-MEAN_BITS).astype(np.float32)
             found.append((values, errors, classes.astype(np.uint8), own.shape))
         if seen is not None and seen.size:
-            values, errors, classes, shapes = zip(*found, strict=True)
+            of_all = [np.stack(parts) for parts in zip(*(one[:3] for one in found), strict=True)]
             shape = channels, *piece.shape
             yield Observation(
                 stride,
                 stage,
                 seen,
-                np.stack(values).reshape(shape),
-                np.stack(errors).reshape(shape),
-                np.stack(classes).reshape(shape),
-                shapes,
+                of_all[0].reshape(shape),
+                of_all[1].reshape(shape),
+                of_all[2].reshape(shape),
+                tuple(one[3] for one in found),
             )
