@@ -36,6 +36,7 @@ CORRECTED_STRIDES = FITTED_STRIDES
 GAIN_SAMPLE = 1 << 13
 """Pixels by which it is found how much of a correction counts."""
 GAINS = (8, 6, 4, 2, 0)
+WIDER = (0, 1, -1, 2, -2)
 
 
 class Shape(NamedTuple):
@@ -296,8 +297,7 @@ def _with_gain(
     step = max(1, sum(map(len, values)) // GAIN_SAMPLE)
     chosen = slice(None, None, step)
 
-    def bits(gain: int) -> float:
-        tried = own._replace(gain=gain)
+    def bits(tried: Predictor) -> float:
         total = 0
         for actual, prediction, found in zip(values, predictions, said, strict=True):
             part = Prediction(*(array[chosen] for array in prediction))
@@ -308,7 +308,10 @@ def _with_gain(
             total += int(code_lengths(expected.intervals(actual[chosen])[1], PRECISION).sum())
         return total
 
-    return own._replace(gain=min(GAINS, key=bits))
+    best = min((own._replace(gain=gain) for gain in GAINS), key=bits)
+    if not best.gain:
+        return best
+    return min((best._replace(wider=wider) for wider in WIDER), key=bits)
 
 
 def _intervals(
