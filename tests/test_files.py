@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers import FILES, archive_of, rgb
+from helpers import FILES, archive_of, read, rgb, write
 
 from bbcompress.archive.read import Archive
 from bbcompress.cli import main
 from bbcompress.cli.target_names import possible_names
-from bbcompress.images import Picture, read, write
+from bbcompress.images import Picture
 from bbcompress.images.place import Attributes, move, place
 
 NOBODY = 65534
@@ -33,7 +33,7 @@ def here(tmp_path, monkeypatch):
 
 def sixteen(seed=0):
     """A picture that no model codes, so that tests are quick."""
-    return Picture("I;16", np.random.default_rng(seed).integers(0, 1 << 16, (2, 3), np.uint16))
+    return Picture("L16", np.random.default_rng(seed).integers(0, 1 << 16, (2, 3), np.uint16))
 
 
 def bbc(*arguments, code=0, input=None):
@@ -522,7 +522,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(here):
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
     (here / "in").mkdir()
-    noise = Picture("I;16", np.random.default_rng(0).integers(0, 1 << 16, (64, 64), np.uint16))
+    noise = Picture("L16", np.random.default_rng(0).integers(0, 1 << 16, (64, 64), np.uint16))
     write(noise, here / "in" / "a.png")
     write(sixteen(), here / "in" / "b.png")
     bbc("compress", "in", "-o", "x.bb", "-q")
