@@ -17,7 +17,7 @@ from bbcompress.codec import fit, lattice, streams
 from bbcompress.codec.corrector import Correction, Corrector, correction, look, relative_error
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES, Planes, Scale, Values
-from bbcompress.codec.parameters import FITTED_STRIDES, Parameters, pack, unpack
+from bbcompress.codec.parameters import FITTED_STRIDES, Parameters, length, pack, unpack
 from bbcompress.codec.predictor import Piece, Prediction, Predictor, Unit, error_magnitude, moved, predict
 from bbcompress.coding.distributions import MICROBITS, code_lengths
 from bbcompress.coding.rans import Counts
@@ -292,12 +292,14 @@ def _with_gain(
     predictions: Sequence[Prediction],
     said: Sequence[Correction | None],
 ) -> Predictor:
-    """With how much of the network's correction counts, found by some of the parts."""
+    """With how much of the network's correction counts, found by some of the pixels."""
+    is_written = own is not general(unit)
     step = max(1, sum(map(len, values)) // GAIN_SAMPLE)
     chosen = slice(None, None, step)
 
     def bits(gain: int) -> float:
         tried = own._replace(gain=gain)
+        parameters = length(tried, unit) if not is_written and gain != own.gain else 0
         total = 0
         for actual, prediction, found in zip(values, predictions, said, strict=True):
             part = Prediction(*(array[chosen] for array in prediction))
@@ -306,9 +308,10 @@ def _with_gain(
                 tried, unit, depth, part, Correction(*(a.reshape(-1, unit.channels)[chosen] for a in found))
             )
             total += int(code_lengths(expected.intervals(actual[chosen])[1], PRECISION).sum())
-        return total
+        return step * total / MICROBITS + parameters
 
-    return own._replace(gain=min(GAINS, key=bits))
+    gain = min(GAINS, key=bits)
+    return own if gain == own.gain else own._replace(gain=gain)
 
 
 def _intervals(
