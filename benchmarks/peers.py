@@ -33,7 +33,7 @@ from PIL import Image
 from bbcompress.archive.choose import candidates
 from bbcompress.archive.compress import Options, compress_archive
 from bbcompress.codec.registry import Registry
-from bbcompress.images import Picture, read
+from bbcompress.images import Picture, read_file
 
 Pixels = NDArray[np.uint8]
 SHEET_COLUMNS = 100
@@ -159,8 +159,8 @@ def image_sets(options: argparse.Namespace) -> Iterator[tuple[str, list[Pixels],
             )
         else:
             files = sorted(path for path in Path(name).rglob("*") if path.suffix.lower() == ".png")[: options.images]
-            pictures = [picture for picture in map(read, files) if picture.mode in ("L", "RGB")]
-            yield Path(name).name, [picture.pixels for picture in pictures], False
+            pictures = [item for item in map(read_file, files) if isinstance(item, Picture)]
+            yield Path(name).name, [picture.pixels for picture in pictures if picture.mode in ("L", "RGB")], False
 
 
 def jpeg_photographs() -> list[Pixels]:

@@ -19,6 +19,7 @@ from methods import Case, cases, models
 from bbcompress.archive import blocks
 from bbcompress.archive.errors import ArchiveError
 from bbcompress.archive.read import Archive
+from bbcompress.images import DamagedImage, file_bytes
 from bbcompress.varint import Malformed, Reader, write_varint
 
 MAX_SECONDS = 10.0
@@ -114,7 +115,9 @@ def read(case: Case, data: bytes, recover: bool) -> str:
     try:
         archive = Archive(data, recover)
         found = [item.picture for item in archive.decode(models())]
-    except ArchiveError as error:
+        for item in found:
+            file_bytes(item)
+    except (ArchiveError, DamagedImage) as error:
         return type(error).__name__ if str(error).isprintable() else f"a message of several lines: {error!r}"
     except BaseException as error:
         return f"a traceback: {error!r}"

@@ -20,6 +20,7 @@ from bbcompress.codec.model_file import load
 from bbcompress.codec.refine import Method, refine
 from bbcompress.coding.rans import LOWER_BOUND, Stack, Underflow
 from bbcompress.exact.engine import Engine
+from bbcompress.progress import ignore
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -168,9 +169,9 @@ def test_every_way_to_start(tiny_models: dict[str, DenseModel], first: int, grow
     plan = Plan(140, first, 64, growth, 64, 4, 1)
     if growth == 1:  # images this small do not leave as much as the faster starts take
         with pytest.raises(Underflow):
-            chain._encode([chain.Group(model, pixels)], plan, latents, LOWER_BOUND)
+            chain._encode([chain.Group(model, pixels)], plan, latents, LOWER_BOUND, ignore)
         return
-    encoded = chain._encode([chain.Group(model, pixels)], plan, latents, LOWER_BOUND)
+    encoded = chain._encode([chain.Group(model, pixels)], plan, latents, LOWER_BOUND, ignore)
     np.testing.assert_array_equal(decode_chain(model, plan, encoded.data), pixels)
 
 

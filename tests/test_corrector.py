@@ -23,7 +23,7 @@ from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES, Planes, Scale
 from bbcompress.codec.lattice_coder import Corrections, Shape, decode, encode
 from bbcompress.codec.model_file import BadModel, identity, load, read, read_header, read_with_latents, save
-from bbcompress.codec.predictor import Piece, Unit
+from bbcompress.codec.predictor import Piece, Predictor, Unit
 from bbcompress.codec.registry import Registry
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.network import InexactNetwork
@@ -35,6 +35,11 @@ def made(channels: int, last: int = 60) -> Corrector:
     return Corrector(channels, dict(make_corrector(channels, last=last).networks))
 
 
+def corrected_by(gain: int, wider: int = 0) -> Callable[..., Predictor]:
+    """What chooses no gain but this."""
+    return lambda own, *_: own._replace(gain=gain, wider=wider)
+
+
 def assert_round_trip(pictures: list[np.ndarray], depth: int, corrector: Corrector, engine: Engine = ENGINE) -> bytes:
     data = encode(pictures, depth, corrector, engine).data
     shapes = [Shape(*group.shape[1:]) for group in pictures]
@@ -44,14 +49,17 @@ def assert_round_trip(pictures: list[np.ndarray], depth: int, corrector: Correct
 
 
 @pytest.mark.parametrize(("channels", "depth"), [(3, 8), (1, 8), (1, 16)])
-def test_networks_that_say_nothing_leave_the_predictors_alone(channels: int, depth: int) -> None:
+def test_networks_that_say_nothing_leave_the_predictors_alone(
+    channels: int, depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lattice_coder, "WIDER", (0,))
     pictures = [photograph(channels, 70, 55, depth), photograph(channels, 9, 12, depth, pictures=2)]
     assert assert_round_trip(pictures, depth, made(channels, last=0)) == encode(pictures, depth, None, ENGINE).data
 
 
-@pytest.mark.parametrize("gain", range(9))
-def test_every_gain_comes_back(gain: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lattice_coder, "GAINS", (gain,))
+@pytest.mark.parametrize(("gain", "wider"), [(0, 0), *((gain, gain % 8 - 4) for gain in range(1, 9))])
+def test_every_gain_comes_back(gain: int, wider: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lattice_coder, "_with_gain", corrected_by(gain, wider))
     pictures = [photograph(1, 14, 11)]
     data = assert_round_trip(pictures, 8, made(1))
     alone = assert_round_trip(pictures, 8, made(1, last=0))
@@ -72,12 +80,12 @@ def test_what_makes_pictures_larger_counts_for_nothing() -> None:
 def test_pictures_come_back(
     channels: int, depth: int, sizes: list[tuple[int, int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lattice_coder, "GAINS", (5,))
+    monkeypatch.setattr(lattice_coder, "_with_gain", corrected_by(5))
     assert_round_trip([photograph(channels, h, w, depth, n) for n, h, w in sizes], depth, made(channels))
 
 
 def test_the_same_bytes_whatever_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lattice_coder, "GAINS", (8,))
+    monkeypatch.setattr(lattice_coder, "_with_gain", corrected_by(8))
     monkeypatch.setattr(lattice_coder, "PIECE_PIXELS", 300)
     pictures, corrector = [photograph(3, 50, 41), photograph(3, 16, 16, pictures=3)], made(3)
     found = {

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers import FILES, archive_of, rgb
+from helpers import FILES, archive_of, read, rgb, write
 
 from bbcompress.archive.read import Archive
 from bbcompress.cli import main
 from bbcompress.cli.target_names import possible_names
-from bbcompress.images import Picture, read, write
+from bbcompress.images import Picture
 from bbcompress.images.place import Attributes, move, place
 
 NOBODY = 65534
@@ -33,7 +33,7 @@ def here(tmp_path, monkeypatch):
 
 def sixteen(seed=0):
     """A picture that no model codes, so that tests are quick."""
-    return Picture("I;16", np.random.default_rng(seed).integers(0, 1 << 16, (2, 3), np.uint16))
+    return Picture("L16", np.random.default_rng(seed).integers(0, 1 << 16, (2, 3), np.uint16))
 
 
 def bbc(*arguments, code=0, input=None):
@@ -226,7 +226,7 @@ def test_a_thousand_levels_there_and_back(deep_here):
         os.close(folder)
         folder = inner
     with open(os.open("a.png", os.O_RDONLY, dir_fd=folder), "rb") as file:
-        assert read(file).same_as(sixteen())
+        assert file.read() == (here / "a.png").read_bytes()
     os.close(folder)
     # what fails with half of it written leaves nothing
     assert "back" in bbc("decompress", "x.bb", "-o", "back", code=1).stderr
@@ -268,7 +268,7 @@ def test_awkward_names_come_back_and_are_never_printed_raw(here):
 
 def long_names():
     return {
-        "n" * 251 + ".jpg": rgb(1, 1, 1),  # fits, but not with the suffix of a lossless format
+        "n" * 251 + ".png": rgb(1, 1, 1),  # fits
         "n" * 300 + ".png": rgb(1, 1, 2),
         "n" * 299 + "m.png": rgb(1, 1, 3),
         "\u20ac" * 4000 + ".png": rgb(1, 1, 4),
@@ -282,14 +282,14 @@ def test_names_that_are_too_long_are_shortened_and_told(here):
     pictures = long_names()
     (here / "x.bb").write_bytes(archive_of(pictures))
     done = bbc("decompress", "x.bb", "-o", "back")
-    assert len(done.stderr.splitlines()) == 5 + 1  # a folder's name is told once
+    assert len(done.stderr.splitlines()) == 4 + 1  # a folder's name is told once
     files = [path for path in (here / "back").rglob("*") if path.is_file()]
     assert len(files) == len(pictures)
     assert all(len(os.fsencode(part)) <= 255 for path in files for part in path.parts)
     assert {read(path).pixels.tobytes() for path in files} == {one.pixels.tobytes() for one in pictures.values()}
     assert (here / "back" / "good.png").is_file()
     for path in files:
-        if path.name not in ("good.png", "x.png", "y.png"):
+        if path.name not in ("n" * 251 + ".png", "good.png", "x.png", "y.png"):
             assert path.name in done.stderr
     # the same names again: they are the same
     bbc("decompress", "x.bb", "-o", "again", "-q")
@@ -522,7 +522,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(here):
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
     (here / "in").mkdir()
-    noise = Picture("I;16", np.random.default_rng(0).integers(0, 1 << 16, (64, 64), np.uint16))
+    noise = Picture("L16", np.random.default_rng(0).integers(0, 1 << 16, (64, 64), np.uint16))
     write(noise, here / "in" / "a.png")
     write(sixteen(), here / "in" / "b.png")
     bbc("compress", "in", "-o", "x.bb", "-q")

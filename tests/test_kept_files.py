@@ -25,7 +25,7 @@ from bbcompress.archive.read import Archive
 from bbcompress.archive.segment import Segment, pack_segment
 from bbcompress.archive.single import pack_single
 from bbcompress.cli import main
-from bbcompress.images import DamagedImage, KeptFile, LimitExceeded, Picture, file_bytes, kept, read
+from bbcompress.images import DamagedImage, KeptFile, Picture, file_bytes, kept, read
 from bbcompress.images.convert import for_suffix
 
 NOISE = np.random.default_rng(3).bytes(500)
@@ -48,7 +48,7 @@ def single(item: KeptFile | Picture) -> bytes:
 @given(st.one_of(st.binary(max_size=3000), st.binary(max_size=20).map(lambda part: part * 200)))
 def test_any_bytes_come_back(data: bytes) -> None:
     coded = kept.encode(data)
-    assert kept.decode(coded, limit_bytes=len(data)) == data
+    assert kept.decode(coded) == data
     assert len(coded) <= len(data) + 1
 
 
@@ -59,19 +59,21 @@ def test_large_files_are_tried_by_a_part_of_them() -> None:
 
 
 @given(st.binary(max_size=60))
-def test_random_bytes_are_refused_or_short(data: bytes) -> None:
+def test_random_bytes_are_refused_or_decode(data: bytes) -> None:
     try:
-        assert len(kept.decode(data, limit_bytes=1000)) <= 1000
+        kept.decode(data)
     except DamagedImage as error:
         assert "\n" not in str(error)
 
 
-def test_a_limit_holds_before_memory_is_taken() -> None:
-    coded = kept.encode(bytes(1 << 20))
-    with pytest.raises(LimitExceeded, match="over the limit of 1000 bytes"):
-        kept.decode(coded, limit_bytes=1000)
-    with pytest.raises(ArchiveLimit):
-        list(Archive(single(KeptFile(bytes(1 << 20)))).decode(paper_models(), max_pixels=1000))
+def test_a_limit_holds_before_memory_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = single(KeptFile(bytes(1 << 20)))
+    monkeypatch.setattr(kept, "MAX_PACKED_BYTES", 1000)
+    with pytest.raises(ArchiveLimit, match="over the limit of 1000 bytes"):
+        list(Archive(data).decode(paper_models()))
+    # so such files are kept as they are
+    (decoded,) = Archive(single(KeptFile(bytes(1 << 20)))).decode(paper_models())
+    assert decoded.picture.same_as(KeptFile(bytes(1 << 20)))
 
 
 # --- both forms -----------------------------------------------------------------------------------
@@ -87,7 +89,7 @@ def test_a_limit_holds_before_memory_is_taken() -> None:
         (40 * "n", 40 * "n"),
         (37 * "n" + ".tif", "*.tif"),
         (41 * "n", "*"),
-        ("a\nb.jpg", "*.jpg"),
+        ("a\nb.jpg", "a\nb.jpg"),
     ],
 )
 def test_the_small_form_keeps_the_name_or_its_suffix(name: str, found: str) -> None:
@@ -173,7 +175,7 @@ def test_a_picture_over_the_limit_is_kept() -> None:
     data = file_bytes(binary_digits(1)[0])
     assert isinstance(read(data, max_pixels=784), Picture)
     item = read(data, max_pixels=783)
-    assert item == KeptFile(data, "", "PNG of 28 x 28 pixels, more than the limit of 783")
+    assert item == KeptFile(data, "", "PNG of 28 x 28 pixels, more than the limit of 783; -M raises it")
 
 
 # --- other formats --------------------------------------------------------------------------------

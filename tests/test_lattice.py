@@ -167,6 +167,8 @@ def test_parameters_come_back() -> None:
             context=base.context + random.integers(0, 9, len(base.context)),
             knots=base.knots + random.integers(-3, 3, len(base.knots)),
             shape=11,
+            gain=3,
+            wider=-4,
         )
     read = parameters.unpack(parameters.pack(found, 3), 3)
     assert read.keys() == found.keys()

@@ -114,6 +114,10 @@ def changed_predictor(unit: Unit, scales: object, depth: int, general: Predictor
     return general._replace(weights=general.weights + moved, knots=general.knots + 1, shape=11)
 
 
+def changed_gain(own: Predictor, *_: object) -> Predictor:
+    return own._replace(gain=5, wider=-1)
+
+
 def lattice_digest(path: Path, corrected: bool) -> str:
     save(path, make_corrector(3, width=8))
     model = load(path, Engine())
@@ -121,7 +125,7 @@ def lattice_digest(path: Path, corrected: bool) -> str:
     places = np.arange(3 * 2 * 40 * 33).reshape(3, 2, 40, 33)
     pictures = [((places % 33 * 3 + places // 33 % 40 * 2 + integers(places.shape, 9, 70)) % 256).astype(np.uint8)]
     corrector = model.corrector if corrected else None
-    with patch.object(fit, "best", changed_predictor), patch.object(lattice_coder, "GAINS", (5,)):
+    with patch.object(fit, "best", changed_predictor), patch.object(lattice_coder, "_with_gain", changed_gain):
         data = lattice_coder.encode(pictures, 8, corrector, Engine()).data
     shapes = [lattice_coder.Shape(2, 40, 33)]
     for engine in Engine(), Engine(2, "onnx"):

@@ -1,11 +1,13 @@
 """The `bbc` command. Each subcommand's module is imported when it is called, so `bbc --help` stays quick."""
 
+import logging
 from importlib import import_module
 from typing import Any
 
 import click
 
 from bbcompress.cli.errors import errors_as_exit_codes, open_missing_streams, signals_as_errors
+from bbcompress.cli.terminal import Warnings
 
 COMMANDS = {
     "compress": "Compress images into a file.",
@@ -25,6 +27,7 @@ class _Commands(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         open_missing_streams()
+        logging.getLogger("bbcompress").handlers = [Warnings()]
         with signals_as_errors(), errors_as_exit_codes():
             code = super().main(*args, **{**options, "standalone_mode": False})
         raise SystemExit(code or 0)

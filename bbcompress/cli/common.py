@@ -70,7 +70,7 @@ def max_pixels_option(function: Function) -> Function:
         default=MAX_PIXELS,
         show_default=True,
         metavar="N",
-        help="Keep images of more pixels as files, and refuse to decode them. More allows more work, and takes more memory.",
+        help="Keep larger images as files, and decode none. A higher limit allows more work, and takes more memory.",
     )(function)
 
 

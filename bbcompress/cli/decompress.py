@@ -41,8 +41,8 @@ class _Settings(NamedTuple):
     "-o",
     "--output",
     help="A file for one image, else a folder, made if missing (default: named as FILE, or as the file kept in it); - "
-    "for standard output. Another format than the image's own is written where it holds every pixel. A FIFO or a device "
-    "such as /dev/null is written into; a link is refused, as is what leads out of the folder.",
+    "for standard output. Another format than the image's own is written where it holds every pixel. A FIFO or a "
+    "device such as /dev/null is written into; a link is refused, as is what leads out of the folder.",
 )
 @click.option("--keep-going", is_flag=True, help="Recover what is intact from a damaged file (still ends with code 3).")
 @model_file_option

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import sys
 
 import click
@@ -42,6 +43,13 @@ def note(text: str) -> None:
     """Print one line for people, which programs do not need."""
     with contextlib.suppress(OSError, ValueError):
         click.echo(shown(text), err=True)
+
+
+class Warnings(logging.Handler):
+    """Prints what the packages log, for people."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(f"bbc: warning: {record.getMessage()}")
 
 
 def is_terminal() -> bool:

@@ -36,6 +36,7 @@ CORRECTED_STRIDES = FITTED_STRIDES
 GAIN_SAMPLE = 1 << 13
 """Pixels by which it is found how much of a correction counts."""
 GAINS = (8, 6, 4, 2, 0)
+WIDER = (0, 1, -1, 2, -2)
 
 
 class Shape(NamedTuple):
@@ -293,13 +294,10 @@ def _with_gain(
     said: Sequence[Correction | None],
 ) -> Predictor:
     """With how much of the network's correction counts, found by some of the pixels."""
-    is_written = own is not general(unit)
     step = max(1, sum(map(len, values)) // GAIN_SAMPLE)
     chosen = slice(None, None, step)
 
-    def bits(gain: int) -> float:
-        tried = own._replace(gain=gain)
-        parameters = length(tried, unit) if not is_written and gain != own.gain else 0
+    def bits(tried: Predictor) -> float:
         total = 0
         for actual, prediction, found in zip(values, predictions, said, strict=True):
             part = Prediction(*(array[chosen] for array in prediction))
@@ -308,10 +306,16 @@ def _with_gain(
                 tried, unit, depth, part, Correction(*(a.reshape(-1, unit.channels)[chosen] for a in found))
             )
             total += int(code_lengths(expected.intervals(actual[chosen])[1], PRECISION).sum())
-        return step * total / MICROBITS + parameters
+        return step * total / MICROBITS
 
-    gain = min(GAINS, key=bits)
-    return own if gain == own.gain else own._replace(gain=gain)
+    best = min((own._replace(gain=gain) for gain in GAINS), key=bits)
+    if best.gain:
+        best = min((best._replace(wider=wider) for wider in WIDER), key=bits)
+    base = general(unit)
+    if own is not base:
+        return best
+    # a general predictor as it is takes a bit
+    return best if bits(best) + length(best, unit) < bits(base) else base
 
 
 def _intervals(

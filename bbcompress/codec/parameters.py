@@ -21,6 +21,7 @@ MAX_WEIGHTS = 1 << 22
 MAX_CONTEXT = 1 << 15
 """Of all context weights: sums of magnitudes of 8-bit values, at most 2^14, stay below 2^30."""
 SHAPE_BITS = 4
+WIDER_BITS, LEAST_WIDER = 3, 4
 
 
 def keys(channels: int) -> Iterable[tuple[int, int, int]]:
@@ -68,6 +69,7 @@ def write(writer: Writer, predictor: Predictor, unit: Unit) -> None:
     writer.integers(np.diff(predictor.knots, prepend=0).tolist())
     writer.bits(predictor.shape, SHAPE_BITS)
     writer.bits(predictor.gain, SHAPE_BITS)
+    writer.bits(predictor.wider + LEAST_WIDER, WIDER_BITS)
 
 
 def unpack(data: bytes, channels: int) -> Parameters:
@@ -95,9 +97,10 @@ def _read(reader: BitReader, unit: Unit) -> Predictor:
     if np.abs(plain_weights(unit, weights)).sum() > MAX_WEIGHTS:
         raise Malformed("a predictor's weights are out of range")
     shape, gain = reader.bits(SHAPE_BITS), reader.bits(SHAPE_BITS)
+    wider = reader.bits(WIDER_BITS) - LEAST_WIDER
     if gain > 1 << GAIN_BITS:
         raise Malformed("a correction counts for too much")
-    return Predictor(weights, context, knots, shape, gain)
+    return Predictor(weights, context, knots, shape, gain, wider)
 
 
 def _fine(unit: Unit) -> NDArray[np.bool_]:

@@ -138,6 +138,8 @@ class Predictor(NamedTuple):
     shape: int
     gain: int = 8
     """How much of a network's correction counts, in eighths: 0 to 8."""
+    wider: int = 0
+    """Classes that are added where a network corrects, -4 to 3."""
 
     def classes(self) -> Integers:
         """The corrected class of each class, (CLASSES,) int64."""
@@ -238,7 +240,7 @@ def moved(
     by = (means * np.int64(own.gain)) * _scales().take(corrected)
     mean = prediction.means + ((by + 512) >> 10)
     mean = np.minimum(np.maximum(mean, 0), ((1 << depth) - 1) << MEAN_BITS)
-    wider = corrected + ((classes * np.int64(own.gain) + half) >> GAIN_BITS)
+    wider = corrected + own.wider + ((classes * np.int64(own.gain) + half) >> GAIN_BITS)
     shape = own.shape + ((shapes * np.int64(own.gain) + half) >> GAIN_BITS)
     return mean, np.minimum(np.maximum(wider, 0), CLASSES - 1), np.minimum(np.maximum(shape, 0), SHAPES - 1)
 
