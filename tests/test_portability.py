@@ -48,8 +48,8 @@ GOLDEN = {
     "model bilevel": "7763d3d80db9cea2e0781bad61588becbf7b6d01f3c40dee976250103cc2008f",
     "bilevel 0": "6b70736aa2d121a06cfa896fb39fd6e6899466dccc81ff2e5699e8ef835e7f17",
     "bilevel 3": "885fa9ba90e599119b94ba9afc1d1eaa0579c0f1e9d15ab726290c3a4ddec781",
-    "coarse to fine False": "310f8b9f54fa693ecd05d7d917907216f5ea3279a753c72e2e4eae1a700f295e",
-    "coarse to fine True": "ca09119407a00f7ee430c3dc7a453411da41813ae2735cd094a675830bc2027f",
+    "coarse to fine False": "cdec2d493649eb4640c4806193beb6403c78eaadd5422099f945f8ca9d9ec37f",
+    "coarse to fine True": "e023b7c7464635acc18aac1cd4b7d599cc7252a79279561b8626077113a3b2a7",
 }
 """SHA-256 of chains of `images` under `fixed_model`, and of batches coarse to fine. They change only where the
 encoder's choices do, or the format."""
