@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bbcompress.images.cut import cut, head_and_tail
-from bbcompress.images.errors import ImageError, NotWhole, require_size
+from bbcompress.images.errors import DamagedImage, NotWhole, require_size
 from bbcompress.images.metadata import Format, Metadata
 from bbcompress.images.picture import Picture
 from bbcompress.images.samples import pack_bits, unpack_bits
@@ -51,9 +51,9 @@ def join(picture: Picture) -> bytes:
     try:
         header = _header(head)
     except NotWhole as error:
-        raise ImageError(f"damaged metadata: {error}") from error
+        raise DamagedImage(f"damaged metadata: {error}") from error
     if (_MODES[header.bits], header.width, header.height) != picture.header:
-        raise ImageError("damaged metadata: a BMP of another size than its picture")
+        raise DamagedImage("damaged metadata: a BMP of another size than its picture")
     return head + _to_rows(picture.pixels, header) + tail
 
 

@@ -71,9 +71,9 @@ def file_bytes(item: Item) -> bytes:
     try:
         data = _MODULES[item.metadata.format].join(item)
     except (Malformed, NotWhole, ValueError, struct.error, IndexError) as error:
-        if isinstance(error, ImageError):
+        if isinstance(error, (ImageError, DamagedImage)):
             raise
-        raise DamagedImage(f"its metadata are damaged: {error}") from error
+        raise DamagedImage(f"damaged metadata: {error}") from error
     assert isinstance(data, bytes)
     return data
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bbcompress.images.errors import ImageError, NotWhole, require_size
+from bbcompress.images.errors import DamagedImage, NotWhole, require_size
 from bbcompress.images.metadata import Format, Metadata
 from bbcompress.images.picture import Picture
 from bbcompress.images.png_rows import Rows, deflate_rows, filter_rows, plain_rows, unfilter
@@ -104,10 +104,10 @@ def join(picture: Picture) -> bytes:
     """A file of a picture with metadata of this format, or with none."""
     body = picture.metadata.body
     if not body and picture.mode not in _USUAL:
-        raise ImageError(f"no PNG file holds a picture of mode {picture.mode} without its metadata")
+        raise DamagedImage(f"damaged metadata: no PNG file holds a picture of mode {picture.mode} without its metadata")
     kind = _Kind(*body[:5]) if body else _Kind(*_USUAL[picture.mode])
     if kind.mode != picture.mode:
-        raise ImageError("damaged metadata: a PNG of another mode than its picture")
+        raise DamagedImage("damaged metadata: a PNG of another mode than its picture")
     chunks = _unpack(body[5:]) if body else [Chunk(b"IDAT", b"")]
     head = Chunk(b"IHDR", struct.pack(">II", picture.width, picture.height) + bytes(kind))
     data = _deflate(picture.pixels, kind)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bbcompress.images import tiff_data, tiff_tags
-from bbcompress.images.errors import ImageError, NotWhole, require_size
+from bbcompress.images.errors import DamagedImage, NotWhole, require_size
 from bbcompress.images.header import MODES
 from bbcompress.images.metadata import Format, Metadata
 from bbcompress.images.picture import Picture
@@ -119,9 +119,9 @@ def join(picture: Picture) -> bytes:
         tiff = tiff_tags.read(picture.metadata.body)
         layout = _layout(tiff)
     except NotWhole as error:
-        raise ImageError(f"damaged metadata: {error}") from error
+        raise DamagedImage(f"damaged metadata: {error}") from error
     if (layout.mode, layout.width, layout.height) != picture.header:
-        raise ImageError("damaged metadata: a TIFF of another size than its picture")
+        raise DamagedImage("damaged metadata: a TIFF of another size than its picture")
     pixels = picture.pixels.reshape(layout.height, layout.width, layout.channels)
     pixels = pixels // pixels.dtype.type(_scale(layout))
     if layout.inverted:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bbcompress.images import vp8l
-from bbcompress.images.errors import ImageError, NotWhole, require_size
+from bbcompress.images.errors import DamagedImage, ImageError, NotWhole, require_size
 from bbcompress.images.metadata import Format, Metadata
 from bbcompress.images.picture import Picture
 from bbcompress.varint import Reader, write_varint
@@ -57,7 +57,9 @@ def split(data: bytes, max_pixels: int) -> Picture:
 
 def join(picture: Picture) -> bytes:
     """The file of a picture with metadata of this format."""
-    bitstream = vp8l.encode(picture.pixels) if picture.mode in ("RGB", "RGBA") else None
+    if picture.mode not in ("RGB", "RGBA"):
+        raise DamagedImage("damaged metadata: a WebP of another mode than its picture")
+    bitstream = vp8l.encode(picture.pixels)
     if bitstream is None:
         raise ImageError("this picture needs a Pillow with WebP support; install one from PyPI")
     reader, out = Reader(picture.metadata.body), b""
