@@ -6,10 +6,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bbcompress.codec.corrector import inputs as corrector_inputs
+from bbcompress.codec.corrector_file import CorrectorContents, CorrectorInfo
 from bbcompress.codec.dense import DenseInfo
+from bbcompress.codec.lattice import STAGES
 from bbcompress.codec.layer_specs import ConvolutionSpec, DenseSpec, DepthToSpaceSpec, ResidualSpec, Spec
 from bbcompress.codec.spatial import ScaleSpec, SpatialInfo, contexts, outputs_per_place
 from bbcompress.codec.spatial_file import ScaleContents, SpatialContents
+from bbcompress.exact.int8 import Convolution, Linear, Network, Residual
 from bbcompress.exact.network import Range
 
 
@@ -116,3 +120,25 @@ def make_spatial(
         inputs, source = 6, middle
     info = SpatialInfo(f"spatial-{phases}{'-coarse' * coarse}", channels, levels, components, 4, 2, 8, (0, -1), 0.01)
     return SpatialContents(info, encoder, scales)
+
+
+def make_corrector(channels: int = 3, width: int = 4, last: int = 60) -> CorrectorContents:
+    """Networks of one residual block that say anything, or nothing where `last`, the last weights' limit, is 0."""
+    seeds = count(1)
+
+    def convolution(kernel: int, seen: int, outs: int, shift: int, **signs: bool) -> Convolution:
+        weight = scattered_integers((kernel, kernel, seen, outs), 63, next(seeds))
+        return Convolution(weight, scattered_integers((outs,), 4000, next(seeds)), np.full(outs, shift), **signs)
+
+    def network(stage: int) -> Network:
+        branch = convolution(3, width, width, 8), convolution(3, width, width, 9, signed_output=True)
+        linear = scattered_integers((width, 3 * channels), last, next(seeds))
+        return Network(
+            (
+                convolution(1, corrector_inputs(channels, stage), width, 6, signed_input=True),
+                Residual(*branch),
+                Linear(linear, scattered_integers((3 * channels,), 50 * last, next(seeds))),
+            )
+        )
+
+    return CorrectorContents(CorrectorInfo(f"corrector-{channels}", channels), {s: network(s) for s in STAGES})

@@ -8,22 +8,26 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 from helpers import hand_made, odd_pictures
-from made_models import make_spatial, make_tiny
+from made_models import make_corrector, make_spatial, make_tiny
 
-from bbcompress.archive.encode import encode
+from bbcompress.archive.encode import encode, encode_planes
 from bbcompress.archive.forms import PixelForm
 from bbcompress.archive.names import pack_names
 from bbcompress.archive.payload import Kept, Payload, Stored, pictures_digest
+from bbcompress.archive.planes import planes_form
 from bbcompress.archive.segment import Segment, pack_segment
 from bbcompress.archive.single import pack_single
+from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.dense_file import DenseContents
 from bbcompress.codec.model_file import save
 from bbcompress.codec.refine import Method
 from bbcompress.codec.registry import Header, Registry
 from bbcompress.images import Item, KeptFile, Picture, kept, stored
+from bbcompress.images.header import MODES
 from bbcompress.images.metadata import Format, Metadata
 
 
@@ -45,6 +49,8 @@ class MadeModels(Registry):
             DenseContents(*make_tiny(256, 2)),
             make_spatial(True, 3, 2, 256),
             make_spatial(True, 1, 1, 2),
+            make_corrector(3),
+            make_corrector(1),
         ):
             files.append(Path(self._folder.name) / f"{len(files)}.safetensors")
             save(files[-1], contents)
@@ -61,9 +67,10 @@ def models() -> MadeModels:
 
 
 def _noise(mode: str, height: int, width: int, seed: int = 0) -> Picture:
-    channels = {"1": (), "L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}[mode]
-    levels = 2 if mode == "1" else 256
-    return Picture(mode, np.random.default_rng(seed).integers(0, levels, (height, width, *channels), np.uint8))
+    layout = MODES[mode]
+    levels = 2 if mode == "1" else 256**layout.dtype.itemsize
+    values = np.random.default_rng(seed).integers(0, levels, layout.shape(width, height))
+    return Picture(mode, values.astype(layout.dtype))
 
 
 def _flat(mode: str, height: int, width: int) -> Picture:
@@ -74,6 +81,15 @@ def _chain(
     model: int, form: PixelForm, pictures: list[Picture], steps: int = 0, method: Method = Method.NATURAL
 ) -> Payload:
     return encode(models().load(models().files[model]), pictures, form, steps, method).payload
+
+
+def _lattice(pictures: list[Picture], model: int | None = None) -> Payload:
+    """Coarse to fine; the model's networks say anything, and count for something where predictors are poor."""
+    form = planes_form(pictures[0])
+    corrector = None if model is None else models().load(models().files[model])
+    assert form is not None and (corrector is None or isinstance(corrector, CorrectorModel))
+    with patch("bbcompress.codec.lattice_coder._with_gain", lambda own, *_: own._replace(gain=3, wider=1)):
+        return encode_planes(corrector, pictures, form, models().engine).payload
 
 
 def _single(payload: Payload, picture: Item, metadata: Metadata | None = None) -> Case:
@@ -113,6 +129,7 @@ def cases() -> dict[str, Case]:
     bilevel, grey = [_noise("1", 5, 6, seed) for seed in range(9)], [_noise("L", 5, 6, seed) for seed in range(6)]
     small, wide, seen = _noise("RGB", 6, 5), _noise("RGB", 2, 130), _noise("RGBA", 4, 3)
     drawing = _noise("1", 9, 10)
+    deep, faded = _noise("L16", 3, 5), _noise("LA", 4, 3)
     found |= {
         "single-kept": _single(Kept(kept.encode(short.data), short.name), short),
         "single-kept-lzma": _single(Kept(kept.encode(long.data), long.name), long),
@@ -132,5 +149,17 @@ def cases() -> dict[str, Case]:
         "archive-adam": _archive((_chain(1, PixelForm.GREY, grey, 2, Method.ADAM), grey)),
         "archive-tiles": _archive((_chain(2, PixelForm.RGB, [small, wide, small]), [small, wide, small])),
         "archive-tiles-alpha": _archive((_chain(2, PixelForm.RGB_ALPHA, [seen, seen], 1), [seen, seen])),
+        "single-lattice": _single(_lattice([small]), small),
+        "single-lattice-grey": _single(_lattice([grey[0]]), grey[0]),
+        "single-lattice-alpha": _single(_lattice([seen]), seen),
+        "single-lattice-sixteen": _single(_lattice([deep]), deep),
+        "single-lattice-corrected": _single(_lattice([small], 4), small, about),
+        "single-lattice-corrected-sixteen": _single(_lattice([deep], 5), deep),
+        "archive-lattice": _archive((_lattice([small, wide, small]), [small, wide, small]), (_lattice([deep]), [deep])),
+        "archive-lattice-alpha": _archive((_lattice([faded, faded]), [faded, faded])),
+        "archive-lattice-corrected": _archive(
+            (_lattice([small, wide, small], 4), [small, wide, small]), (_lattice(grey[:2], 5), grey[:2])
+        ),
+        "archive-lattice-corrected-alpha": _archive((_lattice([seen, seen], 4), [seen, seen])),
     }
     return found

@@ -1,20 +1,21 @@
 """How pictures are to be coded is chosen by estimates, and the promising ways are tried in full."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers import binary_digits, grey_digits, write
-from made_models import make_spatial
+from helpers import binary_digits, grey_digits, paper_models, photograph, write
+from made_models import make_corrector, make_spatial
 
-from bbcompress.archive.choose import Estimate, candidates, estimates, may_be_stored, promising
+from bbcompress.archive.choose import Candidate, Estimate, candidates, estimates, is_alone, may_be_stored, promising
 from bbcompress.archive.compress import Options, compress_archive, compress_single
+from bbcompress.archive.payload import Lattice
 from bbcompress.archive.read import Archive
 from bbcompress.cli import main
 from bbcompress.codec.model_file import save
-from bbcompress.codec.registry import Registry
+from bbcompress.codec.registry import Registry, shipped_models
 from bbcompress.images import Picture, stored
 
 
@@ -54,7 +55,7 @@ def stored_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_estimates_come_from_crops_of_large_pictures(installed: Registry, stored_sizes: list[int]) -> None:
     ways = candidates(noise(186), installed, None)
     found = estimates([noise(186)], ways, installed)
-    assert {estimate.name for estimate in found} == {"stored", "spatial-True", "spatial-False"}
+    assert {estimate.name for estimate in found} == {"stored", "spatial-True", "spatial-False", "predictors"}
     assert [estimate.bits_per_dim for estimate in found] == sorted(estimate.bits_per_dim for estimate in found)
     assert stored_sizes == [64 * 64] * 4
     assert 7.9 < next(estimate for estimate in found if estimate.name == "stored").bits_per_dim < 8.2
@@ -85,9 +86,9 @@ def test_only_promising_ways_are_tried(installed: Registry) -> None:
     assert may_be_stored([storing, near]) and may_be_stored([storing._replace(bits_per_dim=1.15), near])
 
 
-def test_fast_tries_one_way_only(installed: Registry, stored_sizes: list[int]) -> None:
+def test_what_is_stored_says_so(installed: Registry, stored_sizes: list[int]) -> None:
     said: list[str] = []
-    data, summary = compress_single(flat(186), installed, Options(fast=True, report=said.append))
+    data, summary = compress_single(flat(186), installed, Options(report=said.append))
     assert summary.methods == {"stored": 1}
     assert stored_sizes.count(186 * 186) == 1
     assert said[0].startswith("about ") and "spatial-True" in said[0] and said[1].startswith("stored ")
@@ -95,12 +96,64 @@ def test_fast_tries_one_way_only(installed: Registry, stored_sizes: list[int]) -
     assert item.picture.same_as(flat(186))
 
 
-def test_fast_archives_come_back() -> None:
+@pytest.mark.parametrize("effort", [1, 2])
+def test_archives_of_any_effort_come_back(effort: int) -> None:
     pictures = {
         f"{number}.png": picture for number, picture in enumerate([*grey_digits(5), *binary_digits(5), flat(9)])
     }
-    data, _ = compress_archive(pictures.items(), Registry(), Options(fast=True))
-    assert {item.name for item in Archive(data).decode(Registry())} == pictures.keys()
+    data, _ = compress_archive(pictures.items(), paper_models(), Options(effort=effort))
+    found = {item.name: item.picture for item in Archive(data).decode(paper_models())}
+    assert found.keys() == pictures.keys()
+    assert all(found[name].same_as(picture) for name, picture in pictures.items())
+
+
+@pytest.fixture
+def corrected(installed: Registry, tmp_path: Path) -> Registry:
+    """With a corrector besides."""
+    save(tmp_path / "corrector.safetensors", make_corrector(3))
+    registry = Registry(files=[tmp_path / "corrector.safetensors", *(path for path, _ in installed.headers())])
+    registry.headers = lambda: (  # type: ignore[method-assign]
+        found for found in Registry.headers(registry) if found[0].parent != shipped_models()
+    )
+    return registry
+
+
+def names(ways: Sequence[Candidate]) -> list[str]:
+    return [way.model.stem if way.model else "predictors" for way in ways]
+
+
+def test_large_pictures_are_coded_coarse_to_fine_alone(corrected: Registry) -> None:
+    assert names(candidates(noise(256), corrected, None)) == ["corrector", "phases", "whole"]
+    assert names(candidates(noise(257), corrected, None)) == ["corrector"]
+    assert not is_alone(Picture("1", np.zeros((300, 300), np.uint8)))
+    whole = next(path for path, _ in corrected.headers() if path.stem == "whole")
+    assert names(candidates(noise(257), corrected, whole)) == ["whole"], "as it was asked for"
+    deep = Picture("L16", np.zeros((9, 9), np.uint16))
+    assert names(candidates(deep, corrected, None)) == ["predictors"], "the corrector is for colours"
+
+
+def test_the_least_effort_uses_no_networks(corrected: Registry) -> None:
+    assert names(candidates(noise(20), corrected, None, networks=False)) == ["predictors"]
+    assert candidates(Picture("1", np.zeros((9, 9), np.uint8)), corrected, None, networks=False) == ()
+    gradient = Picture("RGB", np.add.outer(np.arange(50), np.arange(60))[..., None].repeat(3, 2).astype(np.uint8))
+    for data, summary in (
+        compress_single(gradient, corrected, Options(effort=1)),
+        compress_archive([("a.png", gradient)], corrected, Options(effort=1)),
+    ):
+        assert set(summary.methods) <= {"predictors", "stored"}
+        (item,) = Archive(data).decode(corrected)
+        assert item.picture.same_as(gradient)
+
+
+def test_alpha_is_coded_beside_what_is_corrected(corrected: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bbcompress.archive.choose.CHAIN_PIXELS", 100)
+    alpha = np.random.default_rng(0).integers(0, 256, (60, 50), np.uint8)
+    picture = Picture("RGBA", np.dstack([photograph(3, 5, 60, 50).pixels, alpha]))
+    data, summary = compress_archive([("a.png", picture)], corrected, Options())
+    (part,) = Archive(data).parts
+    assert summary.methods == {"corrector-3": 1} and isinstance(part.payload, Lattice)
+    (item,) = Archive(data).decode(corrected)
+    assert item.picture.same_as(picture)
 
 
 def test_the_command_says_what_it_chose(tmp_path: Path) -> None:

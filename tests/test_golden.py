@@ -10,10 +10,12 @@ from click.testing import CliRunner
 from helpers import FILES, facts, registry
 
 from bbcompress.archive.errors import ArchiveError
-from bbcompress.archive.payload import BitsBack, Tiles
+from bbcompress.archive.payload import BitsBack, Lattice, Tiles
 from bbcompress.archive.read import Archive
 from bbcompress.cli import main
+from bbcompress.codec.parameters import unpack
 from bbcompress.codec.refine import Method
+from bbcompress.varint import Reader
 
 EXPECTED: dict[str, dict[str, Any]] = json.loads((FILES / "expected.json").read_text("utf-8"))
 KINDS = {"good": 0, "bad": 3, "unsupported": 4, "missing": 5, "limit": 6}
@@ -61,6 +63,20 @@ def test_the_files_show_what_they_are_for() -> None:
         assert (part.payload.plan.steps, part.payload.plan.method) == (steps, method)
         assert bool(part.payload.alphas) == (name == "archive-colour-alpha")
         assert part.payload.plan.images > len(part.payload.sizes) or name == "archive-colour-alpha"
+    for name, depths, has_alpha in (
+        ("single-lattice", [8], False),
+        ("single-lattice-sixteen", [12], False),
+        ("single-lattice-alpha", [8], True),
+        ("archive-lattice", [8, 12, 8], False),
+        ("archive-lattice-alpha", [8], True),
+    ):
+        payloads = [part.payload for part in Archive((FILES / f"good-{name}.bb").read_bytes()).parts]
+        assert [payload.form.depth for payload in payloads if isinstance(payload, Lattice)] == depths
+        for payload in payloads:
+            assert isinstance(payload, Lattice) and payload.form.has_alpha == has_alpha
+            if payload.form.mode == "RGB":
+                reader = Reader(payload.data)
+                assert unpack(reader.take(reader.varint(len(payload.data))), 3), "no predictors of its own"
     parts = Archive((FILES / "good-archive-folders.bb").read_bytes()).parts
     assert [0, 2] in [part.numbers.tolist() for part in parts]
 

@@ -138,10 +138,10 @@ def test_a_file_smaller_than_its_picture_is_kept() -> None:
     assert summary.methods == {KEPT: 1}
     (decoded,) = Archive(data).decode(paper_models())
     assert decoded.picture == KeptFile(file[:50], "noise.png")
-    for fast in (False, True):
+    for effort in (1, 2):
         digit = binary_digits(1)[0]
         both = [("a/noise.png", smaller), ("d.png", Picture("1", digit.pixels, file=KeptFile(b"x", "d.png", "tiny")))]
-        data, summary = compress_archive(both, paper_models(), Options(fast=fast))
+        data, summary = compress_archive(both, paper_models(), Options(effort=effort))
         assert summary.methods[KEPT] >= 1
         found = {one.name: one.picture for one in Archive(data).decode(paper_models())}
         assert found["a/noise.png"] == KeptFile(file[:50], "noise.png")

@@ -34,8 +34,16 @@ def back(data: bytes, pictures: list[np.ndarray], depth: int, engine: Engine = E
     return decode(data, shapes, pictures[0].shape[0], depth, None, engine)
 
 
+def _corner_pixels(group: np.ndarray) -> int:
+    return group.shape[0] * group.shape[1]
+
+
 def assert_round_trip(pictures: list[np.ndarray], depth: int) -> bytes:
-    data = encode(pictures, depth, None, ENGINE)
+    data, bits = encode(pictures, depth, None, ENGINE)
+    assert [len(of_group) for of_group in bits] == [group.shape[1] for group in pictures]
+    # the pixels at the top left are in no picture's bits, nor are a stream's ends
+    beyond = 8 * len(data) - sum(of_group.sum() for of_group in bits)
+    assert 0 <= beyond < 200 + 17 * sum(map(_corner_pixels, pictures)) + 0.01 * 8 * len(data)
     decoded = back(data, pictures, depth)
     assert all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(decoded, pictures, strict=True))
     return data
@@ -66,7 +74,7 @@ def test_photographs_come_back_smaller(channels: int, depth: int, height: int, w
 def test_groups_of_several_sizes_share_their_predictors() -> None:
     pictures = [photograph(3, 64, 64, pictures=3), photograph(3, 50, 70), photograph(3, 1, 40), photograph(3, 33, 1)]
     together = assert_round_trip(pictures, 8)
-    assert len(together) < sum(len(encode([group], 8, None, ENGINE)) for group in pictures)
+    assert len(together) < sum(len(encode([group], 8, None, ENGINE).data) for group in pictures)
 
 
 def test_values_that_are_all_alike() -> None:
@@ -75,8 +83,8 @@ def test_values_that_are_all_alike() -> None:
 
 def test_the_same_bytes_with_any_threads_and_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = [photograph(3, 90, 70), photograph(3, 32, 32, pictures=5)]
-    data = encode(pictures, 8, None, ENGINE)
-    assert encode(pictures, 8, None, Engine(3)) == data
+    data = encode(pictures, 8, None, ENGINE).data
+    assert encode(pictures, 8, None, Engine(3)).data == data
     assert all(np.array_equal(a, b) for a, b in zip(back(data, pictures, 8, Engine(2)), pictures, strict=True))
 
 
@@ -89,7 +97,7 @@ def test_large_pictures_have_several_streams(monkeypatch: pytest.MonkeyPatch) ->
 def test_progress_counts_every_subpixel_once_but_the_corners() -> None:
     picture = photograph(3, 40, 30)
     done: list[int] = []
-    data = encode([picture], 8, None, ENGINE, done.append)
+    data = encode([picture], 8, None, ENGINE, done.append).data
     assert sum(done) == picture.size - 3
     done.clear()
     decode(data, [Shape(1, 40, 30)], 3, 8, None, ENGINE, done.append)
@@ -159,6 +167,8 @@ def test_parameters_come_back() -> None:
             context=base.context + random.integers(0, 9, len(base.context)),
             knots=base.knots + random.integers(-3, 3, len(base.knots)),
             shape=11,
+            gain=3,
+            wider=-4,
         )
     read = parameters.unpack(parameters.pack(found, 3), 3)
     assert read.keys() == found.keys()
@@ -168,7 +178,7 @@ def test_parameters_come_back() -> None:
 
 def test_every_cut_and_flipped_byte_is_refused_or_decodes_to_something() -> None:
     picture = photograph(1, 11, 13)
-    data = encode([picture], 8, None, ENGINE)
+    data = encode([picture], 8, None, ENGINE).data
     refused = 0
     for length in range(0, len(data), 3):
         with pytest.raises((DamagedChain, Malformed)):

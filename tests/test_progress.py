@@ -31,7 +31,7 @@ def assert_steady(progress: Recorded, pixels: int, steps: int) -> None:
     assert len({done for done in progress.seen if done < pixels}) >= steps
 
 
-@pytest.mark.parametrize("options", [{}, {"fast": True}, {"check": False}, {"refine_steps": 1}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"effort": 1}, {"check": False}, {"refine_steps": 1}], ids=str)
 def test_an_archive_is_followed_while_it_is_coded_and_checked(options: dict[str, object]) -> None:
     pictures: dict[str, Picture] = numbered([*binary_digits(10), grey_noise(0), *grey_digits(6)])
     progress = Recorded()

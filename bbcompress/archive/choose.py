@@ -107,16 +107,17 @@ def is_large(picture: Picture) -> bool:
 
 
 def estimates(pictures: Sequence[Picture], ways: Sequence[Candidate], registry: Registry) -> list[Estimate]:
-    """Every way and storing, the best first."""
+    """Every way and storing, the best first. Of several pictures a way leaves those that storing is better for to it."""
     images = SAMPLE_CROPS // CROPS_PER_SIDE**2 if any(map(is_large, pictures)) else SAMPLE_CROPS
     sample = [crop for picture in pictures[:: -(-len(pictures) // images)] for crop in _crops(picture)]
     subpixels = sum(crop.pixels.size for crop in sample)
-    stored_bytes = registry.engine.submit(lambda: sum(len(stored.encode(crop)) for crop in sample))
-    found = []
-    for way in ways:
-        coded = coded_with(way, sample, registry, shifted=False)
-        found.append(Estimate(way, coded.model, float(coded.net_bits.sum()) / subpixels))
-    found.append(Estimate(None, "stored", 8 * stored_bytes.result() / subpixels))
+    storing = registry.engine.submit(lambda: np.array([8.0 * len(stored.encode(crop)) for crop in sample]))
+    coded = [coded_with(way, sample, registry, shifted=False) for way in ways]
+    stored_bits = storing.result()
+    found = [Estimate(None, "stored", float(stored_bits.sum()) / subpixels)]
+    for way, one in zip(ways, coded, strict=True):
+        bits = np.minimum(one.net_bits, stored_bits) if len(pictures) > 1 else one.net_bits
+        found.append(Estimate(way, one.model, float(bits.sum()) / subpixels))
     return sorted(found, key=lambda estimate: estimate.bits_per_dim)
 
 

@@ -224,7 +224,8 @@ class _Writer:
     def _code(self, group: list[tuple[int, Picture]], ways: tuple[Candidate, ...]) -> None:
         options = self._options
         pictures = [picture for _, picture in group]
-        found = [Estimate(ways[0], "", 0.0)] if len(ways) == 1 else estimates(pictures, ways, self._registry)
+        sure = len(ways) == 1 and (options.effort == 1 or is_alone(pictures[0]))
+        found = [Estimate(ways[0], "", 0.0)] if sure else estimates(pictures, ways, self._registry)
         passes = 1 + (options.refine_steps > 0) + options.check
         options.progress.begin(pixels_of(pictures), passes)
         self._code_as(found, group)

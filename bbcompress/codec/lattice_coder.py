@@ -17,7 +17,7 @@ from bbcompress.codec import fit, lattice, streams
 from bbcompress.codec.corrector import Correction, Corrector, correction, look, relative_error
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES, Planes, Scale, Values
-from bbcompress.codec.parameters import FITTED_STRIDES, Parameters, pack, unpack
+from bbcompress.codec.parameters import FITTED_STRIDES, Parameters, length, pack, unpack
 from bbcompress.codec.predictor import Piece, Prediction, Predictor, Unit, error_magnitude, moved, predict
 from bbcompress.coding.distributions import MICROBITS, code_lengths
 from bbcompress.coding.rans import Counts
@@ -293,7 +293,7 @@ def _with_gain(
     predictions: Sequence[Prediction],
     said: Sequence[Correction | None],
 ) -> Predictor:
-    """With how much of the network's correction counts, found by some of the parts."""
+    """With how much of the network's correction counts, found by some of the pixels."""
     step = max(1, sum(map(len, values)) // GAIN_SAMPLE)
     chosen = slice(None, None, step)
 
@@ -306,12 +306,16 @@ def _with_gain(
                 tried, unit, depth, part, Correction(*(a.reshape(-1, unit.channels)[chosen] for a in found))
             )
             total += int(code_lengths(expected.intervals(actual[chosen])[1], PRECISION).sum())
-        return total
+        return step * total / MICROBITS
 
     best = min((own._replace(gain=gain) for gain in GAINS), key=bits)
-    if not best.gain:
+    if best.gain:
+        best = min((best._replace(wider=wider) for wider in WIDER), key=bits)
+    base = general(unit)
+    if own is not base:
         return best
-    return min((best._replace(wider=wider) for wider in WIDER), key=bits)
+    # a general predictor as it is takes a bit
+    return best if bits(best) + length(best, unit) < bits(base) else base
 
 
 def _intervals(

@@ -37,11 +37,12 @@ from helpers import (  # noqa: E402
 )
 
 from bbcompress.archive.compress import Options, compress_single  # noqa: E402
-from bbcompress.archive.encode import encode  # noqa: E402
+from bbcompress.archive.encode import encode, encode_planes  # noqa: E402
 from bbcompress.archive.forms import PixelForm  # noqa: E402
 from bbcompress.archive.limits import MAX_IMAGES  # noqa: E402
 from bbcompress.archive.names import pack_names  # noqa: E402
-from bbcompress.archive.payload import BitsBack, Stored, Tiles, pictures_digest  # noqa: E402
+from bbcompress.archive.payload import BitsBack, Lattice, Stored, Tiles, pictures_digest  # noqa: E402
+from bbcompress.archive.planes import planes_form  # noqa: E402
 from bbcompress.archive.read import Archive  # noqa: E402
 from bbcompress.archive.segment import Segment, pack_segment  # noqa: E402
 from bbcompress.archive.single import pack_single  # noqa: E402
@@ -90,6 +91,35 @@ def wrong_bottom(picture: Picture) -> Tiles:
     """A chain that decodes to the picture, though its stack began with another's digest."""
     with patch("bbcompress.archive.encode.pictures_digest", lambda _: bytes(32)):
         return in_colour([picture], PixelForm.RGB)
+
+
+def coarse_to_fine(pictures: list[Picture]) -> Lattice:
+    """Coded by predictors alone, whatever would be shorter."""
+    form = planes_form(pictures[0])
+    assert form is not None
+    payload = encode_planes(None, pictures, form, registry().engine).payload
+    assert isinstance(payload, Lattice)
+    return payload
+
+
+def lattice_archive(*segments: list[Picture]) -> tuple[bytes, dict[str, Item]]:
+    bodies, every = [], list[Picture]()
+    for pictures in segments:
+        numbers = np.arange(len(every), len(every) + len(pictures))
+        bodies.append(pack_segment(Segment(numbers, coarse_to_fine(pictures), pictures_digest(pictures))))
+        every += pictures
+    names = [f"{number}.png" for number in range(len(every))]
+    return hand_made(bodies, list(map(len, segments)), pack_names(names)), dict(zip(names, every, strict=True))
+
+
+def lattice_single(picture: Picture) -> tuple[bytes, dict[str, Item]]:
+    return pack_single(coarse_to_fine([picture]), pictures_digest([picture])), {"": picture}
+
+
+def in_grey(picture: Picture, shift: int = 0) -> Picture:
+    """Its green, in 8 bits or, shifted to the left, 16."""
+    green = np.ascontiguousarray(picture.pixels[..., 1])
+    return Picture("L16", green.astype(np.uint16) << shift) if shift else Picture("L", green)
 
 
 def with_alpha(picture: Picture) -> Picture:
@@ -152,6 +182,17 @@ def good() -> dict[str, tuple[bytes, dict[str, Item]]]:
     files["single-colour"] = colour_single(edges, PixelForm.RGB), {"": edges}
     files["single-colour-tile"] = colour_single(colour["0.png"], PixelForm.RGB), {"": colour["0.png"]}
     files["single-colour-alpha"] = colour_single(seen["small.png"], PixelForm.RGB_ALPHA), {"": seen["small.png"]}
+    large = photograph(20, 60, 91, 85)
+    deep = in_grey(large, 4)
+    deep = replace(deep, pixels=deep.pixels + np.arange(85, dtype=np.uint16) % 13)
+    files["single-lattice"] = lattice_single(large)
+    files["single-lattice-grey"] = lattice_single(in_grey(large))
+    files["single-lattice-sixteen"] = lattice_single(deep)
+    files["single-lattice-alpha"] = lattice_single(with_alpha(large))
+    files["archive-lattice"] = lattice_archive(
+        [*thumbnails(6), edges, photograph(9, 9, 1, 1)], [deep, in_grey(edges, 4)], [in_grey(edges)]
+    )
+    files["archive-lattice-alpha"] = lattice_archive([with_alpha(one) for one in thumbnails(3)])
     text = KeptFile(b"kept as it is, again and again\n" * 9, "notes.txt")
     files["single-kept"] = single(text), {"": text}
     noise = KeptFile(np.random.default_rng(1).bytes(50), "noise.bin")

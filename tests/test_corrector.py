@@ -1,0 +1,218 @@
+"""Networks that correct predictors: exact whatever computes them, harmless when silent, refused when wrong."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_models import make_corrector
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+from test_lattice import photograph
+
+from bbcompress.archive.errors import DamagedArchive
+from bbcompress.archive.limits import MAX_PIXELS
+from bbcompress.archive.payload import Lattice
+from bbcompress.archive.planes import PlanesForm
+from bbcompress.codec import lattice, lattice_coder
+from bbcompress.codec.corrector import Corrector
+from bbcompress.codec.corrector_file import CorrectorModel
+from bbcompress.codec.general import general
+from bbcompress.codec.lattice import STAGES, Planes, Scale
+from bbcompress.codec.lattice_coder import Corrections, Shape, decode, encode
+from bbcompress.codec.model_file import BadModel, identity, load, read, read_header, read_with_latents, save
+from bbcompress.codec.predictor import Piece, Predictor, Unit
+from bbcompress.codec.registry import Registry
+from bbcompress.exact.engine import Engine
+from bbcompress.exact.network import InexactNetwork
+
+ENGINE = Engine()
+
+
+def made(channels: int, last: int = 60) -> Corrector:
+    return Corrector(channels, dict(make_corrector(channels, last=last).networks))
+
+
+def corrected_by(gain: int, wider: int = 0) -> Callable[..., Predictor]:
+    """What chooses no gain but this."""
+    return lambda own, *_: own._replace(gain=gain, wider=wider)
+
+
+def assert_round_trip(pictures: list[np.ndarray], depth: int, corrector: Corrector, engine: Engine = ENGINE) -> bytes:
+    data = encode(pictures, depth, corrector, engine).data
+    shapes = [Shape(*group.shape[1:]) for group in pictures]
+    decoded = decode(data, shapes, len(pictures[0]), depth, corrector, engine)
+    assert all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(decoded, pictures, strict=True))
+    return data
+
+
+@pytest.mark.parametrize(("channels", "depth"), [(3, 8), (1, 8), (1, 16)])
+def test_networks_that_say_nothing_leave_the_predictors_alone(
+    channels: int, depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lattice_coder, "WIDER", (0,))
+    pictures = [photograph(channels, 70, 55, depth), photograph(channels, 9, 12, depth, pictures=2)]
+    assert assert_round_trip(pictures, depth, made(channels, last=0)) == encode(pictures, depth, None, ENGINE).data
+
+
+@pytest.mark.parametrize(("gain", "wider"), [(0, 0), *((gain, gain % 8 - 4) for gain in range(1, 9))])
+def test_every_gain_comes_back(gain: int, wider: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lattice_coder, "_with_gain", corrected_by(gain, wider))
+    pictures = [photograph(1, 14, 11)]
+    data = assert_round_trip(pictures, 8, made(1))
+    alone = assert_round_trip(pictures, 8, made(1, last=0))
+    assert (data == alone) == (gain == 0)
+
+
+def test_what_makes_pictures_larger_counts_for_nothing() -> None:
+    """Networks that no training made are wrong almost always."""
+    picture = photograph(3, 96, 80)
+    data = assert_round_trip([picture], 8, made(3))
+    assert len(data) < 1.02 * len(encode([picture], 8, None, ENGINE).data) + 100
+
+
+@pytest.mark.parametrize(("channels", "depth"), [(1, 8), (3, 8), (1, 16), (3, 16), (1, 11)])
+@pytest.mark.parametrize(
+    "sizes", [[(1, 1, 1)], [(1, 2, 1), (2, 1, 3)], [(3, 17, 9), (1, 33, 16)]], ids=["pixel", "lines", "odd"]
+)
+def test_pictures_come_back(
+    channels: int, depth: int, sizes: list[tuple[int, int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lattice_coder, "_with_gain", corrected_by(5))
+    assert_round_trip([photograph(channels, h, w, depth, n) for n, h, w in sizes], depth, made(channels))
+
+
+def test_the_same_bytes_whatever_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lattice_coder, "_with_gain", corrected_by(8))
+    monkeypatch.setattr(lattice_coder, "PIECE_PIXELS", 300)
+    pictures, corrector = [photograph(3, 50, 41), photograph(3, 16, 16, pictures=3)], made(3)
+    found = {
+        assert_round_trip(pictures, 8, corrector, Engine(threads, name))
+        for threads in (1, 3)
+        for name in ("numpy", "onnx")
+    }
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_rows_are_corrected_alike_wherever_a_piece_begins(stage: int) -> None:
+    picture, corrector = photograph(3, 64, 40, pictures=2), made(3)
+    known = picture[:, :, ::2, ::2]
+    random = np.random.default_rng(stage)
+    errors, relative = random.integers(0, 90, known.shape), random.integers(0, 256, known.shape)
+    scale = Scale(2, Planes(known, errors.astype(np.uint16), relative.astype(np.uint8)), 64, 40)
+    for before in range(lattice.DIAGONAL, stage):
+        for channel in range(3):
+            scale.inside(scale.pixels, before, channel)[:] = scale.split(picture, before)[channel]
+            scale.finish(before, channel)
+    run = corrector.prepare(stage, ENGINE, 1)
+    network = Corrections(corrector, run, stage, 8, general(Unit(stage, 0, 3)))
+    rows, columns = scale.size(stage)
+
+    def corrected(top: int, bottom: int) -> list[np.ndarray]:
+        return list(network.of(scale, Piece(slice(0, 2, 1), slice(top, bottom, 1), slice(0, columns, 1))))
+
+    whole = corrected(0, rows)
+    assert all(part.any() for part in whole)
+    for height in 1, 3, 13:
+        bands = [corrected(top, min(top + height, rows)) for top in range(0, rows, height)]
+        for part, pieces in zip(whole, zip(*bands, strict=True), strict=True):
+            np.testing.assert_array_equal(part, np.concatenate(pieces, 1))
+
+
+# --- model files ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "corrector.safetensors"
+    save(path, make_corrector(1))
+    return path
+
+
+def test_a_model_file_comes_back(path: Path) -> None:
+    contents, model = make_corrector(1), load(path)
+    assert isinstance(model, CorrectorModel)
+    assert read_header(path).info == model.info == contents.info
+    assert model.identity == identity(contents) == read_header(path).identity
+    read_back = read(path).tensors()
+    assert read_back.keys() == contents.tensors().keys()
+    assert all(np.array_equal(tensor, read_back[name]) for name, tensor in contents.tensors().items())
+    pictures = [photograph(1, 20, 20)]
+    assert encode(pictures, 8, model.corrector, ENGINE).data == encode(pictures, 8, made(1), ENGINE).data
+    with pytest.raises(BadModel, match="no latents"):
+        read_with_latents(path)
+
+
+def rewrite(path: Path, description: Callable[[dict[str, Any]], object], tensors: Callable[[Any], object]) -> None:
+    """Change a model file by hand, as an attacker would; its identity stays what it says."""
+    with safe_open(path, "numpy") as file:
+        metadata = file.metadata()
+    found, content = load_file(path), json.loads(metadata["bbcompress"])
+    description(content)
+    tensors(found)
+    save_file(found, path, {**metadata, "bbcompress": json.dumps(content)})
+
+
+def info(**fields: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda description: description["info"].update(fields)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        info(channels=3),
+        info(channels=2),
+        info(channels="1"),
+        info(name=""),
+        info(name="two\nlines"),
+        info(name="x" * 10_000),
+        info(name=7),
+        info(levels=256),
+        lambda description: description["info"].pop("name"),
+        lambda description: description.pop("info"),
+        lambda description: description.update(info=[]),
+        lambda description: description.pop("stages"),
+        lambda description: description.update(stages={}),
+        lambda description: description["stages"].pop(),
+        lambda description: description["stages"].append(description["stages"][0]),
+        lambda description: description["stages"][1].clear(),
+        lambda description: description["stages"][1].pop(),
+        lambda description: description["stages"].__setitem__(2, None),
+    ],
+)
+def test_no_other_description_is_a_corrector(path: Path, damage: Callable[[dict[str, Any]], object]) -> None:
+    rewrite(path, damage, lambda tensors: None)
+    with pytest.raises((BadModel, InexactNetwork)) as caught:
+        load(path)
+    assert str(path) in str(caught.value) and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda tensors: tensors.pop("stages.1.0.weight"),
+        lambda tensors: tensors.update({"stages.1.0.weight": tensors["stages.2.0.weight"]}),
+        lambda tensors: tensors.update({"stages.3.2.bias": tensors["stages.3.2.bias"] + 1}),
+        lambda tensors: tensors.update({"stages.3.2.weight": np.full((4, 3), 9000, np.int16)}),
+        lambda tensors: tensors.update({"stages.3.2.weight": np.ones((4, 2), np.int8)}),
+        lambda tensors: tensors.update({"stages.2.0.weight": tensors["stages.2.0.weight"].astype(np.float32)}),
+    ],
+)
+def test_no_other_weights_are_a_correctors(path: Path, damage: Callable[[Any], object]) -> None:
+    rewrite(path, lambda description: None, damage)
+    with pytest.raises((BadModel, InexactNetwork)):
+        load(path)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_corrector_of_other_channels_is_refused(path: Path, mode: str) -> None:
+    found = Registry(files=[path])
+    payload = Lattice(load(path).identity, PlanesForm(mode, 8), [(4, 4)], bytes(80))
+    with pytest.raises(DamagedArchive, match="cannot correct"):
+        payload.checked_model(found, MAX_PIXELS)
+    for fitting in "L", "LA", "L16":
+        form = PlanesForm(fitting, 16 if fitting == "L16" else 8)
+        assert Lattice(payload.model_id, form, payload.sizes, payload.data).checked_model(found, MAX_PIXELS)

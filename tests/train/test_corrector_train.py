@@ -1,0 +1,127 @@
+"""Correctors in training: their rounding is that of the integers, and a run that stops goes on as if it had not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from bbcompress.codec.corrector import OUTPUT_BITS, correction, inputs  # noqa: E402
+from bbcompress.codec.lattice import STAGES  # noqa: E402
+from bbcompress.coding.distributions import MICROBITS, code_lengths  # noqa: E402
+from bbcompress.coding.shapes import MEAN_BITS, PRECISION, ScaledShapes  # noqa: E402
+from bbcompress.exact.engine import Engine  # noqa: E402
+from bbcompress.train.corrector_loop import CorrectorOptions, CorrectorRun, observed  # noqa: E402
+from bbcompress.train.corrector_networks import CorrectorNetworks, bits  # noqa: E402
+from bbcompress.train.observe import Observation  # noqa: E402
+
+OPTIONS = CorrectorOptions(seconds=100.0, width=8, blocks=1, bf16=False)
+
+
+@pytest.fixture(scope="module")
+def group() -> list[Observation]:
+    """Two pictures that hang together, as a step sees them."""
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:40, :36]
+    light = 128 + 60 * np.sin(rows / 7 + columns / 9) + random.normal(size=(2, 40, 36)) * 5
+    crops = light[..., None] * (1, 0.9, 0.8) + random.normal(size=(2, 40, 36, 3)) * 2
+    return observed(np.clip(crops, 0, 255).astype(np.uint8), (2, 4), False, 0)
+
+
+def scattered(networks: CorrectorNetworks, round_to_exported: bool) -> None:
+    """Give all weights values that say something; rounded, the numbers that exporting rounds are whole there."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in networks.named_parameters():
+            parameter.normal_(0, 0.1, generator=generator)
+            if round_to_exported and name.endswith("bias"):
+                parameter.copy_((parameter * 32).round() / 32)
+            if round_to_exported and "last.weight" in name:
+                parameter.copy_((parameter * 1024).round() / 1024)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_exported_networks_compute_what_was_trained(channels: int) -> None:
+    networks = CorrectorNetworks(channels, 8, 1)
+    for rounded in True, False:
+        scattered(networks, rounded)
+        exact = networks.exported()
+        for stage in STAGES:
+            seen = np.random.default_rng(stage).integers(0, 256, (2, 9, 7, inputs(channels, stage))).astype(np.uint8)
+            whole = exact.prepare(stage, Engine(), 1)(seen)
+            with torch.no_grad():
+                floats = networks.stages[str(stage)](torch.from_numpy(seen), torch.float32)
+            trained = np.rint(floats.permute(0, 2, 3, 1).double().numpy() * 2.0**OUTPUT_BITS).astype(np.int32)
+            assert len(np.unique(whole)) > 100
+            if rounded:
+                np.testing.assert_array_equal(trained, whole)
+            else:
+                # biases fall between two integers, which turns a byte where its sum was halfway
+                for a, b in zip(correction(trained, channels), correction(whole, channels), strict=True):
+                    assert (a != b).mean() < 0.1 and np.abs(a - b).max() <= 2
+
+
+def test_untrained_networks_say_nothing(group: list[Observation]) -> None:
+    run = CorrectorRun(3, OPTIONS)
+    for alone, corrected in run.held_out([group]).values():
+        np.testing.assert_array_equal(alone, corrected)
+    for stage, network in run.average.exported().networks.items():
+        seen = next(o.seen for o in group if o.stage == stage)
+        assert not Engine().prepared(network, 1)(seen).any()
+
+
+def test_bits_are_those_of_the_file(group: list[Observation]) -> None:
+    """But for the rounding of means, and the least freq that every value has."""
+    for o in group:
+        numbers = torch.zeros(o.seen.shape[0], 9, *o.seen.shape[1:3])
+        trained = bits(numbers, *(torch.from_numpy(part) for part in (o.values, o.errors, o.classes)), o.shapes, 255)
+        for channel, shape in enumerate(o.shapes):
+            values = o.values[channel].ravel()
+            means = np.rint((values - o.errors[channel].ravel()) * 2**MEAN_BITS).astype(np.int64)
+            distribution = ScaledShapes(8, means, o.classes[channel].ravel().astype(np.int64), shape)
+            exact = code_lengths(distribution.intervals(values)[1], PRECISION).mean() / MICROBITS
+            assert float(trained[channel].mean()) == pytest.approx(exact, abs=0.01)
+
+
+def test_steps_lower_the_bits_of_what_is_seen_again(group: list[Observation]) -> None:
+    run = CorrectorRun(3, OPTIONS)
+    losses = [run.take_step(group) for _ in range(60)]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0] - 0.02
+    assert all(torch.isfinite(parameter).all() for parameter in run.networks.parameters())
+    found = run.held_out([group])
+    assert found.keys() == {(stride, stage) for stride in (2, 4) for stage in STAGES}
+    alone, corrected = np.mean([pair.mean(1) for pair in found.values()], 0)
+    assert corrected < alone
+
+
+def test_a_run_goes_on_as_if_it_had_not_stopped(group: list[Observation], tmp_path: Path) -> None:
+    run, again = CorrectorRun(3, OPTIONS), CorrectorRun(3, CorrectorOptions(**{**vars(OPTIONS), "seed": 5}))
+    run.take_step(group)
+    run.seconds = 7.5
+    run.save(tmp_path / "a.checkpoint")
+    again.load(tmp_path / "a.checkpoint")
+    assert (again.step, again.seconds) == (1, 7.5)
+    assert [run.take_step(group) for _ in range(3)] == [again.take_step(group) for _ in range(3)]
+    for one, other in ((run.networks, again.networks), (run.average, again.average)):
+        for a, b in zip(one.parameters(), other.parameters(), strict=True):
+            assert torch.equal(a, b)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.checkpoint"]
+
+
+def test_a_run_of_other_networks_is_refused(tmp_path: Path) -> None:
+    CorrectorRun(3, OPTIONS).save(tmp_path / "a.checkpoint")
+    with pytest.raises(ValueError, match="other networks"):
+        CorrectorRun(3, CorrectorOptions(width=16)).load(tmp_path / "a.checkpoint")
+
+
+def test_changed_crops_are_of_the_same_kind() -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3)).astype(np.uint8)
+    kinds = set()
+    for seed in range(6):
+        found = observed(crops, (2,), True, seed)
+        assert {o.stage for o in found} == set(STAGES)
+        assert all(o.values.min() >= 0 and o.values.max() <= 255 for o in found)
+        kinds.add(found[0].values.tobytes())
+    assert len(kinds) > 3
