@@ -92,8 +92,6 @@ def sample(unit: Unit, scales: Sequence[Scale], depth: int) -> Sample:
         magnitudes *= 2.0**-ERROR_BITS
         values = scale.inside(scale.pixels, unit.stage, unit.channel)[piece]
         rows.append((neighbours.T, magnitudes.T, values.ravel() - own, own))
-    if len(rows) == 1:
-        return Sample(*rows[0], len(rows[0][2]) / total)
     neighbours, magnitudes, values, own = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     return Sample(neighbours, magnitudes, values, own, len(values) / total)
 
