@@ -107,7 +107,7 @@ def is_large(picture: Picture) -> bool:
 
 
 def estimates(pictures: Sequence[Picture], ways: Sequence[Candidate], registry: Registry) -> list[Estimate]:
-    """Every way and storing, the best first. Of several pictures a way leaves those that storing is better for to it."""
+    """Every way and storing, the best first. Of several pictures a way leaves to storing what that is better for."""
     images = SAMPLE_CROPS // CROPS_PER_SIDE**2 if any(map(is_large, pictures)) else SAMPLE_CROPS
     sample = [crop for picture in pictures[:: -(-len(pictures) // images)] for crop in _crops(picture)]
     subpixels = sum(crop.pixels.size for crop in sample)
