@@ -40,7 +40,7 @@ def train_corrector(
 ) -> None:
     """Train on the groups of `data`; the model file is written whenever a checkpoint is."""
     require_torch(threads)
-    from bbcompress.codec.corrector_file import CorrectorContents, CorrectorInfo
+    from bbcompress.codec.corrector_file import CorrectorContents
     from bbcompress.codec.model_file import save
     from bbcompress.datasets import DatasetError
     from bbcompress.train.corrector_loop import CorrectorOptions, CorrectorRun, observed, train
@@ -49,6 +49,10 @@ def train_corrector(
     if len(groups) < LEAST_GROUPS:
         raise DatasetError(f"{data}: {len(groups)} images that are not tiny are too few: at least {LEAST_GROUPS}")
     channels = groups[0].shape[3]
+    try:
+        info = CorrectorContents.parse_info({"name": name or output.stem, "channels": channels})
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     every = max(LEAST_GROUPS, -(-len(groups) // MOST_HELD_OUT))
     options = CorrectorOptions(
         60 * minutes, width, BLOCKS if blocks is None else blocks, bf16=has_fast_bf16(), seed=seed
@@ -63,7 +67,6 @@ def train_corrector(
         note(f"{checkpoint}: goes on after step {run.step}, {run.seconds / 60:.1f} minutes")
     held_out = [observed(group, options.strides, False, 0) for group in groups[::every]]
     fitted = [group for number, group in enumerate(groups) if number % every]
-    info = CorrectorInfo(name or output.stem, channels)
 
     def save_model() -> None:
         save(output, CorrectorContents(info, run.average.exported().networks))

@@ -219,7 +219,7 @@ def _observed_ahead(
     processes: int,
 ) -> Iterator[list[Observation]]:
     def submitted() -> "Future[list[Observation]]":
-        group = groups[random.integers(len(groups))]
+        group = groups[int(random.integers(len(groups)))]
         return pool.submit(observed, group, options.strides, options.augment, int(random.integers(1 << 31)))
 
     waiting = [submitted() for _ in range(2 * processes)]
