@@ -7,6 +7,8 @@ import click
 from click.core import ParameterSource
 
 from bbcompress.cli.terminal import note
+from bbcompress.cli.train_corrector import BLOCKS as OF_CORRECTORS
+from bbcompress.cli.train_corrector import refuse_other_options, train_corrector
 from bbcompress.cli.training import (
     TEST_SAMPLES,
     images_for_model,
@@ -19,6 +21,7 @@ from bbcompress.cli.training import (
 )
 
 ARCHITECTURE_OPTIONS = ("likelihood", "architecture", "components", "latent", "hidden", "blocks")
+BLOCKS = 3
 
 
 @click.command()
@@ -55,7 +58,9 @@ ARCHITECTURE_OPTIONS = ("likelihood", "architecture", "components", "latent", "h
 @click.option(
     "--hidden", default=500, show_default=True, type=click.IntRange(1, 65536), help="Units of a hidden layer; channels."
 )
-@click.option("--blocks", default=3, show_default=True, type=click.IntRange(0, 16), help="Residual blocks.")
+@click.option(
+    "--blocks", type=click.IntRange(0, 16), help=f"Residual blocks.  [default: {BLOCKS}; of correctors {OF_CORRECTORS}]"
+)
 @click.option(
     "--stage-blocks",
     type=click.IntRange(0, 16),
@@ -65,6 +70,26 @@ ARCHITECTURE_OPTIONS = ("likelihood", "architecture", "components", "latent", "h
     "--coarser",
     is_flag=True,
     help="Put latents and a first scale on a grid twice as coarse (staged models, with --start).",
+)
+@click.option(
+    "--corrector",
+    is_flag=True,
+    help="Train networks that correct the predictors of pictures coarse to fine, instead of a VAE: for photographs and "
+    "other images of any size, 8 or 16 bits. Takes --minutes, --width, --blocks, --seed, --name and -T.",
+)
+@click.option(
+    "--minutes",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="How long a corrector is trained in all; a run that was stopped goes on with what is left.",
+)
+@click.option(
+    "--width",
+    default=64,
+    show_default=True,
+    type=click.IntRange(1, 1024),
+    help="Channels of a corrector's networks, best a multiple of 32.",
 )
 @training_options("elbo", learning_rate=3e-4)
 def command(
@@ -77,9 +102,12 @@ def command(
     components: int,
     latent: int,
     hidden: int,
-    blocks: int,
+    blocks: int | None,
     stage_blocks: int | None,
     coarser: bool,
+    corrector: bool,
+    minutes: float,
+    width: int,
     validation: int,
     crop: int | None,
     test: str | None,
@@ -91,13 +119,21 @@ def command(
     latents: str,
     **options: Any,
 ) -> None:
-    """Train a VAE on DATA and write its exact form. Needs bbcompress[train].
+    """Train a VAE, or a corrector, on DATA and write its exact form. Needs bbcompress[train].
 
     DATA is an IDX file, a CIFAR batch, .npy, .npz, or a folder of images of one size (of any, with --crop), or the name
     of a set to download: mnist, fashion-mnist, cifar-10. A run that was stopped goes on where it was; OUTPUT.csv is
     its log.
     Whatever the encoder's --objective, the decoder learns by the ELBO; with `sleep` that is the wake-sleep algorithm.
+
+    With --corrector images are of any sizes, of which up to eight crops of 96 x 96 are taken, or all that a smaller one
+    has; an .npy may hold (groups, crops, side, side, channels) instead, each group of one photograph. A tenth, at most
+    24, is held out. The model is written every three minutes.
     """
+    refuse_other_options(corrector)
+    if corrector:
+        train_corrector(data, output, name, minutes, width, blocks, options["seed"], threads)
+        return
     if start is not None:
         refuse_architecture_options()
         refuse_overwriting(start, output)
@@ -134,7 +170,8 @@ def command(
         images = images_for_training(data, "train", levels, crop)
         try:
             shape = images.shape[1:]
-            model = new_model(architecture, shape, levels, components, latent, hidden, blocks, stage_blocks or 0)
+            depth = BLOCKS if blocks is None else blocks
+            model = new_model(architecture, shape, levels, components, latent, hidden, depth, stage_blocks or 0)
         except ValueError as error:
             raise DatasetError(f"{data}: {error}") from error
     state, fitted = train_with(model, data, images, validation, training, output, device, threads)

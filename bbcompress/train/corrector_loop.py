@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
@@ -37,8 +37,8 @@ KEPT_GROUPS = 96
 """Observed groups that are used again."""
 CHECKPOINT_SECONDS = 180.0
 
-Groups = NDArray[np.uint8]
-"""(groups, pictures, height, width, channels); of colours the first channel is green."""
+Group = NDArray[np.uint8]
+"""(pictures, side, side, channels); of colours the first channel is green."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class CorrectorOptions:
     seed: int = 0
 
 
-def observed(group: Groups, strides: tuple[int, ...], augment: bool, seed: int) -> list[Observation]:
+def observed(group: Group, strides: tuple[int, ...], augment: bool, seed: int) -> list[Observation]:
     """What a step sees of a group (pictures, height, width, channels)."""
     random = np.random.default_rng(seed)
     pictures = changed(group, random) if augment else np.ascontiguousarray(group.transpose(3, 0, 1, 2))
@@ -134,22 +134,22 @@ class CorrectorRun:
         unfinished.replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from what `save` wrote. Raises ValueError for other networks."""
-        with safe_open(path, "pt") as file:
-            told = file.metadata()
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        before = json.loads(told["options"])
-        if (before["width"], before["blocks"]) != (self.options.width, self.options.blocks):
-            raise ValueError(f"{path}: a run of other networks; name another output, or take its width and blocks")
+        """Go on from what `save` wrote. Raises ValueError for what is another run's, or damaged."""
+        try:
+            with safe_open(path, "pt") as file:
+                told = file.metadata()
+                tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
-        def named(prefix: str) -> dict[str, Tensor]:
-            return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+            def named(prefix: str) -> dict[str, Tensor]:
+                return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
-        self.networks.load_state_dict(named("network."))
-        self.average.load_state_dict(named("average."))
-        for stage, optimizer in self._optimizers.items():
-            optimizer.load_state(named(f"optimizer.{stage}."))
-        self.step, self.seconds = int(told["step"]), float(told["seconds"])
+            self.networks.load_state_dict(named("network."))
+            self.average.load_state_dict(named("average."))
+            for stage, optimizer in self._optimizers.items():
+                optimizer.load_state(named(f"optimizer.{stage}."))
+            self.step, self.seconds = int(told["step"]), float(told["seconds"])
+        except (RuntimeError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            raise ValueError(f"{path}: damaged, or of a run of other networks; remove it to start anew") from error
 
     def _bits(self, network: torch.nn.Module, o: Observation) -> Tensor:
         dtype = torch.bfloat16 if self.options.bf16 else torch.float32
@@ -168,14 +168,16 @@ def _tensors(o: Observation) -> tuple[Tensor, Tensor, Tensor]:
 
 def train(
     run: CorrectorRun,
-    groups: Groups,
+    groups: Sequence[Group],
     held_out: Sequence[Sequence[Observation]],
     checkpoint: Path,
     log: Path,
     report: Callable[[str], object],
     processes: int = 1,
+    save_model: Callable[[], object] = lambda: None,
 ) -> None:
-    """Until the run's seconds are used up; every three minutes, and at the end, a checkpoint and a line of the log."""
+    """Until the run's seconds are used up; every three minutes, and at the end, a checkpoint, a line of the log and
+    what `save_model` does."""
     options = run.options
     random = np.random.default_rng([options.seed, run.step])
     kept: list[list[Observation]] = []
@@ -197,6 +199,7 @@ def train(
             run.seconds = before + now - start
             if now - last > CHECKPOINT_SECONDS or run.seconds >= options.seconds:
                 run.save(checkpoint)
+                save_model()
                 found = run.held_out(held_out)
                 alone, corrected = np.mean([pair.mean(1) for (stride, _), pair in found.items() if stride == 2], 0)
                 _write(log, [run.step, round(run.seconds), np.mean(losses), alone, corrected])
@@ -209,10 +212,14 @@ def train(
 
 
 def _observed_ahead(
-    pool: ProcessPoolExecutor, groups: Groups, options: CorrectorOptions, random: np.random.Generator, processes: int
+    pool: ProcessPoolExecutor,
+    groups: Sequence[Group],
+    options: CorrectorOptions,
+    random: np.random.Generator,
+    processes: int,
 ) -> Iterator[list[Observation]]:
     def submitted() -> "Future[list[Observation]]":
-        group = groups[random.integers(len(groups))]
+        group = groups[int(random.integers(len(groups)))]
         return pool.submit(observed, group, options.strides, options.augment, int(random.integers(1 << 31)))
 
     waiting = [submitted() for _ in range(2 * processes)]

@@ -112,7 +112,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(group: list[Observation], tmp_pa
 
 def test_a_run_of_other_networks_is_refused(tmp_path: Path) -> None:
     CorrectorRun(3, OPTIONS).save(tmp_path / "a.checkpoint")
-    with pytest.raises(ValueError, match="other networks"):
+    with pytest.raises(ValueError, match="other networks; remove it"):
         CorrectorRun(3, CorrectorOptions(width=16)).load(tmp_path / "a.checkpoint")
 
 
