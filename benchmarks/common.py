@@ -42,7 +42,7 @@ class TestSet(NamedTuple):
 TEST_SETS = {
     "binary": TestSet(("mnist-binary", "digits-binary"), "mnist", "1"),
     "grey": TestSet(("mnist-grey", "digits-grey"), "mnist", "L"),
-    "colour": TestSet(("cifar10", "thumbnails", "photo"), "cifar-10", "RGB"),
+    "colour": TestSet(("cifar10", "thumbnails"), "cifar-10", "RGB"),
     "luma": TestSet(("photo-grey",), "cifar-10", "L"),
 }
 Named = list[tuple[str, Picture]]

@@ -7,7 +7,7 @@ Milliseconds an image, the best of several runs, for the chain of all images (`c
 no image files read or written): wall clock with as many threads, and CPU time of the process. For its stages CPU time
 of one thread, measured in a run of their own: networks (matrix products and activations), distributions (frequencies
 from network outputs, and finding symbols), stack (rANS). `files` is writing PNG files, checked, and reading them,
-beside it. Besides the sets there is a photograph of 512 x 768 from one of scikit-image, with `photo`.
+beside it. Photographs are timed by photographs.py.
 """
 
 import argparse
@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,14 +110,6 @@ def file_ms(named: list[tuple[str, Picture]]) -> float:
     return timed(lambda: [read(file_bytes(picture)) for _, picture in named], 1, len(named)).cpu_ms
 
 
-def photograph(registry: Registry) -> tuple[str, np.ndarray, Named, Path]:
-    """A case of one photograph in colour, half of it a second time beside it."""
-    from skimage import data
-
-    pixels = np.concatenate([data.astronaut(), data.astronaut()[:, 256:]], 1)
-    return "photograph", pixels[None], [("photograph.png", Picture("RGB", pixels))], registry.path_named("photo")
-
-
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.set_defaults(images=1000)
@@ -130,7 +121,7 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     for engine in options.engines.split(","):
         registries = Registry(Engine(options.threads, engine)), Registry(Engine(1, engine))
-        for case in chain(cases(options, registries[0]), [photograph(registries[0])]):
+        for case in cases(options, registries[0]):
             rows += [
                 {"engine": engine, "threads": options.threads} | row for row in measured(case, *registries, options)
             ]

@@ -13,7 +13,6 @@ from bbcompress.codec.elbo import negative_elbo_bits_per_dim
 from bbcompress.codec.layer_specs import ResidualSpec
 from bbcompress.codec.model_file import load, read, read_header, save
 from bbcompress.datasets import binarize
-from bbcompress.exact.network import Range
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
@@ -21,7 +20,6 @@ from torch import nn  # noqa: E402
 from bbcompress.train.architectures import export, new_model, restore, to_tensor  # noqa: E402
 from bbcompress.train.augment import distorted  # noqa: E402
 from bbcompress.train.equalize import equalize  # noqa: E402
-from bbcompress.train.export import PRECISIONS, dense_spec  # noqa: E402
 from bbcompress.train.grow import with_coarser_scale  # noqa: E402
 from bbcompress.train.loop import TrainingOptions, evaluate, train  # noqa: E402
 from bbcompress.train.spatial_vae import (  # noqa: E402
@@ -128,12 +126,6 @@ def test_stages_of_bits_begin_as_their_neighbours():
         for place, column in enumerate(range(spec.column, 24, spec.stride)):
             if 4 <= column < 8 or 16 <= column < 20:  # away from the edge, and from the border
                 assert ((logits[..., 1:-1, place] > 1) == (column >= 12)).all()
-
-
-def test_weights_are_rounded_without_bias():
-    weight, range = torch.tensor([[1.5], [0.5], [2.5], [-0.5], [3.5]]), Range(0, 127)
-    spec = dense_spec(weight, torch.zeros(1), range, Range(-1, 1), False, PRECISIONS[256], True, largest_weight=4)
-    assert spec.weight_bits == 0 and spec.weight.ravel().tolist() == [2, 0, 2, 0, 4]
 
 
 @pytest.mark.parametrize(("bf16", "muon"), [(False, False), (True, False), (False, True)])
