@@ -2,8 +2,8 @@
 
     python benchmarks/photographs.py FOLDER [--files N] [--efforts 1,2] [--engines onnx,numpy] [--large] -o results.json
 
-Files that Pillow opens are taken as RGB. Times of `bbc` are of whole commands, from and to PNG, start included;
-those of JPEG XL (imagecodecs, one thread) of encoding and decoding alone. --large puts all into one picture of 4000 x 3000.
+Files that Pillow opens are taken as RGB. Times of `bbc` are of whole commands, from and to PNG, start included; those
+of JPEG XL (imagecodecs, one thread) of encoding and decoding alone. --large puts all into one picture of 4000 x 3000.
 """
 
 import argparse

@@ -125,7 +125,10 @@ def names(ways: Sequence[Candidate]) -> list[str]:
 def test_large_pictures_are_coded_coarse_to_fine_alone(corrected: Registry) -> None:
     assert names(candidates(noise(256), corrected, None)) == ["corrector", "phases", "whole"]
     assert names(candidates(noise(257), corrected, None)) == ["corrector"]
-    assert not is_alone(Picture("1", np.zeros((300, 300), np.uint8)))
+    ways = candidates(noise(257), corrected, None)
+    assert is_alone(noise(257), ways) and not is_alone(noise(256), ways)
+    bilevel = Picture("1", np.zeros((300, 300), np.uint8))
+    assert not is_alone(bilevel, candidates(bilevel, corrected, None))
     whole = next(path for path, _ in corrected.headers() if path.stem == "whole")
     assert names(candidates(noise(257), corrected, whole)) == ["whole"], "as it was asked for"
     deep = Picture("L16", np.zeros((9, 9), np.uint16))

@@ -43,7 +43,7 @@ QUICK_GAIN = 0.7
 
 
 CHAIN_PIXELS = 1 << 16
-"""Larger pictures are coded coarse to fine only, each by itself: what it says of itself is worth its bytes."""
+"""Larger pictures that a network corrects are coded so only, and each by itself: its own predictors are worth it."""
 
 
 class Candidate(NamedTuple):
@@ -64,23 +64,31 @@ class Estimate(NamedTuple):
 def candidates(picture: Picture, registry: Registry, only: Path | None, networks: bool = True) -> tuple[Candidate, ...]:
     """All ways to code `picture`, or the model in the file `only` if it can; without `networks`, predictors alone."""
     planes = planes_form(picture)
+    headers = [pair for pair in registry.headers() if only in (None, pair[0])] if networks else []
     found: list[Candidate] = []
-    for path, header in registry.headers() if networks else ():
-        form: PixelForm | PlanesForm | None
-        if isinstance(header.info, CorrectorInfo):
-            form = planes if planes is not None and planes.colours == header.info.channels else None
-        else:
-            form = form_for(picture, header.info) if only or not is_alone(picture) else None
-        if only in (None, path) and form is not None and registry.loads(path):
+    if planes is not None:
+        for path, header in headers:
+            corrects = isinstance(header.info, CorrectorInfo) and header.info.channels == planes.colours
+            if corrects and registry.loads(path):
+                found.append(Candidate(path, planes))
+        if only is None and not found:
+            found.append(Candidate(None, planes))
+    if any(way.model for way in found) and _is_beyond_chains(picture):
+        return tuple(found)
+    for path, header in headers:
+        form = None if isinstance(header.info, CorrectorInfo) else form_for(picture, header.info)
+        if form is not None and registry.loads(path):
             found.append(Candidate(path, form))
-    if planes is not None and only is None and not any(way.form == planes for way in found):
-        found.append(Candidate(None, planes))
     return tuple(found)
 
 
-def is_alone(picture: Picture) -> bool:
+def is_alone(picture: Picture, ways: Sequence[Candidate]) -> bool:
     """Whether a picture is coded by itself, and coarse to fine."""
-    return picture.height * picture.width > CHAIN_PIXELS and planes_form(picture) is not None
+    return _is_beyond_chains(picture) and bool(ways) and all(isinstance(way.form, PlanesForm) for way in ways)
+
+
+def _is_beyond_chains(picture: Picture) -> bool:
+    return picture.height * picture.width > CHAIN_PIXELS
 
 
 def coded_with(
@@ -107,7 +115,7 @@ def is_large(picture: Picture) -> bool:
 
 
 def estimates(pictures: Sequence[Picture], ways: Sequence[Candidate], registry: Registry) -> list[Estimate]:
-    """Every way and storing, the best first. Of several pictures a way leaves to storing what that is better for."""
+    """Every way and storing, the best first. Of several pictures a way leaves to storing those that are better so."""
     images = SAMPLE_CROPS // CROPS_PER_SIDE**2 if any(map(is_large, pictures)) else SAMPLE_CROPS
     sample = [crop for picture in pictures[:: -(-len(pictures) // images)] for crop in _crops(picture)]
     subpixels = sum(crop.pixels.size for crop in sample)

@@ -186,7 +186,7 @@ class _Writer:
             self._store(number, picture, stored.encode(picture))
             self._options.progress.end()
             return
-        if is_alone(picture):
+        if is_alone(picture, ways):
             self._code([(number, picture)], ways)
             return
         too_many = len(self._groups.get(ways, ())) == MAX_SEGMENT_IMAGES
@@ -224,7 +224,7 @@ class _Writer:
     def _code(self, group: list[tuple[int, Picture]], ways: tuple[Candidate, ...]) -> None:
         options = self._options
         pictures = [picture for _, picture in group]
-        sure = len(ways) == 1 and (options.effort == 1 or is_alone(pictures[0]))
+        sure = len(ways) == 1 and (options.effort == 1 or is_alone(pictures[0], ways))
         found = [Estimate(ways[0], "", 0.0)] if sure else estimates(pictures, ways, self._registry)
         passes = 1 + (options.refine_steps > 0) + options.check
         options.progress.begin(pixels_of(pictures), passes)
@@ -316,7 +316,7 @@ def _best_single(picture: Picture, registry: Registry, options: Options) -> _Sin
     if unfit := unfit_model(picture, ways, registry, options):
         raise unfit
     tried: list[Candidate | None] = [None, *ways]
-    if ways and is_alone(picture):
+    if ways and is_alone(picture, ways):
         tried = list(ways)
     elif ways and is_large(picture):
         found = estimates([picture], ways, registry)
@@ -328,7 +328,7 @@ def _best_single(picture: Picture, registry: Registry, options: Options) -> _Sin
     chains = [_coded_alone(picture, way, registry, options) for way in tried if way is not None]
     coded = [_Single(one.model, one.payload, float(one.net_bits.sum())) for one in chains]
     coded = [way for way in coded if within_limits(way.payload, [picture], registry)]
-    if storing is not None or not coded or (is_alone(picture) and shorter_stored(chains[0], [picture], False)):
+    if storing is not None or not coded or (is_alone(picture, ways) and shorter_stored(chains[0], [picture], False)):
         data = storing.result() if storing is not None else stored.encode(picture)
         coded.append(_Single("stored", Stored(data), 8.0 * len(data)))
     if picture.file is not None:

@@ -69,25 +69,29 @@ def sample(unit: Unit, scales: Sequence[Scale], depth: int) -> Sample:
     total = sum(_pixels(scale, unit) for scale in scales)
     rows: list[tuple[Floats, ...]] = []
     others = centres(unit)
+    work = np.int32 if depth <= 8 else np.int64
     for scale in scales:
         if not _pixels(scale, unit):
             continue
         piece = _thinned(scale, unit, max(1.0, total / SAMPLE))
         count = int(np.prod(piece.shape))
-        plain = np.empty((count, len(others)), np.float32)
+        # columns lie together in memory: they are filled one by one
+        plain = np.empty((len(others), count), np.float32)
         for column, tap in enumerate(taps(unit)):
-            plain[:, column] = view(scale.pixels, tap, piece).ravel()
-        plain[:, -1] = 1 << (depth - 1)
-        neighbours = np.subtract(plain, plain[:, others])
-        neighbours[:, -1] = plain[:, -1]
-        own = plain[:, others.index(len(others) - 1)]
-        magnitudes = np.empty((count, len(terms(unit)) + 1), np.float32)
+            plain[column] = view(scale.pixels, tap, piece).ravel()
+        plain[-1] = 1 << (depth - 1)
+        neighbours = np.empty_like(plain)
+        for column, other in enumerate(others):
+            np.subtract(plain[column], plain[other], out=neighbours[column])
+        neighbours[-1] = plain[-1]
+        own = plain[others.index(len(others) - 1)]
+        magnitudes = np.empty((len(terms(unit)) + 1, count), np.float32)
         for column, term in enumerate(terms(unit)):
-            magnitudes[:, column] = magnitude(term, scale, piece, np.int64).ravel()
-        magnitudes[:, -1] = 1 << ERROR_BITS
+            magnitudes[column] = magnitude(term, scale, piece, work).ravel()
+        magnitudes[-1] = 1 << ERROR_BITS
         magnitudes *= 2.0**-ERROR_BITS
         values = scale.inside(scale.pixels, unit.stage, unit.channel)[piece]
-        rows.append((neighbours, magnitudes, values.ravel() - own, own))
+        rows.append((neighbours.T, magnitudes.T, values.ravel() - own, own))
     neighbours, magnitudes, values, own = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     return Sample(neighbours, magnitudes, values, own, len(values) / total)
 

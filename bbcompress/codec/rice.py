@@ -6,6 +6,8 @@ low k bits of n. (R. Rice and J. Plaunt, Adaptive variable-length coding, 1971.)
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from bbcompress.varint import Malformed, Truncated
 
 MAX_ONES = 64
@@ -27,8 +29,13 @@ class Writer:
 
     def integers(self, values: Sequence[int]) -> None:
         """A list whose length the reader knows."""
-        numbers = [2 * value if value >= 0 else -2 * value - 1 for value in values]
-        k = min(range(16), key=lambda k: _length(numbers, k))
+        signed = np.asarray(values, np.int64)
+        folded = np.where(signed >= 0, 2 * signed, -2 * signed - 1)
+        ones = folded >> np.arange(16)[:, None]
+        lengths = ones.sum(1) + np.arange(16) * len(folded)
+        lengths[ones.max(1, initial=0) > MAX_ONES] = np.iinfo(np.int64).max
+        k = int(lengths.argmin())
+        numbers = folded.tolist()
         self.bits(k, 4)
         for number in numbers:
             self._parts.append("1" * (number >> k) + "0")
@@ -73,8 +80,3 @@ class BitReader:
         """Check that nothing but zeros up to a whole byte is left."""
         if len(self._bits) - self._place >= 8 or "1" in self._bits[self._place :]:
             raise Malformed("bits after the parameters")
-
-
-def _length(numbers: Sequence[int], k: int) -> float:
-    longest = max(numbers, default=0) >> k
-    return sum(number >> k for number in numbers) + k * len(numbers) if longest <= MAX_ONES else float("inf")
