@@ -59,7 +59,7 @@ def texture_of(texture: str, shape: tuple[int, ...], seed: int) -> NDArray[Any]:
 
 
 @given(picture_of_any_kind(), st.sampled_from([0, 1]))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_single_pictures_come_back(models: Registry, picture: Picture, steps: int) -> None:
     data, _ = compress_single(picture, models, Options(refine_steps=steps, check=False))
     (item,) = Archive(data).decode(models)
@@ -67,7 +67,7 @@ def test_single_pictures_come_back(models: Registry, picture: Picture, steps: in
 
 
 @given(st.lists(picture_of_any_kind(), max_size=6), st.sampled_from([0, 1]))
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_archives_of_them_come_back(models: Registry, pictures: list[Picture], steps: int) -> None:
     named = {f"{number}.tif": picture for number, picture in enumerate(pictures)}
     data, _ = compress_archive(named.items(), models, Options(refine_steps=steps, check=False))

@@ -1,17 +1,20 @@
 """Small files cannot ask for long work or much memory; what the encoder makes is within the limits."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers import archive_of, binary_digits, little_memory, numbered, paper_models
+from helpers import archive_of, binary_digits, little_memory, numbered, paper_models, photograph
 
 from bbcompress.archive.compress import MAX_SEGMENT_SUBPIXELS, Options, compress_single
+from bbcompress.archive.encode import encode_planes
 from bbcompress.archive.errors import ArchiveLimit, DamagedArchive
 from bbcompress.archive.forms import PixelForm
 from bbcompress.archive.limits import IMAGE_WORK, MAX_CHAIN_IMAGES, MAX_PIXELS, MAX_SEGMENT_IMAGES
-from bbcompress.archive.payload import BitsBack, Payload, Stored, Tiles
+from bbcompress.archive.payload import BitsBack, Lattice, Payload, Stored, Tiles
+from bbcompress.archive.planes import PlanesForm
 from bbcompress.archive.read import Archive
 from bbcompress.cli import main
 from bbcompress.codec.chain import Plan
@@ -53,6 +56,38 @@ def test_work_that_is_refused_at_once(size: Size, payload_bytes: int, changes: d
     payload = tiles_of(size, payload_bytes, **changes)
     with little_memory(100), pytest.raises(ArchiveLimit):
         payload.decode(paper_models(), MAX_PIXELS)
+
+
+def lattice_of(sizes: list[Size], bytes_: int, mode: str = "RGB") -> Lattice:
+    """Noise in the place of what an encoder makes of pictures coarse to fine."""
+    return Lattice(b"", PlanesForm(mode, 8), sizes, np.random.default_rng(0).bytes(bytes_))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "payload_bytes"),
+    [
+        pytest.param([(1 << 14, (1 << 14) + 1)], 1 << 24, id="pixels"),
+        pytest.param([(1 << 10, 1 << 10)], 90, id="pixels that so few bytes cannot hold"),
+        pytest.param([(1, 1 << 24)], 90, id="a long line"),
+        pytest.param([(1, 1 + number) for number in range(1000)], 1000, id="many sizes"),
+        pytest.param([(1, 1)] * 100_000, 1000, id="many pictures"),
+    ],
+)
+def test_coarse_to_fine_asks_for_no_more(sizes: list[Size], payload_bytes: int) -> None:
+    with little_memory(100), pytest.raises(ArchiveLimit):
+        lattice_of(sizes, payload_bytes).decode(paper_models(), MAX_PIXELS)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_coarse_to_fine_ends_where_bytes_do(mode: str) -> None:
+    with pytest.raises(DamagedArchive):
+        lattice_of([(1 << 9, 1 << 9)], 1 << 10, mode).decode(paper_models(), MAX_PIXELS)
+    picture = photograph(0, 0, 64, 64)
+    payload = encode_planes(None, [picture], PlanesForm("RGB", 8), paper_models().engine).payload
+    assert isinstance(payload, Lattice)
+    larger = replace(payload, sizes=[(1 << 9, 1 << 9)])
+    with little_memory(100), pytest.raises(DamagedArchive):
+        larger.decode(paper_models(), MAX_PIXELS)
 
 
 @pytest.mark.parametrize("tile", [128, 1 << 10])

@@ -33,6 +33,8 @@ STREAM_SYMBOLS = 1 << 22
 """A stream is full once it has so many: an encoder holds all intervals of one."""
 CORRECTED_STRIDES = FITTED_STRIDES
 """Scales that networks correct; coarser ones hold too few pixels."""
+LEAST_FITTED = 1 << 7
+"""Pixels of a unit that may save as much as a predictor of their own takes: 150 bits and more."""
 GAIN_SAMPLE = 1 << 13
 """Pixels by which it is found how much of a correction counts."""
 GAINS = (8, 6, 4, 2, 0)
@@ -267,7 +269,7 @@ def encode(
 
 
 def _best(unit: Unit, stage: Stage, scales: list[Scale], depth: int) -> Predictor:
-    if stage.stride in FITTED_STRIDES and stage.parts:
+    if stage.stride in FITTED_STRIDES and sum(part.size for part in stage.parts) >= LEAST_FITTED:
         return fit.best(unit, scales, depth, general(unit))
     return general(unit)
 
