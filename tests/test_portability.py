@@ -48,8 +48,8 @@ GOLDEN = {
     "model bilevel": "7763d3d80db9cea2e0781bad61588becbf7b6d01f3c40dee976250103cc2008f",
     "bilevel 0": "6b70736aa2d121a06cfa896fb39fd6e6899466dccc81ff2e5699e8ef835e7f17",
     "bilevel 3": "885fa9ba90e599119b94ba9afc1d1eaa0579c0f1e9d15ab726290c3a4ddec781",
-    "coarse to fine False": "cdec2d493649eb4640c4806193beb6403c78eaadd5422099f945f8ca9d9ec37f",
-    "coarse to fine True": "e023b7c7464635acc18aac1cd4b7d599cc7252a79279561b8626077113a3b2a7",
+    "coarse to fine False": "06581ef693ff2ce894ad5cfadd450b6a109e693660865b44e7ec02739b8dee38",
+    "coarse to fine True": "b359a1ace15823da872db5c6a95a31dbe9d4298482b07679fc60b740d1abc0f3",
 }
 """SHA-256 of chains of `images` under `fixed_model`, and of batches coarse to fine. They change only where the
 encoder's choices do, or the format."""
