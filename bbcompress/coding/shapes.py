@@ -27,7 +27,7 @@ CLASSES = 160
 CLASSES_PER_OCTAVE = 8
 LEAST_SCALE = 2.0**-5
 SHAPES = 16
-"""Shape 0 is a Gaussian, the next have a share of a logistic distribution; shape 8 is one, the last ones have heavy tails."""
+"""Shape 0 is a Gaussian, the next have a share of a logistic distribution; 8 is one, the last ones have heavy tails."""
 LOGISTIC = 8
 _WIDE_SHARES = (0.0, 0.03, 0.08, 0.15, 0.25, 0.4, 0.6, 0.8, 0.0, 0.02, 0.05, 0.10, 0.17, 0.27, 0.40, 0.55)
 """Of the wider one of each shape's two distributions."""
