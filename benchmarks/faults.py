@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bbcompress.images import Picture, write
+from bbcompress.images import Picture, file_bytes
 
 OLD = b"old"
 
@@ -140,7 +140,7 @@ def main() -> None:
             path = folder / "in" / f"{number % 7}" / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             # 16 bits, which no model codes: what is tried is files, not models
-            write(Picture("I;16", noise.integers(0, 1 << 16, (20, 30), np.uint16)), path)
+            path.write_bytes(file_bytes(Picture("L16", noise.integers(0, 1 << 16, (20, 30), np.uint16))))
         started = time.monotonic()
         run("compress", "in", "-o", "x.bb", "--no-times").check_returncode()
         compress_seconds = time.monotonic() - started
