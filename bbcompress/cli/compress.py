@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,23 +11,28 @@ import click
 
 from bbcompress.cli.common import (
     MAX_REFINE_STEPS,
+    MAX_SEGMENT_PIXELS,
+    SEGMENT_PIXELS,
     engine_options,
+    installed_models,
     max_pixels_option,
+    model_files,
     refine_method_option,
     registry_and_model,
-    write_stdout,
+    writing,
 )
 from bbcompress.cli.errors import about
 from bbcompress.cli.progress_line import shown_progress
 from bbcompress.cli.terminal import note
 
 if TYPE_CHECKING:
-    from bbcompress.images.picture import Item
-    from bbcompress.progress import Progress
+    from bbcompress.archive.compress import Encode
+    from bbcompress.archive.encode_job import Encoded
+    from bbcompress.archive.jobs import Job
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("images", nargs=-1, metavar="IMAGE...")
 @click.option(
     "-o",
     "--output",
@@ -59,6 +65,23 @@ if TYPE_CHECKING:
     show_default=True,
     help="1: quick, each picture by what it says of itself alone; 2: with networks, and what is promising is tried.",
 )
+@click.option(
+    "--segment-size",
+    type=click.IntRange(1, MAX_SEGMENT_PIXELS),
+    default=SEGMENT_PIXELS,
+    show_default=True,
+    metavar="PIXELS",
+    help="Pixels that are coded together: smaller ones are quicker to read one image of, larger ones take fewer bytes. "
+    "An image of more is one by itself.",
+)
+@click.option("--include", multiple=True, metavar="GLOB", help="Of folders take only files that match one of these.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Of folders leave out files and folders that match.")
+@click.option(
+    "--files-from",
+    metavar="FILE",
+    help="Also compress what is named in FILE (- for standard input), one name a line, kept with its path.",
+)
+@click.option("-0", "--null", is_flag=True, help="Names of --files-from end in zero bytes, as of find -print0.")
 @click.option("--no-times", is_flag=True, help="Leave out the times of files (permissions are kept).")
 @click.option("-v", "--verbose", is_flag=True, help="Say what was chosen, and why.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite the output.")
@@ -75,6 +98,11 @@ def command(
     pixels: bool,
     check: bool,
     effort: int,
+    segment_size: int,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    files_from: str | None,
+    null: bool,
     no_times: bool,
     verbose: bool,
     force: bool,
@@ -86,54 +114,70 @@ def command(
 
     Files that are no images, would not come back whole from pixels, or are smaller as they are, are kept as they are.
     Folders are kept with their files' permissions and times; links to files are read, links to folders are not
-    followed. Who may not read all sources may not read the file. It is in its place when it is whole and checked; what
-    is killed (kill -9) leaves a hidden file named .bbc-*.
+    followed. A GLOB without a slash is for names, one with a slash for paths below the folder. Who may not read all
+    sources may not read the file. It is in its place when it is whole and checked; what is killed (kill -9) leaves a
+    hidden file named .bbc-*. -T images, or segments of small ones, are in memory at a time.
 
     \b
     bbc compress digit.png -o digit.bb
-    bbc compress scans/ -o scans.bb --refine-steps 10
+    bbc compress scans/ -o scans.bb --include '*.png' --exclude 'drafts/*'
+    find . -name '*.tif' -print0 | bbc compress -o scans.bb --files-from - -0
     """
-    from bbcompress.archive.compress import Options, compress_archive, compress_single
-    from bbcompress.cli.inputs import STDIN, listed_images, read_images
+    from bbcompress.archive.compress import Options, compress_single, write_archive
+    from bbcompress.archive.processes import spread
+    from bbcompress.cli.globs import Globs
+    from bbcompress.cli.inputs import STDIN, listed_images, names_in
+    from bbcompress.cli.reading import Reading, sources
     from bbcompress.codec.refine import Method
-    from bbcompress.images.place import Attributes, check_output, place
+    from bbcompress.images.picture import KeptFile
+    from bbcompress.images.place import Attributes, check_output
 
     if output == "" or "" in images:
         raise click.UsageError("a file's name is empty")
-    one_file = len(images) == 1 and not Path(images[0]).is_dir()
+    if not images and files_from is None:
+        raise click.UsageError("name images, or folders of them")
+    one_file = len(images) == 1 and files_from is None and not Path(images[0]).is_dir()
     if output is None:
         if not one_file:
             raise click.UsageError("several images or a folder: name the file to write with -o")
         output = "-" if images[0] == STDIN else str(Path(images[0]).with_suffix(".bb"))
-    if images.count(STDIN) > 1:
+    if [*images, files_from].count(STDIN) > 1:
         raise click.UsageError("- can be given once")
     with about(output), shown_progress(quiet or verbose) as progress:
         if output != "-":
             check_output(Path(output), overwrite=force)
         registry, chosen = registry_and_model(model, engine, threads)
-        options = Options(refine_steps, chosen, check, Method[refine_method.upper()], effort, progress=progress)
+        options = Options(
+            refine_steps, chosen, check, Method[refine_method.upper()], effort, segment_size, progress=progress
+        )
         if verbose:
             registry.engine.report = note
             options = replace(options, report=note)
-        listed = listed_images(images)
-        if output != "-" and any(path and _is_same(path, output) for _, path in listed.files):
+        names = names_in(files_from, null) if files_from is not None else []
+        listed = listed_images(images, Globs(include, exclude), names)
+        if output != "-" and any(file.path and _is_same(file.path, output) for file in listed.files):
             raise click.UsageError(f"{output} is one of the images; name another file to write with -o")
         for line in listed.left_out:
             note(f"bbc: warning: {line}")
-        items = read_images(listed.files, strip, pixels, max_pixels)
-        if one_file:
-            data, summary = compress_single(next(items)[1], registry, options)
-            attributes = listed.attributes[0]
-        else:
-            told = _telling(items, listed.sizes, progress)
-            data, summary = compress_archive(told, registry, options, listed.tree(times=not no_times))
-            attributes = Attributes(listed.mode)
-        if output == "-":
-            write_stdout(data)
-        else:
+        reading = Reading(strip, pixels, max_pixels)
+        with writing(output, force) as new:
+            if one_file:
+                (source,) = sources(listed.files, reading)
+                item = source.read()
+                if strip and isinstance(item, KeptFile):
+                    _note_kept(source.name, item.reason)
+                data, summary = compress_single(item, registry, options)
+                new.file.write(data)
+                new.attributes = listed.files[0].attributes
+            else:
+                progress.total = sum(file.peek.pixels for file in listed.files)
+                encode = spread(partial(installed_models, engine, files=model_files(model)), options, threads)
+                tree = listed.tree(times=not no_times)
+                encode = _noting_kept(encode) if strip else encode
+                summary = write_archive(new.file, sources(listed.files, reading), encode, options, tree)
+                new.attributes = Attributes(listed.mode)
             if no_times:
-                attributes = attributes._replace(mtime_ns=None)
-            place(Path(output), data, overwrite=force, attributes=attributes)
+                new.attributes = new.attributes._replace(mtime_ns=None)
     if refine_steps and not summary.refinable:
         note("bbc: --refine-steps has no effect here: nothing was coded with latents")
     if not quiet:
@@ -153,16 +197,17 @@ def _is_same(path: Path, output: str) -> bool:
         return False
 
 
-def _telling(
-    items: "Iterable[tuple[str, Item]]", sizes: list[int], progress: "Progress"
-) -> "Iterator[tuple[str, Item]]":
-    """The items; `progress` gets to know how many pixels all have, by what those read have for the bytes of their
-    files."""
-    from bbcompress.archive.compress import pixels_of
+def _noting_kept(encode: "Encode") -> "Encode":
+    """The same, which says of files that are kept that their metadata are kept too."""
 
-    pixels, read_bytes, all_bytes = 0, 0, sum(sizes)
-    for (name, item), size in zip(items, sizes, strict=True):
-        pixels += pixels_of([item])
-        read_bytes += size
-        progress.total = pixels * all_bytes / max(1, read_bytes)
-        yield name, item
+    def noting(jobs: "Iterable[Job]") -> "Iterator[Encoded]":
+        for encoded in encode(jobs):
+            for name, reason in encoded.kept:
+                _note_kept(name, reason)
+            yield encoded
+
+    return noting
+
+
+def _note_kept(name: str, reason: str) -> None:
+    note(f"{name}: kept as a file ({reason}), with its metadata")
