@@ -22,6 +22,7 @@ from helpers import (
 )
 
 from bbcompress.archive import blocks
+from bbcompress.archive.source import Source
 from bbcompress.cli import main
 from bbcompress.codec import registry
 
@@ -223,7 +224,7 @@ def test_a_format_that_would_lose_data_is_refused(here):
 def test_keep_going_recovers_the_other_segments(digits_folder, here):
     bbc("compress", "digits", "-o", "all.bb")
     data = bytearray((here / "all.bb").read_bytes())
-    block = blocks.read_block(bytes(data), 3 + blocks.CRC_BYTES)  # the first segment: a stored picture
+    block = blocks.read_block(Source(bytes(data)), 3 + blocks.CRC_BYTES)  # the first segment: a stored picture
     data[block.offset + block.size // 2] ^= 1
     (here / "all.bb").write_bytes(data)
     bbc("decompress", "all.bb", "-o", "back", code=3)

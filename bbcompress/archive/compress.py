@@ -14,7 +14,7 @@ from bbcompress.archive.check import CheckFailed
 from bbcompress.archive.compress_single import compress_single
 from bbcompress.archive.encode_job import Encoded, encode_job
 from bbcompress.archive.errors import UnfitModel
-from bbcompress.archive.jobs import Job, Source, jobs, source_of
+from bbcompress.archive.jobs import Job, Input, jobs, input_of
 from bbcompress.archive.options import KEPT, Options, Summary
 from bbcompress.archive.writer import ArchiveWriter
 from bbcompress.codec.registry import Registry
@@ -35,7 +35,7 @@ def compress_archive(
     Raises UnfitModel where the model that was asked for can code none of them.
     """
     file = io.BytesIO()
-    sources = (source_of(name, item) for name, item in items)
+    sources = (input_of(name, item) for name, item in items)
     summary = write_archive(file, sources, here(registry, options), options, tree)
     return file.getvalue(), summary
 
@@ -46,7 +46,7 @@ def here(registry: Registry, options: Options) -> Encode:
 
 
 def write_archive(
-    file: BinaryIO, sources: Iterable[Source], encode: Encode, options: Options, tree: Tree | None = None
+    file: BinaryIO, sources: Iterable[Input], encode: Encode, options: Options, tree: Tree | None = None
 ) -> Summary:
     """An archive of the sources, written to `file` as it comes, with the attributes, if there are any.
 
@@ -72,7 +72,7 @@ def write_segments(writer: ArchiveWriter, encoded: Iterable[Encoded]) -> None:
         raise unfit
 
 
-def _named(sources: Iterable[Source], names: list[str]) -> Iterator[tuple[int, Source]]:
+def _named(sources: Iterable[Input], names: list[str]) -> Iterator[tuple[int, Input]]:
     """Numbered; their names are put into `names`."""
     for number, source in enumerate(sources):
         names.append(source.name)

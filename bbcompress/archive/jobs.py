@@ -13,7 +13,7 @@ from bbcompress.archive.options import pixels_of
 from bbcompress.images.picture import Item, KeptFile
 
 
-class Source(NamedTuple):
+class Input(NamedTuple):
     """One picture or other file, not yet read."""
 
     name: str
@@ -29,7 +29,7 @@ class Job(NamedTuple):
     """Sources that make a segment or a few, by the numbers that their pictures have in the archive."""
 
     numbers: list[int]
-    sources: list[Source]
+    sources: list[Input]
 
     @property
     def pixels(self) -> int:
@@ -44,13 +44,13 @@ class _Item:
         return self.item
 
 
-def source_of(name: str, item: Item) -> Source:
+def input_of(name: str, item: Item) -> Input:
     """Of what is in memory."""
     kind = "file" if isinstance(item, KeptFile) else item.mode
-    return Source(name, _Item(item), kind, pixels_of([item]))
+    return Input(name, _Item(item), kind, pixels_of([item]))
 
 
-def jobs(sources: Iterable[tuple[int, Source]], segment_pixels: int) -> Iterator[Job]:
+def jobs(sources: Iterable[tuple[int, Input]], segment_pixels: int) -> Iterator[Job]:
     """Numbered sources in jobs of one kind and, unless one source has more, of so many pixels. Raises ArchiveLimit."""
     waiting: dict[str, Job] = {}
     pixels: dict[str, int] = {}

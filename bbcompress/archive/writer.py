@@ -6,11 +6,12 @@ from typing import BinaryIO
 from bbcompress.archive import blocks
 from bbcompress.archive.attributes import Tree, pack_tree
 from bbcompress.archive.encode_job import EncodedSegment
+from bbcompress.archive.index import Entry, Index, pack_index
 from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
+from bbcompress.archive.numbers import Runs, runs_of
 from bbcompress.archive.options import Summary
 from bbcompress.images.metadata import Metadata
-from bbcompress.varint import write_varint
 
 
 class ArchiveWriter:
@@ -18,7 +19,7 @@ class ArchiveWriter:
 
     def __init__(self, file: BinaryIO):
         self._file = file
-        self._segments: list[tuple[int, int]] = []
+        self._segments: list[Entry] = []
         self._metadata: dict[int, Metadata] = {}
         self.summary = Summary()
         """Of what was added."""
@@ -26,14 +27,14 @@ class ArchiveWriter:
 
     def add(self, segment: EncodedSegment) -> None:
         """Write a segment."""
-        self.add_block(segment.block, len(segment.numbers))
+        self.add_block(segment.block, runs_of(segment.numbers))
         self.add_metadata(segment.metadata)
         self.summary.add(segment.summary)
 
-    def add_block(self, block: bytes, images: int) -> None:
-        """Write the block of a segment of so many pictures."""
+    def add_block(self, block: bytes, runs: Runs) -> None:
+        """Write the block of a segment of pictures of these numbers."""
         self._put(block)
-        self._segments.append((len(block), images))
+        self._segments.append(Entry(len(block), runs))
 
     def add_metadata(self, metadata: Mapping[int, Metadata]) -> None:
         """Of pictures by number."""
@@ -42,19 +43,15 @@ class ArchiveWriter:
     def finish(self, names: list[str], tree: Tree | None = None) -> None:
         """Write what follows the segments: `names` by number, and the attributes, if there are any."""
         names_block = blocks.pack_block(blocks.BlockType.NAMES, pack_names(names))
-        index = write_varint(len(self._segments))
-        index += b"".join(write_varint(size) + write_varint(images) for size, images in self._segments)
-        metadata_block = b""
+        metadata_block = attributes_block = b""
         if self._metadata:
             metadata_block = blocks.pack_block(
                 blocks.BlockType.METADATA, pack_metadata(dict(sorted(self._metadata.items())))
             )
-        index += write_varint(len(names_block)) + write_varint(len(metadata_block))
-        attributes_block = b""
         if tree is not None:
             attributes_block = blocks.pack_block(blocks.BlockType.ATTRIBUTES, pack_tree(tree, names))
-            index += write_varint(len(attributes_block))
-        index_block = blocks.pack_block(blocks.BlockType.INDEX, index)
+        index = Index(self._segments, len(names_block), len(metadata_block), len(attributes_block))
+        index_block = blocks.pack_block(blocks.BlockType.INDEX, pack_index(index))
         self._put(names_block + metadata_block + attributes_block + index_block + blocks.pack_trailer(index_block))
 
     def _put(self, data: bytes) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from bbcompress.archive.jobs import Source, source_of
+from bbcompress.archive.jobs import Input, input_of
 from bbcompress.cli.common import read_stdin
 from bbcompress.cli.directory import Directory
 from bbcompress.images.errors import ImageError
@@ -52,11 +52,11 @@ class FileReader:
         return replace(item, file=None)
 
 
-def sources(files: Iterable[File], reading: Reading) -> Iterator[Source]:
+def sources(files: Iterable[File], reading: Reading) -> Iterator[Input]:
     """What `archive.compress.write_archive` takes. Standard input is read here."""
     for file in files:
         reader = FileReader(file.path, reading)
-        yield source_of(file.name, reader()) if file.path is None else Source(file.name, reader, *file.peek)
+        yield input_of(file.name, reader()) if file.path is None else Input(file.name, reader, *file.peek)
 
 
 @contextlib.contextmanager
