@@ -2,7 +2,7 @@
 
     python benchmarks/segments.py IMAGE... [--sizes 65536,262144,524288,2097152]
 
-Prints for each size of segments, in pixels, the bytes of the archive, and the user seconds of decoding one segment, which
+Prints for each size of segments, in pixels, the bytes of the archive, and the seconds of decoding one segment, which
 is what any of its images costs.
 """
 
