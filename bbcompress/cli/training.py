@@ -184,13 +184,15 @@ def train_with(
 
     Returns what came of it, and the pixels that it was trained on, not distorted.
     """
-    import torch
-
     from bbcompress.datasets import DatasetError
     from bbcompress.train.architectures import to_tensor
+    from bbcompress.train.cuda_graph import NoSuchDevice, chosen_device
     from bbcompress.train.loop import OtherRun, train
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = chosen_device(device)
+    except NoSuchDevice as error:
+        raise click.UsageError(str(error)) from error
     if len(images) < validation + options.batch:
         raise DatasetError(f"{data}: {len(images)} images are too few for batches and --validation")
     pixels = to_tensor(model, rounded(images, model.largest_value + 1))
@@ -200,7 +202,7 @@ def train_with(
     fitted, held_out = pixels[:-validation], pixels[-validation:]
     training = to_tensor(model, images[:-validation]) if options.distort else fitted
     try:
-        state = train(model, training, held_out, options, output, report_epoch, device, threads)
+        state = train(model, training, held_out, options, output, report_epoch, chosen, threads)
     except OtherRun as error:
         fail(str(error), ExitCode.ERROR)
     note(f"{output}: epoch {state.best_epoch}, {state.best_bits_per_dim:.4f} held-out bits/dim")

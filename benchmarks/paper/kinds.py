@@ -98,7 +98,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "grey": Kind(
         "grey MNIST", "mnist", partial(_digits, 256),
-        32, replace(PAPER, epochs=150, snapshots=50), (50, 150), replace(DIGITS_ENCODER, epochs=10),
+        32, replace(PAPER, epochs=1000, snapshots=50, bf16=True), (150, 400, 1000), replace(DIGITS_ENCODER, epochs=10, bf16=True),
         10, PAPER, replace(DIGITS_ENCODER, epochs=50, learning_rate=3e-4), 1000, "L",
     ),
     "colour": Kind(
