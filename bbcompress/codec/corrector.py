@@ -32,7 +32,7 @@ ZERO = 128
 _NEIGHBOUR_STEPS, _COLOUR_STEPS = 8, 16
 """What neighbours differ by is seen in this many steps a scale."""
 _GRID, _GRID_STEP = 8, 2
-"""JPEG files, which many pictures once were, hold blocks of 8 x 8 pixels; where a pixel lies in one is seen in pairs."""
+"""JPEG files, which many pictures were before, hold blocks of 8 x 8 pixels: where in one a pixel lies, in pairs."""
 _HERE = ZERO + 32
 """The byte of the pair that a pixel's row or column is of."""
 

@@ -61,9 +61,6 @@ class _Tables(NamedTuple):
     """Of all shapes, one after another: the CDF at each place, of 2^24 less the number of values."""
     slopes: Integers
     """What it grows to the next place."""
-    guesses: functions.Floats
-    """Of all shapes: the distance from the mean, times 2^20, at which the CDF is in the middle of each of 2^14 equal
-    parts. Only where a search begins."""
 
 
 @cache
@@ -74,10 +71,17 @@ def _tables(depth: int) -> _Tables:
     for shape in range(SHAPES):
         cdf[shape] = np.floor(shape_cdf(shape, places) * total)
     cdf[:, 0], cdf[:, -1] = 0, total
+    return _Tables(cdf[:, :-1].ravel(), np.diff(cdf).ravel())
+
+
+@cache
+def _guesses(depth: int) -> functions.Floats:
+    """Of all shapes: the distance from the mean, times 2^20, at which the CDF is in the middle of each of 2^14 equal
+    parts. Only where a search begins."""
+    cdf = _tables(depth).cdf.reshape(SHAPES, _ROW)
     middles = (np.arange(1 << _GUESS_BITS) + 0.5) * 2.0 ** (PRECISION - _GUESS_BITS)
-    distances = np.arange(_ROW + 1) * 2.0 ** (_FRACTION_BITS + _INVERSE_BITS)
-    guesses = np.stack([np.interp(middles, row, distances - distances[_ROW // 2]) for row in cdf])
-    return _Tables(cdf[:, :-1].ravel(), np.diff(cdf).ravel(), guesses.ravel())
+    distances = np.arange(-_ROW // 2, _ROW // 2) * 2.0 ** (_FRACTION_BITS + _INVERSE_BITS)
+    return np.concatenate([np.interp(middles, row, distances) for row in cdf])
 
 
 @cache
@@ -161,7 +165,7 @@ class ScaledShapes:
         """Values near those whose intervals hold the positions."""
         place = position >> (PRECISION - _GUESS_BITS)
         place += exact.rows // _ROW << _GUESS_BITS
-        value = self._tables.guesses.take(place)
+        value = _guesses(self._top.bit_length()).take(place)
         value /= exact.inverse
         value += exact.half_steps
         value *= 2.0**-MEAN_BITS
