@@ -38,6 +38,8 @@ from bbcompress.train.pictures import Pixels
 
 AVERAGED = 0.003
 """Of the weights that each step puts into their moving average, once there were enough steps."""
+AVERAGED_LATEST = 8
+"""Before, the average is mostly of the last eighth of all steps: early ones are not worth keeping."""
 LAST_RATE = 0.005
 """Of the step size, at the end."""
 KEPT_GROUPS = 48
@@ -136,7 +138,7 @@ class CorrectorRun:
             if torch.isfinite(clip_grad_norm_(network.parameters(), 1.0)):
                 self._optimizers[stage].step(self._rate())
         self.step += 1
-        share = max(AVERAGED, 1 / (self.step + 5))
+        share = max(AVERAGED, AVERAGED_LATEST / (self.step + AVERAGED_LATEST))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.networks.parameters()), share)
         return float(np.mean(finest))
@@ -180,7 +182,8 @@ class CorrectorRun:
             self.networks.load_state_dict(named("network."))
             self.average.load_state_dict(named("average."))
             for stage, optimizer in self._optimizers.items():
-                optimizer.load_state(named(f"optimizer.{stage}."))
+                if int(told["step"]):
+                    optimizer.load_state(named(f"optimizer.{stage}."))
             self.step, self.seconds, self.best = int(told["step"]), float(told["seconds"]), float(told["best"])
         except (RuntimeError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise ValueError(f"{path}: damaged, or of a run of other networks; remove it to start anew") from error
