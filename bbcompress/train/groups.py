@@ -14,7 +14,7 @@ from bbcompress.train.pictures import Pixels, depth_of
 
 SIDE = 96
 """Largest height and width of what is drawn."""
-GROUP_PIXELS = 8 * SIDE * SIDE
+GROUP_PIXELS = 4 * SIDE * SIDE
 LARGEST_SHARE = 1 << 18
 """A picture of more pixels is not drawn more often."""
 

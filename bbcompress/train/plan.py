@@ -10,7 +10,7 @@ from bbcompress.train.pictures import Pixels, total_subpixels
 SAMPLED_PICTURES = 64
 SYNTHETIC = 0.35
 """Where as many pixels are as their left neighbours, pictures are drawn or rendered rather than taken."""
-FEW_SUBPIXELS = 1 << 22
+FEW_SUBPIXELS = 1 << 20
 """Of photographs; of fewer ones more are made by changing them."""
 NEW_RATE, STARTED_RATE = 3e-3, 1.5e-3
 """Step sizes from nothing, and from a model."""
