@@ -100,6 +100,8 @@ def test_numcodecs_codes_chunks(name: str) -> None:
     assert numcodecs.get_codec(codec.get_config()) == codec
     with pytest.raises(bbcompress.ImageError):
         codec.encode(np.zeros((2, 3, 4)))
+    with pytest.raises(bbcompress.ImageError, match="order of bytes"):
+        codec.encode(np.zeros((2, 3), np.dtype(np.uint16).newbyteorder()))
     with pytest.raises(bbcompress.DamagedArchive):
         codec.decode(packed[:-1])
 
@@ -116,14 +118,8 @@ def test_a_zarr_store_of_images(format: int, name: str, tmp_path: Path) -> None:
     zarr.registry.register_codec("bbcompress", ImageCodec)
     values = np.concatenate([CHUNKS[name]] * 2)
     how = {"compressors": Codec(effort=1)} if format == 2 else {"serializer": ImageCodec(effort=1), "compressors": None}
-    stored = zarr.create_array(
-        tmp_path / "a.zarr",
-        shape=values.shape,
-        chunks=(2, *values.shape[1:]),
-        dtype=values.dtype,
-        zarr_format=format,
-        **how,
-    )
+    how |= {"shape": values.shape, "chunks": (2, *values.shape[1:]), "dtype": values.dtype}
+    stored = zarr.create_array(tmp_path / "a.zarr", zarr_format=format, **how)
     stored[:] = values
     again = zarr.open_array(tmp_path / "a.zarr", mode="r")
     assert np.array_equal(again[:], values) and np.array_equal(again[3], values[3])
