@@ -29,9 +29,11 @@ from bbcompress.archive.choose import (
 from bbcompress.archive.encode import Coded
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive, UnfitModel
 from bbcompress.archive.forms import PixelForm, misfit
+from bbcompress.archive.index import Entry, Index, pack_index
 from bbcompress.archive.limits import MAX_IMAGES, MAX_SEGMENT_IMAGES
 from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
+from bbcompress.archive.numbers import runs_of
 from bbcompress.archive.payload import BitsBack, Kept, Payload, Stored, Tiles, decode_checked, pictures_digest
 from bbcompress.archive.segment import Segment, pack_segment
 from bbcompress.archive.single import DIGEST_BYTES, pack_single
@@ -41,7 +43,6 @@ from bbcompress.images import kept, stored
 from bbcompress.images.metadata import NO_METADATA, Metadata
 from bbcompress.images.picture import Item, KeptFile, Picture
 from bbcompress.progress import Progress
-from bbcompress.varint import write_varint
 
 MAX_SEGMENT_SUBPIXELS = 1 << 23
 KEPT = "kept as files"
@@ -162,7 +163,7 @@ class _Writer:
         self._groups: dict[tuple[Candidate, ...], list[tuple[int, Picture]]] = {}
         self._subpixels: dict[tuple[Candidate, ...], int] = {}
         self._out = bytearray(blocks.checked(blocks.header(blocks.Form.ARCHIVE)))
-        self._index: list[tuple[int, int]] = []
+        self._index: list[Entry] = []
         self._metadata: dict[int, Metadata] = {}
         self._summary = Summary()
         self._unfit: UnfitModel | None = None
@@ -203,20 +204,15 @@ class _Writer:
         for ways, group in self._groups.items():
             self._code(group, ways)
         names_block = blocks.pack_block(blocks.BlockType.NAMES, pack_names(names))
-        index = write_varint(len(self._index))
-        for size, images in self._index:
-            index += write_varint(size) + write_varint(images)
-        metadata_block = b""
+        metadata_block = attributes_block = b""
         if self._metadata:
             metadata_block = blocks.pack_block(
                 blocks.BlockType.METADATA, pack_metadata(dict(sorted(self._metadata.items())))
             )
-        index += write_varint(len(names_block)) + write_varint(len(metadata_block))
-        attributes_block = b""
         if tree is not None:
             attributes_block = blocks.pack_block(blocks.BlockType.ATTRIBUTES, pack_tree(tree, names))
-            index += write_varint(len(attributes_block))
-        index_block = blocks.pack_block(blocks.BlockType.INDEX, index)
+        index = Index(self._index, len(names_block), len(metadata_block), len(attributes_block))
+        index_block = blocks.pack_block(blocks.BlockType.INDEX, pack_index(index))
         self._out += names_block + metadata_block + attributes_block + index_block + blocks.pack_trailer(index_block)
         self._summary.total_bytes = len(self._out)
         return bytes(self._out), self._summary
@@ -289,7 +285,7 @@ class _Writer:
         segment = Segment(np.array(numbers), payload, digest)
         block = blocks.pack_block(blocks.BlockType.SEGMENT, pack_segment(segment))
         self._out += block
-        self._index.append((len(block), len(numbers)))
+        self._index.append(Entry(len(block), runs_of(numbers)))
         self._summary.count(name, items, net_bits, payload)
 
 
