@@ -568,7 +568,7 @@ def test_info_for_programs(here):
                 "good-single-grey.bb": ["mnist-grey"],
                 "good-stored-rgb.bb": [],
                 "good-archive-folders.bb": ["mnist-binary", "mnist-grey"],
-                "missing-model.bb": ["not installed"],
+                "missing-model.bb": [None],
             }[name]
         )
 

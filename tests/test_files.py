@@ -178,7 +178,7 @@ def test_what_cannot_be_read_is_an_error_with_its_name(source, here, what, mode)
     # as nobody, but only once all modules are read, which may be private to root
     script = (
         "import os\nfrom bbcompress.cli import errors, inputs, main\n"
-        "errors._explained(ValueError())\nreal = inputs.walk\n"
+        "errors.explained(ValueError())\nreal = inputs.walk\n"
         f"def walk(top):\n    os.getuid() or (os.setgid({NOBODY}), os.setuid({NOBODY}))\n    return real(top)\n"
         "inputs.walk = walk\nmain(['compress', 'in', '-o', 'x.bb'])"
     )
