@@ -18,7 +18,7 @@ from types import FunctionType
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from mutate import changed  # noqa: E402
+from mutate import changed
 
 Check = Callable[[bytes], object]
 """Raises an exception of any kind where there is a fault."""

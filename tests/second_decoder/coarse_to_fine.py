@@ -68,12 +68,11 @@ def decode(
                     if channel == 0:
                         seen = look(group.values, group.relative, stride, stage, depth, means, numbers)
                         outputs[number] = corrector.networks[stage](seen)
-                    told = corrected(unit, outputs[number], channel, depth, means, numbers)
+                    if unit.gain:
+                        told = corrected(unit, outputs[number], channel, depth, means, numbers)
                 for pictures, rows in pieces(*whole.shape):
                     parts = [part[pictures, rows] for part in told]
-                    finds = [
-                        find(*one, depth) for one in zip(*(part.ravel().tolist() for part in parts), strict=True)
-                    ]
+                    finds = [find(*one, depth) for one in zip(*(part.ravel().tolist() for part in parts), strict=True)]
                     whole[pictures, rows] = np.array(streams.pop(finds)).reshape(parts[0].shape)
                 part_of(group.errors[channel], stride, stage)[:] = np.abs(64 * whole - means) >> 3
                 part_of(group.relative[channel], stride, stage)[:] = relative_error(whole, means, numbers)

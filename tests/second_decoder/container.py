@@ -18,7 +18,7 @@ from second_decoder.methods import (
 )
 from second_decoder.models import Models
 from second_decoder.pictures import Item, pictures_digest
-from second_decoder.reading import Damaged, Reader, crc, require
+from second_decoder.reading import Reader, crc, require
 
 SEGMENT, NAMES, INDEX, METADATA, ATTRIBUTES = range(1, 6)
 MAX_PICTURES = 1 << 22
@@ -185,5 +185,3 @@ def _segment(body: bytes, models: Models) -> tuple[list[int], list[Item]]:
     if method in (1, 2):
         require(payload.bottom == int.from_bytes(found[:4], "big") | 1 << 31, "the bottom of the stack")
     return numbers, items
-
-

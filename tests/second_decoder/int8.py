@@ -14,7 +14,7 @@ Integers = NDArray[np.int64]
 class Convolution:
     def __init__(self, where: str, tensors: Tensors, signed_input: bool = False, signed_output: bool = False):
         weight, bias, shift = (tensors[f"{where}.{name}"].astype(np.int64) for name in ("weight", "bias", "shift"))
-        require(-64 <= weight.min() and weight.max() <= 63 and 0 <= shift.min() and shift.max() <= 24, "weights")
+        require(weight.min() >= -64 and weight.max() <= 63 and shift.min() >= 0 and shift.max() <= 24, "weights")
         reach = 128 if signed_input else 255
         require((reach * np.abs(weight).sum((0, 1, 2)) + np.abs(bias)).max() < 1 << 24, "a layer that is not exact")
         self.weight, self.bias, self.shift = weight, bias, shift
@@ -43,7 +43,7 @@ class Residual:
 class Linear:
     def __init__(self, where: str, tensors: Tensors):
         self.weight, self.bias = (tensors[f"{where}.{name}"].astype(np.int64) for name in ("weight", "bias"))
-        require(-8192 <= self.weight.min() and self.weight.max() <= 8127, "weights")
+        require(self.weight.min() >= -8192 and self.weight.max() <= 8127, "weights")
         require((255 * np.abs(self.weight).sum(0) + np.abs(self.bias)).max() < 1 << 30, "a layer that is not exact")
 
     def __call__(self, x: Integers) -> Integers:

@@ -1,6 +1,5 @@
 """Sections 4.2 and 7.1: the fields of each method, and what they decode to."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
@@ -234,5 +233,3 @@ def _mode_depth_model(reader: Reader, number: int, id_bytes: int) -> tuple[str, 
 def read_coarse_to_fine(reader: Reader, images: int) -> Fine:
     mode, depth, model = _mode_depth_model(reader, reader.byte(), 32)
     return Fine(mode, depth, model, _sizes(reader, images), reader.rest())
-
-

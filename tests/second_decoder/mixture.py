@@ -11,7 +11,11 @@ def mixture(means: Floats, scales: Floats, logits: Floats | None, bits: int, lea
     """Mean, log scale and weight, of outputs with so many fractional bits."""
     u = 2.0**-bits
     log_scale = np.clip(scales * u, least, 3) + LN_256
-    return means * (u * 256), log_scale, shares(exp((logits - logits.max(0)) * u) if logits is not None else None, means)
+    return (
+        means * (u * 256),
+        log_scale,
+        shares(exp((logits - logits.max(0)) * u) if logits is not None else None, means),
+    )
 
 
 def shares(e: Floats | None, like: Floats) -> Floats:

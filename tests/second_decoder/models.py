@@ -82,10 +82,11 @@ def _bytes_names(stages: Sequence[Sequence[dict[str, Any]]]) -> Iterable[str]:
 
 
 class Models:
-    """The model files of a folder."""
+    """The model files of some folders."""
 
-    def __init__(self, folder: Path):
-        self.files = {read(path)[1]: path for path in sorted(folder.glob("*.safetensors"))}
+    def __init__(self, *folders: Path):
+        every = [path for folder in folders for path in sorted(folder.glob("*.safetensors"))]
+        self.files = {read(path)[1]: path for path in every}
         self.loaded: dict[bytes, Model] = {}
 
     def find(self, start: bytes) -> Model:
@@ -109,5 +110,3 @@ def _load(path: Path) -> Model:
         case "bbcompress-model-3":
             return Corrector(description, tensors)
     raise Damaged("a model of an unknown format")
-
-

@@ -1,5 +1,7 @@
 """Sections 18.2, 18.5 and 18.7: units, what they predict, and how they are written."""
 
+import re
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +10,8 @@ import numpy as np
 from second_decoder.lattice import FAR, ITSELF, NEAR, Integers, Place, at, places
 from second_decoder.reading import Damaged, require
 
-GENERAL = Path(__file__).parent.parent.parent / "docs" / "general_predictors.txt"
+FORMAT = Path(__file__).parent.parent.parent / "docs" / "FORMAT.md"
+KNOTS = 40
 CLASSES = 160
 
 
@@ -28,14 +31,18 @@ Key = tuple[int, int, int]
 """Stride, stage, channel."""
 
 
+@cache
 def general(channels: int) -> dict[tuple[int, int], Unit]:
-    """By stage and channel."""
+    """By stage and channel; read from the document, which has them at the end of section 18.7."""
+    section = FORMAT.read_text("utf-8").split("### 18.7")[1]
     found = {}
-    for line in GENERAL.read_text("ascii").splitlines():
-        if line and not line.startswith("#"):
-            head, weights, context, knots = ([int(number) for number in part.split()] for part in line.split("|"))
-            if head[0] == channels:
-                found[head[1], head[2]] = Unit(weights, context, knots, head[3])
+    for text in section.split("\n    C ")[1:]:
+        head, *lists = re.split("weights|context|knots", re.sub("stage|channel|shape", "", text))
+        of, stage, channel, shape = map(int, head.split())
+        weights, context, knots = ([int(number) for number in one.split()] for one in lists)
+        if of == channels:
+            knots += knots[-1:] * (KNOTS - len(knots))
+            found[stage, channel] = Unit(weights, context, knots, shape)
     return found
 
 
@@ -99,7 +106,7 @@ def classes(
     n = class_of(total)
     q, t = n >> 2, n & 3
     knots = np.array(unit.knots)
-    return np.clip(n + ((knots[q] * (4 - t) + knots[np.minimum(q + 1, 39)] * t + 2) >> 2), 0, CLASSES - 1)
+    return np.clip(n + ((knots[q] * (4 - t) + knots[np.minimum(q + 1, KNOTS - 1)] * t + 2) >> 2), 0, CLASSES - 1)
 
 
 def class_of(total: Integers) -> Integers:
@@ -156,7 +163,7 @@ def _read_unit(bits: Bits, base: Unit, stage: int, channel: int, channels: int) 
         weights[n] += value
     context = [a + b for a, b in zip(base.context, bits.list_of(len(base.context)), strict=True)]
     require(min(context) >= 0 and sum(context) <= 1 << 15, "context weights")
-    knots = np.cumsum(bits.list_of(40)).tolist()
+    knots = np.cumsum(bits.list_of(KNOTS)).tolist()
     require(max(map(abs, knots)) <= CLASSES, "knots")
     unit = Unit(weights, context, knots, bits.take(4), bits.take(4), bits.take(3) - 4)
     require(unit.gain <= 8, "a gain above 8")

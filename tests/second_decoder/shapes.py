@@ -17,10 +17,8 @@ U += [1, 0.9565, 0.9163, 0.857, 0.7827, 0.6888, 0.5871, 0.4968]
 @cache
 def table(shape: int, depth: int) -> list[int]:
     a, y = A[shape], (np.arange(1281) / 16 - 40) / U[shape]
-    if shape < 8:
-        f = (1 - a) * normal(y / 1.7) + a * sigmoid(y / 2)
-    else:
-        f = (1 - a) * sigmoid(y) + a * sigmoid(y / 4)
+    narrow, wide = (normal(y / 1.7), sigmoid(y / 2)) if shape < 8 else (sigmoid(y), sigmoid(y / 4))
+    f = (1 - a) * narrow + a * wide
     whole = (1 << PRECISION) - (1 << depth)
     found: list[int] = np.floor(f * whole).astype(int).tolist()
     found[0], found[-1] = 0, whole

@@ -149,19 +149,21 @@ class SizedModel:
         found = []
         number = 0
         for place, scale in enumerate(self.model.scales):
+            features: list[Floats] = []  # known once a stage is decoded
             for part in scale.parts:
                 if self.view(part, self.empty(1)).size:
-                    found += self._stages_of(part, number, place, z)
+                    found += self._stages_of(part, number, place, z, features)
                 number += 1
         return found
 
-    def _stages_of(self, part: Part, number: int, scale: int, z: Floats) -> list[Stage]:
+    def _stages_of(self, part: Part, number: int, scale: int, z: Floats, features: list[Floats]) -> list[Stage]:
         outputs: list[Floats] = []
 
         def find(channel: int, pixels: Pixels) -> list[Find]:
+            if not features:
+                features.append(self._feature_inputs(z, pixels, scale + 1)[1])
             if channel == 0:
-                features = self._feature_inputs(z, pixels, scale + 1)[1]
-                given = self._input(part.network, features, part.context, part.stride, pixels)
+                given = self._input(part.network, features[0], part.context, part.stride, pixels)
                 outputs[:] = [self._outputs(part, given)]
             if self.model.levels == 2:
                 logits = outputs[0].reshape(len(z), -1).astype(np.int64)
