@@ -19,7 +19,6 @@ from second_decoder.reading import Damaged
 from bbcompress.archive.read import Archive
 from bbcompress.codec.general_tables import TABLES
 from bbcompress.codec.registry import shipped_models
-from bbcompress.images import KeptFile
 
 EXPECTED = json.loads((FILES / "expected.json").read_text("utf-8"))
 
@@ -46,6 +45,28 @@ def found_facts(entry: Entry) -> dict[str, object]:
         "size": [header.width, header.height],
         "pixels": hashlib.sha256(pixels).hexdigest(),
     }
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FILES.glob("good-*.bb")))
+def test_golden_files(name: str, shipped: Models) -> None:
+    """`test_golden.py` has bbcompress find the same."""
+    data = (FILES / name).read_bytes()
+    found = read(data, shipped)
+    names = [entry.name.decode() for entry in found.entries] if data[2] >> 4 else [""]
+    assert dict(zip(names, map(found_facts, found.entries), strict=True)) == EXPECTED[name]["pictures"]
+    tree = Archive(data).tree
+    assert [tuple(entry) for entry in found.files] == [tuple(entry) for entry in tree.files]
+    folders = {name.decode(): tuple(entry) for name, entry in found.folders.items()}
+    assert folders == {name: tuple(entry) for name, entry in tree.folders.items()}
+
+
+@pytest.mark.parametrize("name", cases())
+def test_files_of_every_method(name: str, made: Models) -> None:
+    found = [found_facts(entry) for entry in read(cases()[name].data, made).entries]
+    for one, picture in zip(found, cases()[name].pictures, strict=True):
+        expected = facts(picture)
+        for key in {"mode", "size", "pixels", "file"} & expected.keys():
+            assert one[key] == expected[key]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FILES.glob("good-*.bb")))
