@@ -69,29 +69,6 @@ def test_files_of_every_method(name: str, made: Models) -> None:
             assert one[key] == expected[key]
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in FILES.glob("good-*.bb")))
-def test_golden_files(name: str, shipped: Models) -> None:
-    """`test_golden.py` has bbcompress find the same."""
-    data = (FILES / name).read_bytes()
-    found = read(data, shipped)
-    names = [entry.name.decode() for entry in found.entries] if data[2] >> 4 else [""]
-    assert dict(zip(names, map(found_facts, found.entries), strict=True)) == EXPECTED[name]["pictures"]
-    tree = Archive(data).tree
-    assert [tuple(entry) for entry in found.files] == [tuple(entry) for entry in tree.files]
-    folders = {name.decode(): tuple(entry) for name, entry in found.folders.items()}
-    assert folders == {name: tuple(entry) for name, entry in tree.folders.items()}
-
-
-@pytest.mark.parametrize("name", cases())
-def test_files_of_every_method(name: str, made: Models) -> None:
-    found = [found_facts(entry) for entry in read(cases()[name].data, made).entries]
-    for one, picture in zip(found, cases()[name].pictures, strict=True):
-        expected = facts(picture)
-        if isinstance(picture, KeptFile):
-            expected["name"] = one["name"]
-        assert {key: one[key] for key in expected} == expected
-
-
 @pytest.mark.parametrize(
     "name", sorted(path.name for kind in ("bad", "unsupported") for path in FILES.glob(f"{kind}-*.bb"))
 )

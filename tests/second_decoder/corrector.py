@@ -21,8 +21,7 @@ class Corrector:
         }
 
 
-def to_bytes(x: Floats) -> Integers:
-    assert x.dtype == np.float32
+def to_bytes(x: NDArray[np.floating]) -> Integers:
     return np.clip(np.rint(x).astype(np.int64) + 128, 0, 255)
 
 
@@ -33,8 +32,8 @@ def per_value(classes: Integers) -> Floats:
 
 
 def relative_error(values: Integers, means: Integers, classes: Integers) -> Integers:
-    m = means.astype(np.float32) / np.float32(64)
-    return to_bytes((values.astype(np.float32) - m) * per_value(classes))
+    """Of float64, in which the product is exact."""
+    return to_bytes((values - means / 64) * per_value(classes).astype(np.float64))
 
 
 def look(
