@@ -52,7 +52,7 @@ def document(found: dict[Unit, Predictor]) -> None:
 
 def predictors(pictures: np.ndarray) -> dict[Unit, Predictor]:
     """Of pictures (C, N, H, W), those of stride 4."""
-    fit.SAMPLE, fit.CLASS_SAMPLE = 1 << 17, 1 << 15
+    fit.SAMPLE = 1 << 17
     lattice_coder.FITTED_STRIDES = (32, 16, 8, 4)
     found = {}
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from second_decoder.int8 import Network
-from second_decoder.lattice import FAR, NEAR, Integers, at, places
+from second_decoder.lattice import FAR, NEAR, PARTS, Integers, at, places
 from second_decoder.networks import Tensors
 from second_decoder.predictor import CLASSES, Unit, class_of, spread
 
@@ -61,6 +61,11 @@ def look(
         seen.append(to_bytes(total * single(2.0 ** (6 - depth)) - single(128)))
     for error in relative:
         seen += [at(error, stride, stage, place) for place in places(stage, NEAR)]
+    row, column = (half * stride // 2 for half in PARTS[stage])
+    for axis, first in ((1, row), (2, column)):
+        shape = [-1 if n == axis else 1 for n in range(3)]
+        pair = ((first + stride * np.arange(seen[0].shape[axis])) % 8 // 2).reshape(shape)
+        seen += [np.broadcast_to(np.where(pair == t, 160, 128), seen[0].shape) for t in range(4)]
     return np.stack(seen, 3)
 
 
