@@ -33,9 +33,7 @@ def test_a_fault_is_written_down(tmp_path, monkeypatch):
     assert found.read_bytes() == b"ab"
 
 
-@pytest.mark.parametrize(
-    "body", [b"\xf8\xf8\0\0\0IDAT", b"\x08", b"\x08\0\0\0", b"\x08\0\1\0\0IDAT", b"\x08\0\0\0\2IDAT"]
-)
+@pytest.mark.parametrize("body", [b"\xf8\xf8\0\0\0IDAT", b"\x08", b"\x08\0\0\0", b"\x08\0\1\0\0IDAT"])
 def test_png_metadata_of_no_kind(body):
     """Found by container.py: a traceback."""
     with pytest.raises(DamagedImage):
