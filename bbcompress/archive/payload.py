@@ -18,7 +18,7 @@ from bbcompress.archive.limits import (
     require_work,
 )
 from bbcompress.archive.planes import PlanesForm, Size, shapes, to_pictures
-from bbcompress.codec import chain, lattice_coder, tiles
+from bbcompress.codec import chain, lattice_coder, lattice_walk, tiles
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.dense import DenseInfo, DenseModel
 from bbcompress.codec.model import ScaleShifts, SizedModel
@@ -227,7 +227,7 @@ class Lattice:
         pixels = sum(height * width for height, width in self.sizes)
         require_pixels(pixels, max_pixels)
         require_images(len(self.sizes), len(self.data))
-        calls = lattice_coder.parts(shapes(self.sizes), MODES[self.form.mode].channels)
+        calls = lattice_walk.parts(shapes(self.sizes), MODES[self.form.mode].channels)
         work = pixels * MODES[self.form.mode].channels + CALL_WORK * calls
         require_work(work, len(self.data), max_pixels)
         if not self.model_id:

@@ -124,7 +124,11 @@ def _is_one_file(output: str, archive: "Archive") -> bool:
     suffix = path.suffix.lower()
     if is_stream(path) or (archive.kept_name is not None and suffix == Path(archive.kept_name).suffix.lower()):
         return True
-    return suffix == ".*" or suffix in Image.registered_extensions()
+    if suffix == ".*":
+        return True
+    # the usual ones are known at once; for all others all of Pillow's formats are loaded
+    Image.preinit()
+    return suffix in Image.EXTENSION or suffix in Image.registered_extensions()
 
 
 def _write_one(archive: "Archive", registry: "Registry", file: str, output: str, settings: _Settings) -> None:

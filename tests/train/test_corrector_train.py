@@ -75,7 +75,9 @@ def test_bits_are_those_of_the_file(group: list[Observation]) -> None:
     """But for the rounding of means, and the least freq that every value has."""
     for o in group:
         numbers = torch.zeros(o.seen.shape[0], 9, *o.seen.shape[1:3])
-        trained = bits(numbers, *(torch.from_numpy(part) for part in (o.values, o.errors, o.classes)), o.shapes, o.depth)
+        trained = bits(
+            numbers, *(torch.from_numpy(part) for part in (o.values, o.errors, o.classes)), o.shapes, o.depth
+        )
         for channel, shape in enumerate(o.shapes):
             values = o.values[channel].ravel()
             means = np.rint((values - o.errors[channel].ravel()) * 2**MEAN_BITS).astype(np.int64)
