@@ -178,10 +178,10 @@ def _options(
     networks = CorrectorNetworks.restored(start.corrector) if start else None
     return CorrectorOptions(
         seconds=60 * minutes,
-        width=networks.width if networks else width or plan.WIDTH,
+        width=networks.width if networks else width or plan.width(data.training),
         blocks=networks.blocks if networks else plan.BLOCKS if blocks is None else blocks,
         learning_rate=plan.STARTED_RATE if start else plan.NEW_RATE,
-        augment=plan.augmentation(data.training),
+        augment=plan.augmentation(data.training, data.levels),
         bf16=has_fast_bf16(),
         seed=seed,
     )
