@@ -180,7 +180,7 @@ def _options(
         seconds=60 * minutes,
         width=networks.width if networks else width or plan.width(data.training),
         blocks=networks.blocks if networks else plan.BLOCKS if blocks is None else blocks,
-        learning_rate=plan.STARTED_RATE if start else plan.NEW_RATE,
+        learning_rate=plan.learning_rate(data.training, start is not None),
         augment=plan.augmentation(data.training, data.levels),
         bf16=has_fast_bf16(),
         seed=seed,

@@ -13,7 +13,7 @@ SYNTHETIC = 0.35
 """Where as many pixels are as their left neighbours, pictures are drawn or rendered rather than taken."""
 FEW_SUBPIXELS = 1 << 20
 """Networks learn so few by heart, so that more are made by turning or changing them, and networks are smaller."""
-NEW_RATE, STARTED_RATE = 3e-3, 1.5e-3
+NEW_RATE, STARTED_RATE, RATE_OF_FEW = 3e-3, 1.5e-3, 1e-3
 """Step sizes from nothing, and from a model."""
 WIDTH, WIDTH_OF_FEW, BLOCKS = 64, 32, 1
 
@@ -21,6 +21,13 @@ WIDTH, WIDTH_OF_FEW, BLOCKS = 64, 32, 1
 def width(pictures: Sequence[Pixels]) -> int:
     """Channels of networks that are trained from nothing."""
     return WIDTH_OF_FEW if total_subpixels(pictures) < FEW_SUBPIXELS else WIDTH
+
+
+def learning_rate(pictures: Sequence[Pixels], started: bool) -> float:
+    """The largest step size."""
+    if total_subpixels(pictures) < FEW_SUBPIXELS:
+        return RATE_OF_FEW
+    return STARTED_RATE if started else NEW_RATE
 
 
 def is_synthetic(pictures: Sequence[Pixels]) -> bool:
