@@ -128,3 +128,14 @@ def test_changed_crops_are_of_the_same_kind() -> None:
         assert all(o.values.min() >= 0 and o.values.max() <= 255 for o in found)
         kinds.add(found[0].values.tobytes())
     assert len(kinds) > 3
+
+
+def test_means_outside_the_values_find_back() -> None:
+    """Of black and white, where a network has moved every mean out of range, on the wrong side."""
+    numbers = torch.zeros(1, 3, 1, 2)
+    numbers[0, 0] = torch.tensor([[3.5, -3.5]])
+    numbers.requires_grad_()
+    values, errors = torch.tensor([0, 1]).view(1, 1, 1, 2), torch.tensor([-0.5, 0.5]).view(1, 1, 1, 2)
+    bits(numbers, values, errors, torch.full((1, 1, 1, 2), 32), (8,), 1).sum().backward()
+    assert numbers.grad is not None
+    assert numbers.grad[0, 0, 0, 0] > 0 > numbers.grad[0, 0, 0, 1]
