@@ -188,14 +188,16 @@ def train_with(
     `export` does that, given pixels that it was trained on, not distorted; it is tried before the first step. Raises
     InexactNetwork where that fails, and where nothing could be exported of the last weights; what is there stays.
     """
-    import torch
-
     from bbcompress.datasets import DatasetError
     from bbcompress.exact.network import InexactNetwork
     from bbcompress.train.architectures import to_tensor
+    from bbcompress.train.cuda_graph import NoSuchDevice, chosen_device
     from bbcompress.train.loop import OtherRun, TrainingState, train
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = chosen_device(device)
+    except NoSuchDevice as error:
+        raise click.UsageError(str(error)) from error
     if len(images) < validation + options.batch:
         raise DatasetError(f"{data}: {len(images)} images are too few for batches and --validation")
     pixels = to_tensor(model, rounded(images, model.largest_value + 1))
@@ -220,7 +222,7 @@ def train_with(
             note(f"{error}: the model file stays as it is")
 
     try:
-        state = train(model, training, held_out, options, output, report_epoch, device, threads, write)
+        state = train(model, training, held_out, options, output, report_epoch, chosen, threads, write)
     except OtherRun as error:
         fail(str(error), ExitCode.ERROR)
     if failure is not None:
