@@ -173,6 +173,8 @@ def info(**fields: Any) -> Callable[[dict[str, Any]], object]:
         info(name="x" * 10_000),
         info(name=7),
         info(levels=256),
+        info(levels=2, channels=3),
+        info(levels=4),
         lambda description: description["info"].pop("name"),
         lambda description: description.pop("info"),
         lambda description: description.update(info=[]),
