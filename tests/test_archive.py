@@ -184,10 +184,9 @@ def test_long_chains_use_several_lanes() -> None:
     assert_same(decoded(data), pictures)
 
 
-def test_groups_are_cut_into_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bbcompress.archive.compress.MAX_SEGMENT_SUBPIXELS", 784 * 4)
+def test_groups_are_cut_into_segments() -> None:
     pictures = numbered(binary_digits(10))
-    data = archive_of(pictures)
+    data, _ = compress_archive(pictures.items(), paper_models(), Options(segment_pixels=784 * 4))
     assert [part.numbers.tolist() for part in Archive(data).parts] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert_same(decoded(data), pictures)
 
