@@ -119,17 +119,16 @@ def _archive(data: bytes, models: Models) -> Contents:
     index = _block(data, end)
     require(index.type == INDEX and end + index.size == len(data) - 6, "the index")
     reader = Reader(index.body)
-    expected = []
+    expected: list[tuple[int, int, list[int]]] = []
     for _ in range(reader.varint(0, MAX_PICTURES)):
-        size = reader.varint(0, len(data))
-        expected.append((SEGMENT, size, reader.varint(0, MAX_PICTURES)))
-    expected.append((NAMES, reader.varint(0, len(data)), 0))
-    expected.append((METADATA, reader.varint(0, len(data)), 0))
-    expected.append((ATTRIBUTES, reader.varint(0, len(data)) if reader.left else 0, 0))
+        expected.append((SEGMENT, reader.varint(0, len(data)), _numbers(reader)))
+    expected.append((NAMES, reader.varint(0, len(data)), []))
+    expected.append((METADATA, reader.varint(0, len(data)), []))
+    expected.append((ATTRIBUTES, reader.varint(0, len(data)) if reader.left else 0, []))
     require(not reader.left, "more in the index")
     bodies, at = {}, 7
     found: dict[int, Item] = {}
-    for type, size, count in expected:
+    for type, size, known in expected:
         if type in (METADATA, ATTRIBUTES) and not size:
             continue
         block = _block(data, at)
@@ -139,7 +138,7 @@ def _archive(data: bytes, models: Models) -> Contents:
             bodies[type] = block.body
             continue
         numbers, items = _segment(block.body, models)
-        require(len(numbers) == count and not found.keys() & set(numbers), "numbers of pictures")
+        require(numbers == known and not found.keys() & set(numbers), "numbers of pictures")
         found |= dict(zip(numbers, items, strict=True))
     require(at == end, "an index that does not fit")
     require(sorted(found) == list(range(len(found))), "pictures that are missing")
@@ -151,10 +150,8 @@ def _archive(data: bytes, models: Models) -> Contents:
     return Contents(entries, files, folders)
 
 
-def _segment(body: bytes, models: Models) -> tuple[list[int], list[Item]]:
-    """4.2."""
-    reader = Reader(body)
-    method = reader.byte()
+def _numbers(reader: Reader) -> list[int]:
+    """4.2: of a segment's pictures."""
     numbers: list[int] = []
     next_number = 0
     for run in range(reader.varint(1, MAX_PICTURES)):
@@ -164,6 +161,14 @@ def _segment(body: bytes, models: Models) -> tuple[list[int], list[Item]]:
         next_number += length
         require(next_number <= MAX_PICTURES, "a picture's number above its limit")
     assert all(a < b for a, b in pairwise(numbers))
+    return numbers
+
+
+def _segment(body: bytes, models: Models) -> tuple[list[int], list[Item]]:
+    """4.2."""
+    reader = Reader(body)
+    method = reader.byte()
+    numbers = _numbers(reader)
     digest = reader.take(32)
     payload: Payload
     match method:
