@@ -574,7 +574,7 @@ def test_unexpected_errors_are_one_line(here, monkeypatch, error):
     def broken(*_):
         raise error
 
-    monkeypatch.setattr("bbcompress.cli.decompress.read_input", broken)
+    monkeypatch.setattr("bbcompress.cli.decompress.opened", broken)
     done = bbc("decompress", "x.bb", code=1)
     assert done.stderr.startswith("bbc: ") and done.stderr[:-1].isprintable()
     monkeypatch.setenv("BBC_DEBUG", "1")

@@ -115,8 +115,8 @@ class Archive:
         self.size = self.source.size
         self.damage: list[str] = []
         self.parts: list[Part] = []
-        self.lost: list[Part] = []
-        """Segments that are damaged, as far as they have been read; none of them in `parts` where all have been."""
+        self.lost: list[tuple[Part, ArchiveError]] = []
+        """Segments that cannot be brought back, as far as they have been read, and why."""
         self._recover = recover
         self._places: dict[BlockType, int] = {}
         """Offsets of what comes after the segments."""
@@ -296,7 +296,7 @@ class Archive:
 
     def _check_numbers(self) -> None:
         end, missing = 0, False
-        for start, stop in sorted(run for part in [*self.parts, *self.lost] for run in part.runs):
+        for start, stop in sorted(run for part in [*self.parts, *(part for part, _ in self.lost)] for run in part.runs):
             if start < end:
                 raise DamagedArchive("damaged: two segments hold the same picture")
             missing |= start > end
@@ -332,8 +332,8 @@ class Archive:
             return default
 
     def _lose(self, part: Part, error: ArchiveError) -> None:
-        self._note(error, f"segment {part.place + 1}, {_described(part.numbers)}: ")
-        self.lost.append(part)
+        self._note(error, f"segment {part.place}, {_described(part.numbers)}: ")
+        self.lost.append((part, error))
 
     def _note(self, error: ArchiveError, where: str = "") -> None:
         if not self._recover:
@@ -343,5 +343,5 @@ class Archive:
 
 def _described(numbers: Numbers) -> str:
     if len(numbers) == 1:
-        return f"picture {numbers[0] + 1} is lost"
-    return f"{len(numbers)} pictures, numbers {numbers[0] + 1} to {numbers[-1] + 1}, are lost"
+        return f"picture {numbers[0]} is lost"
+    return f"{len(numbers)} pictures, numbers {numbers[0]} to {numbers[-1]}, are lost"

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ import click
 from bbcompress.cli.errors import ExitCode, fail
 
 if TYPE_CHECKING:
+    from bbcompress.archive.source import Source
     from bbcompress.codec.registry import Registry
     from bbcompress.images.place import New
 
@@ -117,9 +119,25 @@ def model_file_option(function: Function) -> Function:
     )(function)
 
 
-def read_input(path: str) -> bytes:
-    """The bytes of a file, or of standard input for `-`."""
-    return read_stdin() if path == "-" else Path(path).read_bytes()
+@contextlib.contextmanager
+def opened(path: str) -> "Iterator[Source]":
+    """A file to read at any place; of standard input for `-`, and of what cannot be read so, a copy on disk."""
+    from bbcompress.archive.source import Source
+    from bbcompress.images.place import is_stream
+
+    if path != "-" and not is_stream(Path(path)):
+        source = Source(Path(path))
+        try:
+            yield source
+        finally:
+            source.close()
+        return
+    with tempfile.TemporaryFile() as copy:
+        if path == "-" and sys.stdin is None:
+            fail("standard input is closed", ExitCode.ERROR)
+        with contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as stream:
+            shutil.copyfileobj(stream, copy)
+        yield Source(copy)
 
 
 def read_stdin() -> bytes:
