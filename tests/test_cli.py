@@ -423,7 +423,7 @@ def test_an_interruption_of_an_archive_leaves_nothing(digits_folder, here, monke
 
         monkeypatch.setattr(files, name, stopped)
         if name == "read":
-            monkeypatch.setattr("bbcompress.cli.inputs.read", stopped)
+            monkeypatch.setattr("bbcompress.cli.reading.read", stopped)
         done = CliRunner().invoke(main, command)
         assert len(calls) == after + 1
         assert done.exit_code == (130 if stop is KeyboardInterrupt else 1)

@@ -608,7 +608,7 @@ def test_a_file_in_a_folder_that_cannot_be_listed_is_read(here):
     script = (
         "import os\nfrom bbcompress.cli import inputs, reading\n"
         f"os.getuid() or (os.setgid({NOBODY}), os.setuid({NOBODY}))\n"
-        "(source,) = reading.sources(inputs.listed_images(('in/a.png',)).files, reading.Reading())\n"
+        "(source,) = reading.inputs(inputs.listed_images(('in/a.png',)).files, reading.Reading())\n"
         "assert source.read().pixels.size"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

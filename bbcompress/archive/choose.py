@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bbcompress.archive.encode import Coded, encode, encode_planes
+from bbcompress.archive.encode import Coded, encode, encode_planes, estimate
 from bbcompress.archive.forms import PixelForm, form_for
 from bbcompress.archive.planes import PlanesForm, planes_form
 from bbcompress.codec.corrector_file import CorrectorInfo, CorrectorModel
@@ -63,16 +64,16 @@ class Estimate(NamedTuple):
 
 def candidates(picture: Picture, registry: Registry, only: Path | None, networks: bool = True) -> tuple[Candidate, ...]:
     """All ways to code `picture`, or the model in the file `only` if it can; without `networks`, predictors alone."""
-    planes = planes_form(picture)
     headers = [pair for pair in registry.headers() if only in (None, pair[0])] if networks else []
     found: list[Candidate] = []
-    if planes is not None:
-        for path, header in headers:
-            corrects = isinstance(header.info, CorrectorInfo) and header.info.channels == planes.colours
-            if corrects and registry.loads(path):
+    for path, header in headers:
+        if isinstance(header.info, CorrectorInfo):
+            planes = planes_form(picture, header.info.levels)
+            if planes is not None and header.info.channels == planes.colours and registry.loads(path):
                 found.append(Candidate(path, planes))
-        if only is None and not found:
-            found.append(Candidate(None, planes))
+    alone = planes_form(picture)
+    if alone is not None and only is None and not found:
+        found.append(Candidate(None, alone))
     if any(way.model for way in found) and _is_beyond_chains(picture):
         return tuple(found)
     for path, header in headers:
@@ -120,13 +121,26 @@ def estimates(pictures: Sequence[Picture], ways: Sequence[Candidate], registry: 
     sample = [crop for picture in pictures[:: -(-len(pictures) // images)] for crop in _crops(picture)]
     subpixels = sum(crop.pixels.size for crop in sample)
     storing = registry.engine.submit(lambda: np.array([8.0 * len(stored.encode(crop)) for crop in sample]))
-    coded = [coded_with(way, sample, registry, shifted=False) for way in ways]
+    few = len(pictures) <= SAMPLE_CROPS  # so that how a chain begins counts
+    coded = [_estimated(way, sample, registry, few) for way in ways]
     stored_bits = storing.result()
     found = [Estimate(None, "stored", float(stored_bits.sum()) / subpixels)]
-    for way, one in zip(ways, coded, strict=True):
-        bits = np.minimum(one.net_bits, stored_bits) if len(pictures) > 1 else one.net_bits
-        found.append(Estimate(way, one.model, float(bits.sum()) / subpixels))
+    for way, (name, net_bits) in zip(ways, coded, strict=True):
+        bits = np.minimum(net_bits, stored_bits) if len(pictures) > 1 else net_bits
+        found.append(Estimate(way, name, float(bits.sum()) / subpixels))
     return sorted(found, key=lambda estimate: estimate.bits_per_dim)
+
+
+def _estimated(
+    way: Candidate, sample: Sequence[Picture], registry: Registry, few: bool
+) -> tuple[str, NDArray[np.float64]]:
+    """The model's name, and the bits of each picture: of a chain of these alone where there are `few`."""
+    if few or way.model is None or isinstance(way.form, PlanesForm) or way.form.has_alpha:
+        coded = coded_with(way, sample, registry, shifted=False)
+        return coded.model, coded.net_bits
+    model = registry.load(way.model)
+    assert not isinstance(model, CorrectorModel)
+    return model.info.name, estimate(model, sample, way.form)
 
 
 def promising(found: Sequence[Estimate]) -> list[Estimate]:
@@ -205,8 +219,7 @@ def shorter_file(picture: Picture, coded_bytes: float) -> bytes | None:
 def _likely_shorter(coded: Coded, pictures: Sequence[Picture]) -> list[int]:
     """Places of pictures that are probably shorter when stored, as they have few changes for what they cost."""
     changes = np.array([(picture.pixels.ravel()[1:] != picture.pixels.ravel()[:-1]).sum() for picture in pictures])
-    form = coded.payload.form
-    raw = 1 / 8 if isinstance(form, PixelForm) and form.levels == 2 else pictures[0].pixels.itemsize
+    raw = 1 / 8 if coded.payload.form.levels == 2 else pictures[0].pixels.itemsize
     raw_bytes = np.array([picture.pixels.size for picture in pictures]) * raw
     likely_bytes = STORED_SEGMENT_BYTES + np.minimum(STORED_BYTES_PER_CHANGE * changes, raw_bytes)
     likely: list[int] = np.flatnonzero(8 * likely_bytes < coded.net_bits).tolist()

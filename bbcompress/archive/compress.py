@@ -14,7 +14,7 @@ from bbcompress.archive.check import CheckFailed
 from bbcompress.archive.compress_single import compress_single
 from bbcompress.archive.encode_job import Encoded, encode_job
 from bbcompress.archive.errors import UnfitModel
-from bbcompress.archive.jobs import Job, Input, jobs, input_of
+from bbcompress.archive.jobs import Input, Job, input_of, jobs
 from bbcompress.archive.options import KEPT, Options, Summary
 from bbcompress.archive.writer import ArchiveWriter
 from bbcompress.codec.registry import Registry

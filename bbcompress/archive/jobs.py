@@ -59,7 +59,7 @@ def jobs(sources: Iterable[tuple[int, Input]], segment_pixels: int) -> Iterator[
             raise ArchiveLimit(f"more than {MAX_IMAGES} images; make several archives")
         job = waiting.get(source.kind)
         if job and (pixels[source.kind] + source.pixels > segment_pixels or len(job.numbers) == MAX_SEGMENT_IMAGES):
-            yield waiting.pop(source.kind)
+            yield _sorted(waiting.pop(source.kind))
             job = None
         if job is None:
             job = waiting[source.kind] = Job([], [])
@@ -67,4 +67,10 @@ def jobs(sources: Iterable[tuple[int, Input]], segment_pixels: int) -> Iterator[
         job.numbers.append(number)
         job.sources.append(source)
         pixels[source.kind] += source.pixels
-    yield from waiting.values()
+    yield from map(_sorted, waiting.values())
+
+
+def _sorted(job: Job) -> Job:
+    """By number: what replaces others may come out of order."""
+    order = sorted(range(len(job.numbers)), key=job.numbers.__getitem__)
+    return Job([job.numbers[place] for place in order], [job.sources[place] for place in order])

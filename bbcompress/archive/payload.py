@@ -19,7 +19,7 @@ from bbcompress.archive.limits import (
     require_work,
 )
 from bbcompress.archive.planes import PlanesForm, Size, shapes, to_pictures
-from bbcompress.codec import chain, lattice_coder, tiles
+from bbcompress.codec import chain, lattice_coder, lattice_walk, tiles
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.dense import DenseInfo, DenseModel
 from bbcompress.codec.model import ScaleShifts, SizedModel
@@ -249,13 +249,14 @@ class Lattice:
         pixels = sum(height * width for height, width in self.sizes)
         require_pixels(pixels, max_pixels)
         require_images(len(self.sizes), len(self.data))
-        calls = lattice_coder.parts(shapes(self.sizes), MODES[self.form.mode].channels)
+        calls = lattice_walk.parts(shapes(self.sizes), MODES[self.form.mode].channels)
         work = pixels * MODES[self.form.mode].channels + CALL_WORK * calls
         require_work(work, len(self.data), max_pixels)
         if not self.model_id:
             return None
         model = _found(registry, self.model_id)
-        if not isinstance(model, CorrectorModel) or model.info.channels != self.form.colours:
+        kind = self.form.colours, self.form.levels
+        if not isinstance(model, CorrectorModel) or (model.info.channels, model.info.levels) != kind:
             raise DamagedArchive("damaged: the model cannot correct pictures of this form")
         return model
 

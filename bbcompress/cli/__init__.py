@@ -11,6 +11,7 @@ from bbcompress.cli.terminal import Warnings
 
 COMMANDS = {
     "compress": "Compress images into a file.",
+    "append": "Add images to an archive.",
     "decompress": "Bring back the images of a file.",
     "list": "List the images of a file.",
     "extract": "Bring back some images of a file.",

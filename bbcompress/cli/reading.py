@@ -52,7 +52,7 @@ class FileReader:
         return replace(item, file=None)
 
 
-def sources(files: Iterable[File], reading: Reading) -> Iterator[Input]:
+def inputs(files: Iterable[File], reading: Reading) -> Iterator[Input]:
     """What `archive.compress.write_archive` takes. Standard input is read here."""
     for file in files:
         reader = FileReader(file.path, reading)

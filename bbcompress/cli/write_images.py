@@ -67,7 +67,11 @@ class Wanted(NamedTuple):
         suffix = path.suffix.lower()
         if is_stream(path) or (own is not None and suffix and suffix == Path(own).suffix.lower()):
             return True
-        return suffix == ".*" or suffix in Image.registered_extensions()
+        if suffix == ".*":
+            return True
+        # the usual ones are known at once; for all others all of Pillow's formats are loaded
+        Image.preinit()
+        return suffix in Image.EXTENSION or suffix in Image.registered_extensions()
 
 
 def write_images(wanted: Wanted, output: str, settings: Settings, quiet: bool) -> None:

@@ -11,7 +11,7 @@ def flipped(pixels: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(turned, pixels.flip(3), pixels)
 
 
-def distorted(shades: Tensor, amount: float, levels: int, generator: torch.Generator) -> Tensor:
+def distorted(shades: Tensor, amount: float | Tensor, levels: int, generator: torch.Generator) -> Tensor:
     """Shades (N, C, H, W) uint8, turned, sheared and stretched about their centre by up to `amount`.
 
     Each entry of an image's 2 x 2 map differs from the identity's by a uniform number up to `amount`; outside is black.

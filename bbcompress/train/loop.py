@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from bbcompress.train.augment import distorted, flipped
+from bbcompress.train.cuda_graph import GraphedStep
 from bbcompress.train.grow import revive
 from bbcompress.train.objectives import ELBO, Objective
 from bbcompress.train.optimizer import Optimizer
@@ -25,6 +26,7 @@ from bbcompress.train.vae import VAEBase
 
 EVALUATION_BATCH = 1000
 EVALUATION_SEED = 1
+CPU = torch.device("cpu")
 LOG_FIELDS = ("epoch", "seconds", "learning_rate", "train_bits_per_dim", "held_out_bits_per_dim")
 
 
@@ -85,22 +87,33 @@ class TrainingState:
         self._options = options
         self._identity = f"{start.config!r}, {_chosen(options)!r}, start {_checksum(start)}"
 
-    def take_step(self, pixels: Tensor, rate: float, generators: Sequence[torch.Generator]) -> Tensor:
-        """One step on a batch (N, P), a generator a thread; returns the encoder's loss in bits/dim."""
+    def next_step(self) -> tuple[float, float]:
+        """Count a step; its warmth, and the share of the new weights in their average."""
+        warm_up = self._options.warm_up
+        warmth = min(1.0, self.step / warm_up) if warm_up else 1.0
+        self.step += 1
+        # early on a shorter average, or the random start would stay in it for long
+        return warmth, 1 - min(self._options.ema, self.step / (self.step + 100))
+
+    def take_step(
+        self, pixels: Tensor, rate: Tensor, warmth: Tensor, share: Tensor, generators: Sequence[torch.Generator]
+    ) -> Tensor:
+        """One step on a batch (N, P), a generator a thread; returns the encoder's loss in bits/dim.
+
+        Step size and what `next_step` gives are tensors (), so that a step is the same work each time.
+        """
         options = self._options
         objective = options.objective
-        if self.step < options.warm_up and isinstance(objective, ELBO):
-            objective = ELBO(self.step / options.warm_up)
+        if options.warm_up and isinstance(objective, ELBO):
+            objective = ELBO(warmth)
         loss = self._parallel.gradients(objective, pixels, generators, options.encoder_only, options.bf16)
         if options.gradient_clip:
             clip_grad_norm_(self._trained.parameters(), options.gradient_clip)
         self.optimizer.step(rate)
-        self.step += 1
         if options.ema:
-            # early on a shorter average, or the random start would stay in it for long
-            decay = min(options.ema, self.step / (self.step + 100))
             with torch.no_grad():
-                torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+                for average, parameter in zip(self.average.parameters(), self.model.parameters(), strict=True):
+                    average.lerp_(parameter, share)
         return loss
 
     def revive(self, pixels: Tensor, generator: torch.Generator) -> None:
@@ -198,12 +211,12 @@ def evaluate(model: VAEBase, pixels: Tensor, samples: int = 1, seed: int = EVALU
     """Mean -ELBO in bits/dim over pixels (N, P), `samples` posterior samples an image, the same noise at each call."""
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
-    total = 0.0
+    total = torch.zeros((), dtype=torch.float64, device=device)
     with torch.no_grad():
         for _ in range(samples):
             for batch in torch.split(pixels, EVALUATION_BATCH):
-                total += float(model.negative_elbo_bits_per_dim(batch.to(device), generator).double().sum())
-    return total / (samples * len(pixels))
+                total += model.negative_elbo_bits_per_dim(batch.to(device), generator).double().sum()
+    return float(total) / (samples * len(pixels))
 
 
 def learning_rate(options: TrainingOptions, step: int, total_steps: int) -> float:
@@ -221,47 +234,57 @@ def train(
     options: TrainingOptions,
     output: Path,
     report: Callable[[dict[str, float]], None],
-    device: str = "cpu",
+    device: torch.device = CPU,
     threads: int = 1,
+    at_checkpoint: Callable[[TrainingState], object] = lambda state: None,
 ) -> TrainingState:
     """Train `model` on pixels (N, P) uint8 and return the finished state; its `best` holds the chosen weights.
 
     To be distorted, images of two levels come as shades 0 .. 255.
     After each epoch the -ELBO of `held_out` pixels (M, P) is measured. Writes `output`.checkpoint and `output`.csv
-    after each epoch, and goes on from them where they exist. A run that was interrupted and resumed gives the same
-    weights as one that was not, given as many `threads`, each of which takes its share of every batch. Networks run on
-    `device`, and come back to the CPU. Raises OtherRun where the files are another run's.
+    after each epoch, calls `at_checkpoint`, and goes on from them where they exist. A run that was interrupted and
+    resumed gives the same weights as one that was not, given as many `threads`, each of which takes its share of every
+    batch. On a GPU, whose memory takes all images, steps are CUDA graphs; networks come back to the CPU. Raises OtherRun
+    where the files are another run's.
     """
     model.to(device)
+    training, held_out = training.to(device), held_out.to(device)
     checkpoint, log = output.with_name(output.name + ".checkpoint"), output.with_name(output.name + ".csv")
-    threads = min(threads, options.batch)
+    threads = 1 if device.type == "cuda" else min(threads, options.batch)
     state = TrainingState(model, options, threads)
     if checkpoint.exists():
         state.load(checkpoint)
     else:
         with log.open("w", newline="") as file:
             csv.writer(file).writerow(LOG_FIELDS)
+    generators = [torch.Generator(device) for _ in range(threads)]
+    generator = generators[0]
+
+    def step_on(batch: Tensor, rate: Tensor, warmth: Tensor, share: Tensor) -> Tensor:
+        pixels = training.index_select(0, batch)
+        if options.flip:
+            pixels = flipped(pixels, generator)
+        if options.distort:
+            amount = rate * (options.distort / options.learning_rate)
+            pixels = distorted(pixels, amount, model.largest_value + 1, generator)
+        return state.take_step(pixels, rate, warmth, share, generators)
+
+    step = GraphedStep(step_on, device, generators)
     steps_per_epoch = len(training) // options.batch
     while state.epoch < options.epochs:
         started = time.perf_counter()
-        seed = options.seed * 1_000_003 + state.epoch
-        generators = [torch.Generator(device).manual_seed(seed + (thread << 32)) for thread in range(threads)]
-        generator = generators[0]
-        order = torch.randperm(len(training), generator=generator, device=device).cpu()
+        for thread, each in enumerate(generators):
+            each.manual_seed(options.seed * 1_000_003 + state.epoch + (thread << 32))
+        order = torch.randperm(len(training), generator=generator, device=device)
         total = torch.zeros((), device=device)
         state.revive(held_out, generator)
         for batch in torch.split(order[: steps_per_epoch * options.batch], options.batch):
-            pixels = training[batch].to(device)
             rate = learning_rate(options, state.step, steps_per_epoch * options.epochs)
-            if options.flip:
-                pixels = flipped(pixels, generator)
-            if options.distort:
-                amount = options.distort * rate / options.learning_rate
-                pixels = distorted(pixels, amount, model.largest_value + 1, generator)
-            total += state.take_step(pixels, rate, generators)
+            total += step(batch, rate, *state.next_step())
         bits_per_dim = evaluate(state.average, held_out)
         state.end_epoch(bits_per_dim)
         state.save(checkpoint)
+        at_checkpoint(state)
         if options.snapshots and (state.epoch % options.snapshots == 0 or state.epoch == options.epochs):
             save_weights(state.best, snapshot(output, state.epoch))
         row = (state.epoch, time.perf_counter() - started, rate, float(total) / steps_per_epoch, bits_per_dim)

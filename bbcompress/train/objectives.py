@@ -23,7 +23,7 @@ class Objective(Protocol):
 class ELBO:
     """-ELBO of the data (Eq. 1): for the encoder, the reverse KL of Eq. 4. Known as wake phase inference."""
 
-    warmth: float = 1.0
+    warmth: float | Tensor = 1.0
     """Below 1 the KL counts for as much less, and colour channels follow each other as much less.
 
     A new model that begins so learns to use its latents. Else it soon learns to tell green from red and blue from

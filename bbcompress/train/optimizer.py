@@ -26,22 +26,22 @@ class Optimizer:
         named = dict(module.named_parameters())
         self._kernels = {name: weight for name, weight in named.items() if muon and _is_kernel(weight)}
         self._others = {name: parameter for name, parameter in named.items() if name not in self._kernels}
-        self._momenta: dict[str, Tensor] = {}
-        self._adam = torch.optim.Adam(self._others.values(), learning_rate, fused=True)
+        self._momenta = {name: torch.zeros_like(kernel) for name, kernel in self._kernels.items()}
+        # a step that is part of a CUDA graph counts itself on the device
+        on_gpu = any(parameter.is_cuda for parameter in named.values())
+        self._adam = torch.optim.Adam(self._others.values(), learning_rate, fused=True, capturable=on_gpu)
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        """One step along the gradients that the parameters hold."""
+    def step(self, learning_rate: float | Tensor) -> None:
+        """One step along the gradients that the parameters hold; the step size is a number or a tensor ()."""
         self._adam.param_groups[0]["lr"] = learning_rate
         self._adam.step()
         for name, kernel in self._kernels.items():
             assert kernel.grad is not None
-            if name not in self._momenta:
-                self._momenta[name] = torch.zeros_like(kernel)
             momentum = self._momenta[name].lerp_(kernel.grad, 1 - MOMENTUM)
             ahead = kernel.grad.lerp(momentum, MOMENTUM).flatten(1)
             scale = ADAM_LIKE * math.sqrt(max(ahead.shape))
-            kernel.sub_(orthogonal(ahead).view(kernel.shape), alpha=learning_rate * scale)
+            kernel.sub_(orthogonal(ahead).view(kernel.shape) * (learning_rate * scale))
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
         """Names and tensors of what a resumed run needs."""

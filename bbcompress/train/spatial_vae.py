@@ -283,7 +283,7 @@ class SpatialVAE(VAEBase):
         shape = (count, self.config.latent_channels, height // downscale, width // downscale)
         return torch.randn(shape, generator=generator, device=pixels.device)
 
-    def log_likelihood_nats(self, pixels: Tensor, latent: Tensor, warmth: float = 1.0) -> Tensor:
+    def log_likelihood_nats(self, pixels: Tensor, latent: Tensor, warmth: float | Tensor = 1.0) -> Tensor:
         if self.config.phases:
             warmth = 1.0  # what these begin with (`begin_with_neighbours`) needs channels that follow each other
         values = pixels.float()
@@ -349,7 +349,7 @@ class Mixtures:
         self._numbers = output.view(count, -1, config.components, rows, columns).unbind(1)
         self._channels, self._kinds = config.channels, 2 if config.components == 1 else 3
 
-    def parts(self, channel: int, values: Tensor, warmth: float = 1.0) -> list[Tensor]:
+    def parts(self, channel: int, values: Tensor, warmth: float | Tensor = 1.0) -> list[Tensor]:
         """What `mixture_log_mass` takes, for a channel given those before it in values (N, C, H, W)."""
         kinds = [self._numbers[kind * self._channels + channel] for kind in range(self._kinds)]
         for before in range(channel):

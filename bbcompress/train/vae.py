@@ -80,7 +80,7 @@ class VAEBase(nn.Module):
         """Latents of the prior, for images as many and as large as `pixels`."""
         raise NotImplementedError
 
-    def log_likelihood_nats(self, pixels: Tensor, latent: Tensor, warmth: float = 1.0) -> Tensor:
+    def log_likelihood_nats(self, pixels: Tensor, latent: Tensor, warmth: float | Tensor = 1.0) -> Tensor:
         """log p(x|z), (N,). With `warmth` below 1, channels follow those before them less than the model says."""
         raise NotImplementedError
 
@@ -89,13 +89,17 @@ class VAEBase(nn.Module):
         raise NotImplementedError
 
     def negative_elbo_bits_per_dim(
-        self, pixels: Tensor, generator: torch.Generator | None = None, warmth: float = 1.0
+        self, pixels: Tensor, generator: torch.Generator | None = None, warmth: float | Tensor = 1.0
     ) -> Tensor:
         """One-sample estimate of -ELBO (paper, Eq. 1), (N,), with its KL times `warmth`."""
         return self.negative_bound_bits_per_dim(pixels, self.posterior(pixels), generator, warmth)
 
     def negative_bound_bits_per_dim(
-        self, pixels: Tensor, posterior: Posterior, generator: torch.Generator | None = None, warmth: float = 1.0
+        self,
+        pixels: Tensor,
+        posterior: Posterior,
+        generator: torch.Generator | None = None,
+        warmth: float | Tensor = 1.0,
     ) -> Tensor:
         """The same with any posterior: KL in closed form, one sample of the likelihood, (N,)."""
         log_likelihood = self.log_likelihood_nats(pixels, posterior.sample(generator), warmth)
@@ -136,7 +140,7 @@ class VAE(VAEBase):
         mean, log_scale = self.encoder(pixels.float() * input_scale(self.config.levels)).chunk(2, 1)
         return Posterior(mean, log_scale.clamp(*LOG_SCALE_RANGE))
 
-    def log_likelihood_nats(self, pixels: Tensor, latent: Tensor, warmth: float = 1.0) -> Tensor:
+    def log_likelihood_nats(self, pixels: Tensor, latent: Tensor, warmth: float | Tensor = 1.0) -> Tensor:
         output = self.decoder(latent)
         if self.config.levels == 2:
             loss = functional.binary_cross_entropy_with_logits(output, pixels.float(), reduction="none")

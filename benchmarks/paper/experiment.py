@@ -8,7 +8,8 @@ import argparse
 import copy
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from torch import Tensor
 from bbcompress.datasets import load
 from bbcompress.datasets.download import download
 from bbcompress.train.architectures import to_tensor
-from bbcompress.train.loop import TrainingOptions, TrainingState, snapshot, train, with_weights
+from bbcompress.train.cuda_graph import chosen_device
+from bbcompress.train.loop import CPU, TrainingOptions, TrainingState, evaluate, snapshot, train, with_weights
 from bbcompress.train.vae import VAEBase
 
 matplotlib.use("Agg")
@@ -58,6 +60,8 @@ class Run:
         return self.state.best
 
     def at_epoch(self, epoch: int) -> VAEBase:
+        if epoch == self.state.epoch:
+            return copy.deepcopy(self.model)
         return with_weights(self.model, snapshot(self.path, epoch))
 
     def curve(self, column: str = "held_out_bits_per_dim") -> list[float]:
@@ -67,10 +71,21 @@ class Run:
         return [float(row.split(",")[place]) for row in rows]
 
 
+class OutOfTime(Exception):
+    """The minutes that were given are used up; says how far what was being done came."""
+
+
 class Experiment:
     """One script's options, data and results. `quick` makes everything tiny: it shows that the script runs."""
 
-    def __init__(self, name: str, description: str | None, kinds: Sequence[str] = tuple(KINDS)):
+    def __init__(
+        self,
+        name: str,
+        description: str | None,
+        kinds: Sequence[str] = tuple(KINDS),
+        given: Sequence[str] | None = None,
+    ):
+        """`given` are the command line's words; by default those of the process."""
         parser = argparse.ArgumentParser(description=description)
         for dataset in ("mnist", "cifar-10"):
             parser.add_argument(
@@ -81,11 +96,18 @@ class Experiment:
             )
         parser.add_argument("--kinds", nargs="+", choices=kinds, default=list(kinds))
         parser.add_argument("--epochs", type=int, help="train the VAEs for fewer epochs than the script says")
+        parser.add_argument("--further", type=int, help="train encoders further for fewer epochs than it says")
+        parser.add_argument("--minutes", type=float, help="end in time; the same command then goes on")
+        parser.add_argument("--device", default="cpu", help="where networks are trained: cpu, or cuda")
         parser.add_argument("--quick", action="store_true", help="few images and epochs, results into --work")
         parser.add_argument("--work", type=Path, default=Path(__file__).parent / "work", help="folder of models")
         parser.add_argument("--threads", type=int, default=1, help="threads that train; runs depend on their number")
-        self.options = parser.parse_args()
+        parser.add_argument("--processes", type=int, default=1, help="processes that code (figure 7)")
+        self.options = parser.parse_args(given)
+        self.device = chosen_device(self.options.device)
+        self.end = time.monotonic() + 60 * self.options.minutes if self.options.minutes else float("inf")
         self.name = name
+        self._all_kinds = len(kinds)
         self.kinds: list[str] = self.options.kinds
         self.quick: bool = self.options.quick
         self.work: Path = self.options.work / "quick" if self.quick else self.options.work
@@ -100,7 +122,6 @@ class Experiment:
         given = getattr(self.options, kind.dataset.replace("-", "_"))
         sources = dict(zip(("train", "test"), given, strict=True)) if given else download(kind.dataset)
         train, test = (kind.prepared(load(sources[part])) for part in ("train", "test"))
-        train = train[: len(train) - kind.validation]
         if self.quick:
             train, test = train[: kind.coded_images], test[: kind.coded_images // 2]
         model = kind.new_vae(kind.latent)
@@ -133,52 +154,87 @@ class Experiment:
 
     def optimal(self, images: Images, vae: Run, epoch: int) -> Run:
         """The same on the ELBO of the test set, for as many steps (Eq. 9): a diagnosis."""
-        options = images.kind.encoder
-        options = replace(options, epochs=options.epochs * len(images.train) // len(images.test))
         name = f"{vae.path.name}-at-{epoch}-optimal"
-        return self.run(name, vae.at_epoch(epoch), replace(images, train=images.test), options)
+        times = len(images.train) // len(images.test)
+        return self.run(name, vae.at_epoch(epoch), replace(images, train=images.test), images.kind.encoder, times)
 
-    def run(self, name: str, start: VAEBase, images: Images, options: TrainingOptions) -> Run:
-        """Train, or go on, or take what is there."""
+    def run(self, name: str, start: VAEBase, images: Images, options: TrainingOptions, times: int = 1) -> Run:
+        """Train, or go on, or take what is there; for `times` the epochs. Raises OutOfTime."""
         path = self.work / name
+        options = self.shortened(options)
+        options = replace(options, epochs=times * options.epochs)
 
         def report(row: dict[str, float]) -> None:
-            print(f"{name} epoch {row['epoch']:.0f}: test {row['held_out_bits_per_dim']:.5f} bits/dim", flush=True)
+            at = f"{name}: epoch {row['epoch']:.0f} of {options.epochs}"
+            print(f"{at}, {row['seconds']:.1f} s, test {row['held_out_bits_per_dim']:.5f} bits/dim", flush=True)
+            if row["epoch"] < options.epochs:
+                self.check_time(at, row["seconds"])
 
-        options = self.shortened(options)
         threads = self.options.threads
-        return Run(path, train(copy.deepcopy(start), images.train, images.test, options, path, report, threads=threads))
+        model = copy.deepcopy(start)
+        return Run(path, train(model, images.train, images.test, options, path, report, self.device, threads))
+
+    def check_time(self, at: str, seconds: float = 0.0) -> None:
+        """Raise OutOfTime, saying where one is, if what comes next takes `seconds` and would end too late."""
+        if time.monotonic() + seconds > self.end:
+            raise OutOfTime(at)
 
     def shortened(self, options: TrainingOptions) -> TrainingOptions:
         """`options` with as many epochs as the command line allows."""
         if self.quick:
-            return replace(options, epochs=min(options.epochs, 2), snapshots=min(options.snapshots, 1))
-        if self.options.epochs and not options.encoder_only:
-            return replace(options, epochs=min(options.epochs, self.options.epochs))
-        return options
+            few = min(options.epochs, 2)
+            return replace(options, epochs=few, batch=min(options.batch, 50), snapshots=min(options.snapshots, 1))
+        allowed = self.options.further if options.encoder_only else self.options.epochs
+        return replace(options, epochs=min(options.epochs, allowed)) if allowed else options
+
+    def rate(self, model: VAEBase, images: Images) -> float:
+        """Test -ELBO in bits/dim, with as many samples an image as its kind has."""
+        rate = evaluate(model.to(self.device), images.test, images.kind.samples)
+        model.to(CPU)
+        return rate
+
+    def add(self, rows: list[dict[str, Any]], row: dict[str, Any]) -> None:
+        """Put a row to those there are, show it, and write all into the work folder, where an unfinished script leaves
+        them."""
+        rows.append(row)
+        print(f"{self.name}: {row}", flush=True)
+        (self.work / f"{self.name}.json").write_text(json.dumps(rows, indent=1) + "\n")
 
     def write(self, rows: list[dict[str, Any]], notes: str) -> None:
-        """Print rows as a table, and write them with the machine as JSON."""
+        """Print rows as a table, and write them as JSON with the machine. Kinds not asked for keep theirs."""
         print("\n".join(table(rows)))
-        record = {"experiment": self.name, "notes": notes, "machine": machine() | {"torch": torch.__version__}}
-        self.result("json").write_text(json.dumps(record | {"rows": rows}, indent=1) + "\n")
+        found = self.results()
+        kept = [row for row in found["rows"] if row.get("kind", self.kinds[0]) not in self.kinds]
+        here = machine() | {"torch": torch.__version__}
+        if self.device.type == "cuda":
+            here["gpu"] = torch.cuda.get_device_name()
+        machines = found["machines"] | dict.fromkeys(self.kinds, here)
+        rows = sorted(kept + rows, key=lambda row: list(KINDS).index(row.get("kind", self.kinds[0])))
+        record = {"experiment": self.name, "notes": notes, "machines": machines, "rows": rows}
+        self.result("json").write_text(json.dumps(record, indent=1) + "\n")
 
-    def other_rows(self) -> list[dict[str, Any]]:
-        """Rows of the results that there are, of kinds that this run is not asked for."""
-        results = self.result("json")
-        rows = json.loads(results.read_text())["rows"] if results.exists() else []
-        return [row for row in rows if row["kind"] not in self.kinds]
+    def results(self) -> dict[str, Any]:
+        """What is written: rows, and by kind the machines that they are from."""
+        written = self.result("json")
+        found: dict[str, Any] = json.loads(written.read_text()) if written.exists() else {"machines": {}, "rows": []}
+        return found
 
     def result(self, suffix: str) -> Path:
         """Where a result goes; the committed ones are never replaced by a quick run's."""
-        folder = self.work if self.quick else RESULTS
+        folder = self.work / "results" if self.quick else RESULTS
         folder.mkdir(exist_ok=True)
         return folder / f"{self.name}.{suffix}"
+
+    def named(self, name: str) -> "Experiment":
+        """The same for another figure or table."""
+        other = copy.copy(self)
+        other.name = name
+        return other
 
     def plot(
         self, panels: Mapping[str, Mapping[str, "Curve"]], xlabel: str, ylabel: str = "test -ELBO (bits/dim)"
     ) -> None:
-        """Write curves by label, a panel a title, as PNG."""
+        """Write curves by label, a panel a title, as PNG; named after the kinds if they are not all."""
         figure, axes = pyplot.subplots(
             1, len(panels), figsize=(1 + 5 * len(panels), 4.2), squeeze=False, layout="constrained"
         )
@@ -195,7 +251,8 @@ class Experiment:
             axis.xaxis.set_major_locator(MaxNLocator("auto", integer=whole))
             axis.grid(alpha=0.3)
             axis.legend(fontsize="small")
-        figure.savefig(self.result("png"), dpi=110)
+        name = self.name if len(panels) >= self._all_kinds else "-".join([self.name, *self.kinds])
+        figure.savefig(self.result("png").with_stem(name), dpi=110)
         pyplot.close(figure)
 
 
@@ -212,3 +269,18 @@ def over_seeds(curves: Sequence[Sequence[float]]) -> Curve:
     """Mean and deviation of curves that have a value after every epoch, from 1 on."""
     values = np.array(curves)
     return Curve(range(1, values.shape[1] + 1), values.mean(0), values.std(0, ddof=1) if len(values) > 1 else None)
+
+
+def run(
+    measure: Callable[[Experiment], object],
+    name: str,
+    description: str | None,
+    kinds: Sequence[str] = tuple(KINDS),
+    given: Sequence[str] | None = None,
+) -> None:
+    """A script: `measure` until it is done, or the time is up."""
+    experiment = Experiment(name, description, kinds, given)
+    try:
+        measure(experiment)
+    except OutOfTime as error:
+        print(f"the time is up at {error}; the same command goes on from there")

@@ -1,12 +1,11 @@
 """Figure 1: bits/dim of training and test images over the epochs of a VAE on binary MNIST."""
 
-from experiment import Curve, Experiment
+from experiment import Curve, Experiment, run
 
 from bbcompress.train.loop import evaluate
 
 
-def main() -> None:
-    experiment = Experiment("figure1", __doc__, ["binary"])
+def measure(experiment: Experiment) -> None:
     rows, panels = [], {}
     for kind in experiment.kinds:
         images = experiment.images(kind)
@@ -29,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, "figure1", __doc__, ["binary"])

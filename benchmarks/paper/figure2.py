@@ -4,7 +4,7 @@ An encoder trained on the test images (Eq. 9, the paper's way), and a posterior 
 them, which needs no encoder. Both are diagnoses: they have seen the test images.
 """
 
-from experiment import Curve, Experiment
+from experiment import Curve, Experiment, run
 
 from bbcompress.train.diagnose import evaluate_posterior, optimal_posterior
 from bbcompress.train.loop import evaluate
@@ -13,8 +13,7 @@ IMAGES = 2000
 SAMPLES = 10
 
 
-def main() -> None:
-    experiment = Experiment("figure2", __doc__, ["binary"])
+def measure(experiment: Experiment) -> None:
     rows, panels = [], {}
     for kind in experiment.kinds:
         images = experiment.images(kind)
@@ -44,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, "figure2", __doc__, ["binary"])

@@ -8,7 +8,7 @@ asleep, with forward or reverse KL, where the model gives them as many samples a
 from dataclasses import replace
 
 import torch
-from experiment import SEEDS, Experiment, over_seeds
+from experiment import SEEDS, Experiment, over_seeds, run
 from kinds import DIGITS_ENCODER, OBJECTIVES, PAPER
 from torch import Tensor
 
@@ -17,8 +17,7 @@ from bbcompress.train.vae import VAE, VAEBase
 METHODS = {"wake (ELBO)": "VAE", "sleep, forward KL": "sleep", "sleep, reverse KL": "reverse sleep"}
 
 
-def main() -> None:
-    experiment = Experiment("figure3", __doc__, ["binary"])
+def measure(experiment: Experiment) -> None:
     images = experiment.images("binary")
     truth = experiment.vae(images, 16, replace(PAPER, learning_rate=1e-3), name="truth").model
     generator = torch.Generator().manual_seed(0)
@@ -59,4 +58,4 @@ def with_new_encoder(model: VAEBase, seed: int) -> VAE:
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, "figure3", __doc__, ["binary"])

@@ -1,6 +1,6 @@
 """Figure 4: encoders of an overfitted VAE, trained further by forward sleep or half-asleep with three alphas."""
 
-from experiment import SEEDS, Experiment, over_seeds
+from experiment import SEEDS, Experiment, over_seeds, run
 
 METHODS = {
     "alpha = 0 (VAE)": "VAE",
@@ -10,8 +10,7 @@ METHODS = {
 }
 
 
-def main() -> None:
-    experiment = Experiment("figure4", __doc__, ["binary"])
+def measure(experiment: Experiment) -> None:
     images = experiment.images("binary")
     vae = experiment.section4_vae(images)
     epoch = experiment.snapshots(images)[-1]
@@ -30,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, "figure4", __doc__, ["binary"])

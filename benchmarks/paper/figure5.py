@@ -1,13 +1,13 @@
 """Figure 5: VAE, half-asleep and optimal inference over the epochs of the VAE."""
 
-from experiment import Curve, Experiment
+from typing import Any
 
-from bbcompress.train.loop import evaluate
+from experiment import Curve, Experiment, run
 
 
-def main() -> None:
-    experiment = Experiment("figure5", __doc__)
-    rows, panels = [], {}
+def measure(experiment: Experiment) -> None:
+    rows: list[dict[str, Any]] = []
+    panels = {}
     for kind in experiment.kinds:
         images = experiment.images(kind)
         run = experiment.section4_vae(images)
@@ -18,10 +18,10 @@ def main() -> None:
                 "half-asleep": experiment.fitted(images, run, epoch, "half-asleep").model,
                 "optimal (saw the test set)": experiment.optimal(images, run, epoch).model,
             }
-            rates = {label: evaluate(model, images.test, images.kind.samples) for label, model in models.items()}
-            rows.append({"kind": kind, "epoch": epoch} | rates)
+            rates = {label: experiment.rate(model, images) for label, model in models.items()}
+            experiment.add(rows, {"kind": kind, "epoch": epoch} | rates)
         found = rows[first:]
-        further = images.kind.encoder.epochs
+        further = experiment.shortened(images.kind.encoder).epochs
         panels[f"{images.kind.title}\nencoders {further} epochs further (paper: 100)"] = {
             label: Curve([row["epoch"] for row in found], [row[label] for row in found]) for label in rates
         }
@@ -30,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, "figure5", __doc__)

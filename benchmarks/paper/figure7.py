@@ -6,37 +6,45 @@ the chain, one thread, best of two; decompressing is timed with comparing what c
 keep their rows.
 """
 
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
+from multiprocessing import get_context
+from typing import Any
 
-from experiment import Curve, Experiment, Images
+from chains import chain
+from experiment import Curve, Experiment, Images, run
 from kinds import KINDS
 
 from bbcompress.codec.refine import Method
-from bbcompress.codec.registry import Registry
 from bbcompress.images.picture import Picture
 from bbcompress.train.architectures import export
 from bbcompress.train.vae import VAEBase
 
-from common import chain_decoded, chain_of  # isort: skip
-from speed import cpu_ms  # isort: skip
-
 STEPS = (0, 1, 2, 3, 4, 5, 7, 10)
-RUNS = 2
 FIGURE8 = "same rate as half-asleep at K = 0"
 
 
-def main() -> None:
-    experiment = Experiment("figure7", __doc__)
-    rows = experiment.other_rows()
+def measure(experiment: Experiment) -> None:
+    rows: list[dict[str, Any]] = []
     for name in experiment.kinds:
         images = experiment.images(name)
+        tasks = []
         for encoder, model in encoders(experiment, images).items():
             path = experiment.work / f"{name}-{images.kind.coding_latent}-{encoder}.safetensors"
             export(model, images.train, path.stem, path)
-            rows += [row for method in Method for row in chains(images, path, encoder, method, experiment.quick)]
+            tasks += [(images.name, coded(images, experiment.quick), path, encoder, method) for method in Method]
+        with ProcessPoolExecutor(experiment.options.processes, get_context("spawn")) as pool:
+            steps = (0, 2) if experiment.quick else STEPS
+            waiting = [pool.submit(chain, *task, K) for K in steps for task in tasks]
+            try:
+                for future in as_completed(waiting):
+                    experiment.add(rows, future.result())
+                    experiment.check_time(f"chain {len(rows)} of {len(waiting)}")
+            finally:
+                pool.shutdown(cancel_futures=True)
+    rows.sort(key=lambda row: (row["kind"], row["encoder"], row["method"], row["K"]))
     experiment.write(rows, "bits/dim of chains, decoded and compared; CPU ms an image")
+    rows = experiment.results()["rows"]
     by_steps, by_time = {}, {}
     for name in dict.fromkeys(row["kind"] for row in rows):
         found = [row for row in rows if row["kind"] == name]
@@ -47,9 +55,10 @@ def main() -> None:
                 for encoder, method in names
             }
     experiment.plot(by_steps, "refinement steps K", "net rate (bits/dim)")
-    experiment.name = "figure8"
-    experiment.plot(by_time, "time to compress (CPU ms an image)", "net rate (bits/dim)")
-    experiment.write(same_rate(rows), f"{FIGURE8}: the fewest steps of the baseline's encoder that reach it")
+    figure8 = experiment.named("figure8")
+    figure8.plot(by_time, "time to compress (CPU ms an image)", "net rate (bits/dim)")
+    mine = [row for row in rows if row["kind"] in experiment.kinds]
+    figure8.write(same_rate(mine), f"{FIGURE8}: the fewest steps of the baseline's encoder that reach it")
 
 
 def encoders(experiment: Experiment, images: Images) -> dict[str, VAEBase]:
@@ -57,48 +66,25 @@ def encoders(experiment: Experiment, images: Images) -> dict[str, VAEBase]:
     kind = images.kind
     baseline = experiment.vae(images, kind.coding_latent, kind.coding_vae)
     options = replace(kind.coding_encoder, objective=kind.objective("half-asleep"))
-    half_asleep = experiment.run(f"{baseline.path.name}-half-asleep", baseline.model, images, options)
+    # named as `fitted` does, which has trained it already where section 4 has the same VAE
+    name = f"{baseline.path.name}-at-{baseline.state.epoch}-half-asleep-0"
+    half_asleep = experiment.run(name, baseline.model, images, options)
     return {"baseline": baseline.model, "half-asleep": half_asleep.model}
 
 
-def pictures(images: Images, count: int) -> list[Picture]:
-    """The first test images."""
+def coded(images: Images, quick: bool) -> list[Picture]:
+    """The test images of a chain."""
+    count = 20 if quick else images.kind.coded_images
     height, width, channels = (28, 28, 1) if images.test.ndim == 2 else (*images.test.shape[2:], images.test.shape[1])
     pixels = images.test[:count].reshape(-1, channels, height, width).permute(0, 2, 3, 1).contiguous().numpy()
     return [Picture(images.kind.mode, image[:, :, 0] if channels == 1 else image) for image in pixels]
 
 
-def chains(images: Images, path: Path, encoder: str, method: Method, quick: bool) -> list[dict[str, object]]:
-    """One row for each K; K = 0 is the same with every method."""
-    coded = pictures(images, 50 if quick else images.kind.coded_images)
-    registry = Registry(files=[path])
-    model = registry.load(path)
-    subpixels = sum(picture.pixels.size for picture in coded)
-    rows: list[dict[str, object]] = []
-    for steps in (0, 2) if quick else STEPS:
-        compress_ms, chain = cpu_ms(partial(chain_of, coded, model, steps, method), RUNS, len(coded))
-        decompress_ms, _ = cpu_ms(partial(chain_decoded, chain, coded, registry), RUNS, len(coded))
-        rows.append(
-            {
-                "kind": images.name,
-                "images": len(coded),
-                "encoder": encoder,
-                "method": method.name.lower(),
-                "K": steps,
-                "net_bits_per_dim": float(chain.net_bits.sum()) / subpixels,
-                "total_bits_per_dim": 8 * len(chain.payload.data) / subpixels,
-                "compress_ms": compress_ms,
-                "decompress_ms": decompress_ms,
-            }
-        )
-    return rows
-
-
-def points(rows: list[dict[str, object]], encoder: str, method: str, x: str) -> list[tuple[object, object]]:
+def points(rows: list[dict[str, Any]], encoder: str, method: str, x: str) -> list[tuple[Any, Any]]:
     return [(row[x], row["net_bits_per_dim"]) for row in rows if (row["encoder"], row["method"]) == (encoder, method)]
 
 
-def same_rate(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+def same_rate(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Figure 8: what the baseline's encoder needs for the rate that the half-asleep one has without refinement."""
     table = []
     for kind in dict.fromkeys(row["kind"] for row in rows):
@@ -116,4 +102,4 @@ def same_rate(rows: list[dict[str, object]]) -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, "figure7", __doc__)

@@ -50,8 +50,6 @@ class Kind:
     """Posterior samples an image of a test rate; more pixels need fewer."""
     bilevel: bool = False
     """Whether pixels are rounded at one half."""
-    validation: int = 0
-    """Training images, from the end, that are not trained on."""
     latents: str = "prior"
     """Where the latents of half-asleep samples come from (section 4: for CIFAR-10 the aggregate posterior)."""
 
@@ -76,19 +74,9 @@ def _colour(latent: int) -> SpatialVAE:
 PAPER = TrainingOptions(keep_best=False, gradient_clip=0)
 """Adam 3e-4, batches of 100."""
 DIGITS_ENCODER = replace(PAPER, encoder_only=True, learning_rate=5e-4)
-COLOUR = TrainingOptions(
-    epochs=20,
-    batch=32,
-    learning_rate=1e-3,
-    warm_up=2000,
-    schedule="cosine",
-    ema=0.999,
-    flip=True,
-    keep_best=False,
-    snapshots=5,
-)
-"""The paper: 500 epochs, 5e-4. (The shipped model learnt by Muon.)"""
-COLOUR_ENCODER = replace(COLOUR, encoder_only=True, epochs=1, learning_rate=1e-4, warm_up=0, snapshots=0)
+COLOUR = replace(PAPER, epochs=500, batch=128, learning_rate=5e-4, warm_up=2000, gradient_clip=1.0, snapshots=50)
+COLOUR_ENCODER = replace(PAPER, encoder_only=True, epochs=20, batch=128, learning_rate=5e-5)
+"""The paper: 100 epochs, 1e-5."""
 
 KINDS: Mapping[str, Kind] = {
     "binary": Kind(
@@ -98,12 +86,13 @@ KINDS: Mapping[str, Kind] = {
     ),
     "grey": Kind(
         "grey MNIST", "mnist", partial(_digits, 256),
-        32, replace(PAPER, epochs=150, snapshots=50), (50, 150), replace(DIGITS_ENCODER, epochs=10),
+        32, replace(PAPER, epochs=1000, snapshots=50, bf16=True), (100, 400, 1000),
+        replace(DIGITS_ENCODER, epochs=10, bf16=True),
         10, PAPER, replace(DIGITS_ENCODER, epochs=50, learning_rate=3e-4), 1000, "L",
     ),
     "colour": Kind(
         "CIFAR-10", "cifar-10", _colour,
-        4, COLOUR, (5, 10, 20), COLOUR_ENCODER,
-        4, COLOUR, COLOUR_ENCODER, 200, "RGB", samples=2, validation=4923, latents="aggregate",
+        4, COLOUR, (100, 250, 500), COLOUR_ENCODER,
+        4, COLOUR, COLOUR_ENCODER, 200, "RGB", samples=2, latents="aggregate",
     ),
 }  # fmt: skip

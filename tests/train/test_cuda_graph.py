@@ -1,0 +1,109 @@
+"""Steps that can be captured: what they wait for, where their inputs lie, and that graphs and plain steps agree."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+
+from bbcompress.train.cuda_graph import EAGER_STEPS, GraphedStep, NoSuchDevice, chosen_device  # noqa: E402
+from bbcompress.train.loop import CPU, TrainingOptions, TrainingState, train  # noqa: E402
+from bbcompress.train.objectives import ELBO, Denoising, HalfAsleep, Sleep  # noqa: E402
+from bbcompress.train.spatial_vae import SpatialConfig, SpatialVAE  # noqa: E402
+from bbcompress.train.vae import VAE, VAEConfig  # noqa: E402
+
+WAITS = ("_local_scalar_dense", "nonzero", "lift_fresh", "is_nonzero", "masked_select")
+"""Operations that wait for values on a device, or bring some there: a graph can have none."""
+
+
+class Operations(TorchDispatchMode):
+    """Notes the names of all operations."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        self.names.add(function.overloadpacket.__name__)
+        return function(*arguments, **(named or {}))
+
+
+MODELS = {
+    "dense": (lambda: VAE(VAEConfig(8, 8, 256, latent=3, hidden=16, components=2)), (64,)),
+    "convolutional": (lambda: SpatialVAE(SpatialConfig(components=1, width=8, blocks=1)), (3, 8, 8)),
+    "staged": (lambda: SpatialVAE(SpatialConfig(components=2, width=8, blocks=1, phases=True)), (3, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("objective", [ELBO(), HalfAsleep(0.5, "aggregate"), Sleep(), Denoising(0.2)], ids=repr)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_step_waits_for_nothing(name, objective):
+    make, shape = MODELS[name]
+    options = TrainingOptions(objective, warm_up=5, ema=0.9, muon=name != "dense")
+    state = TrainingState(make(), options)
+    pixels = torch.randint(0, 256, (6, *shape), dtype=torch.uint8)
+    numbers = [torch.tensor(value) for value in (1e-3, 0.5, 0.1)]
+    generators = [torch.Generator()]
+    with Operations() as operations:
+        state.take_step(pixels, *numbers, generators)
+    assert not operations.names & set(WAITS)
+    assert "normal_" in operations.names
+
+
+def test_waiting_would_be_noticed():
+    with Operations() as operations:
+        torch.ones(3).sum().item()
+    assert operations.names & set(WAITS)
+
+
+def test_numbers_become_tensors_and_inputs_stay_where_they_are():
+    seen = []
+
+    def step(batch, number):
+        seen.append((batch.data_ptr(), number.data_ptr()))
+        return batch.sum() * number
+
+    graphed = GraphedStep(step, CPU)
+    results = [float(graphed(torch.full((3,), value), 0.5 * value)) for value in (1.0, 2.0, 3.0)]
+    assert results == [1.5, 6.0, 13.5]
+    assert len(set(seen)) == 1
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(NoSuchDevice, match="cannot compute on nonsense"):
+        chosen_device("nonsense")
+    assert chosen_device("cpu") == CPU
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("name", MODELS)
+def test_on_a_gpu_it_learns_as_on_the_cpu(tmp_path, name):
+    make, shape = MODELS[name]
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(100, 130, (400, *shape), dtype=torch.uint8, generator=generator)
+    options = TrainingOptions(epochs=3, batch=20, learning_rate=2e-3, warm_up=30, ema=0.9, flip=name != "dense")
+    rates = {}
+    for device in (CPU, chosen_device("cuda")):
+        torch.manual_seed(0)
+        rows = []
+        state = train(make(), pixels[:300], pixels[300:], options, tmp_path / device.type, rows.append, device)
+        assert state.step == 45 > EAGER_STEPS
+        assert next(state.best.parameters()).device == CPU
+        rates[device.type] = [row["held_out_bits_per_dim"] for row in rows]
+    assert rates["cuda"] == pytest.approx(rates["cpu"], rel=0.05)
+    assert rates["cuda"][-1] < rates["cuda"][0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_replayed_steps_draw_new_noise_and_the_same_after_seeding():
+    device = chosen_device("cuda")
+    generator = torch.Generator(device)
+    step = GraphedStep(
+        lambda scale: torch.empty(4, device=device).normal_(generator=generator) * scale, device, [generator]
+    )
+    drawn = []
+    for _ in range(2):
+        generator.manual_seed(7)
+        drawn.append([step(1.0).clone() for _ in range(EAGER_STEPS + 3)])
+    assert all(torch.equal(first, again) for first, again in zip(*drawn, strict=True))
+    assert not torch.equal(drawn[0][-1], drawn[0][-2])
