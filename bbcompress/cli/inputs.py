@@ -69,7 +69,9 @@ class Inputs:
         below = {"": (url, url.size())} if not url.is_folder() else url.files_below()
         wanted = {file: found for file, found in below.items() if not file or _is_wanted(file, globs)}
         prefix = f"{name}/" if name else ""
-        for (file, (found, size)), start in zip(wanted.items(), starts(list(wanted.values()), START_BYTES), strict=True):
+        for (file, (found, size)), start in zip(
+            wanted.items(), starts(list(wanted.values()), START_BYTES), strict=True
+        ):
             self.files.append(File(prefix + file if file else name, found, UNKNOWN, peek(start, size)))
 
     def add_folder(self, name: str, attributes: Attributes) -> None:
