@@ -115,3 +115,35 @@ def test_a_lost_worker_changes_nothing(digits, tmp_path):
                 os.kill(next(iter(cluster.workers.values())).pid, 9)
             assert client.wait(timeout=120) == 0
     assert (tmp_path / "there.bb").read_bytes() == (tmp_path / "here.bb").read_bytes()
+
+
+@pytest.mark.slow
+def test_workers_read_from_an_object_store(digits, tmp_path, monkeypatch):
+    distributed, server = pytest.importorskip("distributed"), pytest.importorskip("moto.server")
+    s3fs = pytest.importorskip("s3fs")
+    store = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    store.start()
+    host, port = store.get_host_and_port()
+    settings = {"KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", settings["KEY_ID"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", settings["SECRET_ACCESS_KEY"])
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    try:
+        bucket = s3fs.S3FileSystem()
+        bucket.mkdir("bucket")
+        bucket.put(f"{digits}/", "bucket/in/", recursive=True)
+        bbc("compress", "s3://bucket/in", "-o", "s3://bucket/here.bb", *SEGMENT, "-T", "1")
+        with distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        ) as cluster:
+            asked = ("compress", "--scheduler", cluster.scheduler_address, "s3://bucket/in", "-o", "s3://bucket/out.bb")
+            bbc(*asked, *SEGMENT)
+            written = bucket.cat_file("bucket/out.bb")
+            assert "already exists" in bbc(*asked, *SEGMENT, code=1).stderr
+        assert written == bucket.cat_file("bucket/here.bb")
+        bbc("decompress", "s3://bucket/out.bb", "-o", tmp_path / "back")
+        assert len(list((tmp_path / "back").iterdir())) == 12
+        assert sorted(bucket.ls("bucket", refresh=True)) == ["bucket/here.bb", "bucket/in", "bucket/out.bb"]
+    finally:
+        store.stop()

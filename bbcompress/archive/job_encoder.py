@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from secrets import token_bytes
 
 from bbcompress.archive.encode_job import Encoded, encode_job
@@ -52,7 +53,7 @@ class JobEncoder:
         _opened.registry.engine.report = report
         return encode_job(job, _opened.registry, replace(self.options, model=_opened.model, report=report))
 
-    def _open(self) -> tuple[Registry, object]:
+    def _open(self) -> tuple[Registry, Path | None]:
         registry = self.open_registry(1)
         found = list(registry.headers())
         if tuple(header.identity for _, header in found) != self.identities:
@@ -63,7 +64,7 @@ class JobEncoder:
 class _Opened(threading.local):
     run: bytes
     registry: Registry
-    model: object
+    model: Path | None
 
 
 _opened = threading.local()
