@@ -1,6 +1,6 @@
 """Jobs done by the workers of a Dask scheduler (`distributed`, which comes with the extra `cluster`).
 
-A task is a job and returns what it became: it writes nothing, so that it may be done again, and is where a worker is lost.
+A task is a job and returns what it became: it writes nothing, so that it is done again where a worker is lost.
 """
 
 from collections import deque
@@ -54,7 +54,8 @@ def _connected(address: str, stack: ExitStack) -> Any:
         raise ClusterError("a scheduler needs Dask: pip install 'bbcompress[cluster]'") from None
     stack.enter_context(dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}))
     try:
-        client = stack.enter_context(Client(address, set_as_default=False))
+        opened: Any = Client
+        client = stack.enter_context(opened(address, set_as_default=False))
     except (OSError, ValueError) as error:
         why = " ".join(str(error).split())
         raise ClusterError(f"no scheduler can be reached at {address}: {why}") from error
@@ -67,7 +68,8 @@ def _connected(address: str, stack: ExitStack) -> Any:
 
 def _most(client: Any) -> int:
     """Jobs that are sent and not yet written."""
-    return JOBS_AHEAD * max(1, sum(client.nthreads().values()))
+    threads: int = sum(client.nthreads().values())
+    return JOBS_AHEAD * max(1, threads)
 
 
 def _encoded(encoder: JobEncoder, job: Job) -> tuple[Encoded, list[str]]:
@@ -78,13 +80,13 @@ def _encoded(encoder: JobEncoder, job: Job) -> tuple[Encoded, list[str]]:
 
 def _result(task: Any, pixels: int, options: Options) -> Encoded:
     from distributed import KilledWorker
-    from distributed.client import CancelledError
+    from distributed.client import FutureCancelledError
 
     try:
         encoded, reports = task.result()
     except KilledWorker as error:
         raise ClusterError("a job ended one worker after another; have they memory enough?") from error
-    except CancelledError as error:
+    except FutureCancelledError as error:
         raise ClusterError("the scheduler is gone, or has dropped the jobs") from error
     assert isinstance(encoded, Encoded)
     for text in reports:

@@ -121,7 +121,7 @@ def model_file_option(function: Function) -> Function:
 
 @contextlib.contextmanager
 def opened(path: str) -> "Iterator[Source]":
-    """A file to read at any place, also by a URL; of standard input for `-`, and of what cannot be read so, a copy on disk."""
+    """A file or URL to read at any place; of standard input for `-`, and of what cannot be read so, a copy on disk."""
     from bbcompress.archive.source import Source
     from bbcompress.images.place import is_stream
     from bbcompress.images.remote import Url, is_url

@@ -154,7 +154,7 @@ class Asked:
         return inputs(listed.files, Reading(self.strip, self.pixels, self.max_pixels))
 
     def encode(self, options: "Options") -> "Encode":
-        """Encodes on so many cores, or a cluster, and says of what keeps its metadata though they were to be left out."""
+        """Encodes on so many cores, or a cluster; says of what keeps its metadata though they were to be left out."""
         from bbcompress.archive.processes import spread
 
         open_registry = partial(installed_models, self.engine, files=model_files(self.model))
