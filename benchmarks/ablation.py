@@ -1,6 +1,6 @@
 """What the parts of the models bring: bits per dimension by stage and for the latents, by encoder and refinement steps.
 
-    python benchmarks/ablation.py [--mnist FILE] [--cifar-10 FILE] [--sets binary grey colour luma] [--images 1000]
+    python benchmarks/ablation.py [--mnist FILE] [--cifar-10 FILE] [--sets binary grey colour] [--images 1000]
         [--encoders ENCODER/MODEL.safetensors ...]
 
 Each set has the paper's model, which decodes all pixels at once, and a staged one, coarse to fine. `parts` are the

@@ -36,14 +36,13 @@ class TestSet(NamedTuple):
     dataset: str
     """As `bbcompress.datasets.download` knows it."""
     mode: str
-    """Of a picture. Those of mode 1 are rounded at one half, those of mode L are luma."""
+    """Of a picture. Those of mode 1 are rounded at one half."""
 
 
 TEST_SETS = {
     "binary": TestSet(("mnist-binary", "digits-binary"), "mnist", "1"),
     "grey": TestSet(("mnist-grey", "digits-grey"), "mnist", "L"),
     "colour": TestSet(("cifar10", "thumbnails"), "cifar-10", "RGB"),
-    "luma": TestSet(("photo-grey",), "cifar-10", "L"),
 }
 Named = list[tuple[str, Picture]]
 

@@ -1,6 +1,6 @@
 """bbc beside other lossless coders, in one run: bits per dimension and time, for sets of images.
 
-    python benchmarks/peers.py [--sets binary grey colour luma photographs reduced FOLDER] [--images 1000]
+    python benchmarks/peers.py [--sets binary grey colour photographs reduced FOLDER] [--images 1000]
         [--mnist FILE] [--cifar-10 FILE] [--refine-steps 0,5]
 
 Sizes are of whole files, decoded and compared. A set is coded as one file an image ("files"), and, where its images

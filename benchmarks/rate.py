@@ -1,6 +1,6 @@
 """Bits per dimension of test images, all of a set in one archive: -ELBO, net and total, by model and refinement steps.
 
-    python benchmarks/rate.py [--mnist FILE] [--cifar-10 FILE] [--sets binary grey colour luma] [--refine-steps 0,5,10]
+    python benchmarks/rate.py [--mnist FILE] [--cifar-10 FILE] [--sets binary grey colour] [--refine-steps 0,5,10]
         [--singles 100]
 
 -ELBO is the exact model's, estimated with many posterior samples an image; it is defined for K = 0. `net` is what the
