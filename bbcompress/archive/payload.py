@@ -233,7 +233,8 @@ class Lattice:
         if not self.model_id:
             return None
         model = _found(registry, self.model_id)
-        if not isinstance(model, CorrectorModel) or model.info.channels != self.form.colours:
+        kind = self.form.colours, self.form.levels
+        if not isinstance(model, CorrectorModel) or (model.info.channels, model.info.levels) != kind:
             raise DamagedArchive("damaged: the model cannot correct pictures of this form")
         return model
 
