@@ -15,6 +15,10 @@ FEW_SUBPIXELS = 1 << 22
 NEW_RATE, STARTED_RATE = 3e-3, 1.5e-3
 """Step sizes from nothing, and from a model."""
 WIDTH, BLOCKS = 64, 1
+USES = 3
+"""Of each observed group."""
+GPU_GROUPS, GPU_USES = 4, 12
+"""A step of one group leaves a GPU idle, and processors observe groups more slowly than it takes steps."""
 
 
 def is_synthetic(pictures: Sequence[Pixels]) -> bool:
