@@ -31,7 +31,7 @@ TABLES: dict[tuple[int, int, int], Table] = {
 
 def predictors(pictures: np.ndarray) -> dict[Unit, Predictor]:
     """Of pictures (C, N, H, W), those of stride 4."""
-    fit.SAMPLE, fit.CLASS_SAMPLE = 1 << 17, 1 << 15
+    fit.SAMPLE = 1 << 17
     lattice_coder.FITTED_STRIDES = (32, 16, 8, 4)
     found = {}
 
@@ -42,7 +42,7 @@ def predictors(pictures: np.ndarray) -> dict[Unit, Predictor]:
     fit.best = best
     parameters.pack = lambda *_: b""
     lattice_coder.pack = parameters.pack
-    lattice_coder.encode([pictures], 8, Engine())
+    lattice_coder.encode([pictures], 8, None, Engine())
     return found
 
 

@@ -16,12 +16,13 @@ from bbcompress.archive.errors import DamagedArchive
 from bbcompress.archive.limits import MAX_PIXELS
 from bbcompress.archive.payload import Lattice
 from bbcompress.archive.planes import PlanesForm
-from bbcompress.codec import lattice, lattice_coder
+from bbcompress.codec import fit_gain, lattice, lattice_coder, lattice_walk
+from bbcompress.codec.corrections import Corrections
 from bbcompress.codec.corrector import Corrector
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES, Planes, Scale
-from bbcompress.codec.lattice_coder import Corrections, Shape, decode, encode
+from bbcompress.codec.lattice_coder import Shape, decode, encode
 from bbcompress.codec.model_file import BadModel, identity, load, read, read_header, read_with_latents, save
 from bbcompress.codec.predictor import Piece, Predictor, Unit
 from bbcompress.codec.registry import Registry
@@ -52,14 +53,14 @@ def assert_round_trip(pictures: list[np.ndarray], depth: int, corrector: Correct
 def test_networks_that_say_nothing_leave_the_predictors_alone(
     channels: int, depth: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lattice_coder, "WIDER", (0,))
+    monkeypatch.setattr(fit_gain, "WIDER", (0,))
     pictures = [photograph(channels, 70, 55, depth), photograph(channels, 9, 12, depth, pictures=2)]
     assert assert_round_trip(pictures, depth, made(channels, last=0)) == encode(pictures, depth, None, ENGINE).data
 
 
 @pytest.mark.parametrize(("gain", "wider"), [(0, 0), *((gain, gain % 8 - 4) for gain in range(1, 9))])
 def test_every_gain_comes_back(gain: int, wider: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lattice_coder, "_with_gain", corrected_by(gain, wider))
+    monkeypatch.setattr(lattice_coder, "with_gain", corrected_by(gain, wider))
     pictures = [photograph(1, 14, 11)]
     data = assert_round_trip(pictures, 8, made(1))
     alone = assert_round_trip(pictures, 8, made(1, last=0))
@@ -80,13 +81,13 @@ def test_what_makes_pictures_larger_counts_for_nothing() -> None:
 def test_pictures_come_back(
     channels: int, depth: int, sizes: list[tuple[int, int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lattice_coder, "_with_gain", corrected_by(5))
+    monkeypatch.setattr(lattice_coder, "with_gain", corrected_by(5))
     assert_round_trip([photograph(channels, h, w, depth, n) for n, h, w in sizes], depth, made(channels))
 
 
 def test_the_same_bytes_whatever_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lattice_coder, "_with_gain", corrected_by(8))
-    monkeypatch.setattr(lattice_coder, "PIECE_PIXELS", 300)
+    monkeypatch.setattr(lattice_coder, "with_gain", corrected_by(8))
+    monkeypatch.setattr(lattice_walk, "PIECE_PIXELS", 300)
     pictures, corrector = [photograph(3, 50, 41), photograph(3, 16, 16, pictures=3)], made(3)
     found = {
         assert_round_trip(pictures, 8, corrector, Engine(threads, name))
@@ -171,6 +172,8 @@ def info(**fields: Any) -> Callable[[dict[str, Any]], object]:
         info(name="x" * 10_000),
         info(name=7),
         info(levels=256),
+        info(levels=2, channels=3),
+        info(levels=4),
         lambda description: description["info"].pop("name"),
         lambda description: description.pop("info"),
         lambda description: description.update(info=[]),

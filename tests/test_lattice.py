@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bbcompress.codec import lattice, lattice_coder, parameters
+from bbcompress.codec import lattice, lattice_coder, lattice_walk, parameters
 from bbcompress.codec.chain import DamagedChain
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES, Planes, Scale
@@ -90,7 +90,7 @@ def test_the_same_bytes_with_any_threads_and_pieces(monkeypatch: pytest.MonkeyPa
 
 def test_large_pictures_have_several_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lattice_coder, "STREAM_SYMBOLS", 2000)
-    monkeypatch.setattr(lattice_coder, "PIECE_PIXELS", 500)
+    monkeypatch.setattr(lattice_walk, "PIECE_PIXELS", 500)
     assert_round_trip([photograph(3, 60, 64)], 8)
 
 

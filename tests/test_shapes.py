@@ -37,7 +37,7 @@ def all_intervals(distribution: ScaledShapes, depth: int) -> np.ndarray:
 @settings(max_examples=60, deadline=None)
 @given(distributions(), st.data())
 def test_intervals_tile_and_are_located(distribution: ScaledShapes, data: st.DataObject) -> None:
-    depth = distribution._depth
+    depth = distribution._top.bit_length()
     intervals = all_intervals(distribution, depth)
     starts, freqs = intervals[:, 0], intervals[:, 1]
     assert (freqs >= 1).all()

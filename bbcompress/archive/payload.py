@@ -1,6 +1,7 @@
 """What a segment holds: pictures coded by one method. A method's number means the same coding forever."""
 
 import hashlib
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -18,7 +19,7 @@ from bbcompress.archive.limits import (
     require_work,
 )
 from bbcompress.archive.planes import PlanesForm, Size, shapes, to_pictures
-from bbcompress.codec import chain, lattice_coder, tiles
+from bbcompress.codec import chain, lattice_coder, lattice_walk, tiles
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.dense import DenseInfo, DenseModel
 from bbcompress.codec.model import ScaleShifts, SizedModel
@@ -28,7 +29,7 @@ from bbcompress.codec.spatial import SpatialModel
 from bbcompress.coding.rans import LOWER_BOUND
 from bbcompress.images import kept, stored
 from bbcompress.images.errors import DamagedImage, ImageError, LimitExceeded
-from bbcompress.images.header import MODES
+from bbcompress.images.header import MODES, Header
 from bbcompress.images.picture import Item, KeptFile, Picture, digest
 from bbcompress.progress import Advance, ignore
 from bbcompress.varint import Malformed, Reader
@@ -65,6 +66,13 @@ class Stored:
         """How many pixels `decode` will tell `advance` of: a general method does not say how far it is."""
         return 0
 
+    def headers(self, registry: Registry) -> Sequence[Header | None]:
+        """Mode and size of each picture, by the first bytes of the data alone; None where they are not known."""
+        try:
+            return [Header.unpack(Reader(self.data[1:]), max_pixels=sys.maxsize)]
+        except Malformed as error:
+            raise DamagedArchive(f"damaged: {error}") from error
+
     def decode(self, registry: Registry, max_pixels: int, advance: Advance = ignore) -> "Pictures":
         try:
             return Pictures([stored.decode(self.data, max_pixels=max_pixels)])
@@ -88,6 +96,9 @@ class Kept:
 
     def followed_pixels(self, registry: Registry) -> int:
         return 0
+
+    def headers(self, registry: Registry) -> Sequence[Header | None]:
+        return [None]
 
     def decode(self, registry: Registry, max_pixels: int, advance: Advance = ignore) -> "Pictures":
         try:
@@ -113,6 +124,11 @@ class BitsBack:
     def followed_pixels(self, registry: Registry) -> int:
         info = registry.info_of(self.model_id)
         return self.plan.images * info.height * info.width if isinstance(info, DenseInfo) else 0
+
+    def headers(self, registry: Registry) -> Sequence[Header | None]:
+        info = registry.info_of(self.model_id)
+        header = Header(self.form.mode, info.width, info.height) if isinstance(info, DenseInfo) else None
+        return [header] * self.plan.images
 
     def decode(self, registry: Registry, max_pixels: int, advance: Advance = ignore) -> "Pictures":
         model = self.checked_model(registry, max_pixels)
@@ -152,6 +168,9 @@ class Tiles:
 
     def followed_pixels(self, registry: Registry) -> int:
         return sum(height * width for height, width in self.sizes)
+
+    def headers(self, registry: Registry) -> Sequence[Header | None]:
+        return [Header(self.form.mode, width, height) for height, width in self.sizes]
 
     def decode(self, registry: Registry, max_pixels: int, advance: Advance = ignore) -> "Pictures":
         model = self.checked_model(registry, max_pixels)
@@ -202,6 +221,9 @@ class Lattice:
     def followed_pixels(self, registry: Registry) -> int:
         return sum(height * width for height, width in self.sizes)
 
+    def headers(self, registry: Registry) -> Sequence[Header | None]:
+        return [Header(self.form.mode, width, height) for height, width in self.sizes]
+
     def decode(self, registry: Registry, max_pixels: int, advance: Advance = ignore) -> "Pictures":
         model = self.checked_model(registry, max_pixels)
         channels, batches = MODES[self.form.mode].channels, [self.data]
@@ -227,7 +249,7 @@ class Lattice:
         pixels = sum(height * width for height, width in self.sizes)
         require_pixels(pixels, max_pixels)
         require_images(len(self.sizes), len(self.data))
-        calls = lattice_coder.parts(shapes(self.sizes), MODES[self.form.mode].channels)
+        calls = lattice_walk.parts(shapes(self.sizes), MODES[self.form.mode].channels)
         work = pixels * MODES[self.form.mode].channels + CALL_WORK * calls
         require_work(work, len(self.data), max_pixels)
         if not self.model_id:

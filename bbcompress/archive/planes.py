@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.codec.lattice_coder import Shape
+from bbcompress.codec.lattice_walk import Shape
 from bbcompress.images.header import MODES
 from bbcompress.images.picture import Picture
 

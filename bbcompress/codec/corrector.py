@@ -31,6 +31,10 @@ ZERO = 128
 """The byte that stands for zero."""
 _NEIGHBOUR_STEPS, _COLOUR_STEPS = 8, 16
 """What neighbours differ by is seen in this many steps a scale."""
+_GRID, _GRID_STEP = 8, 2
+"""JPEG files, which many pictures were before, hold blocks of 8 x 8 pixels: where in one a pixel lies, in pairs."""
+_HERE = ZERO + 32
+"""The byte of the pair that a pixel's row or column is of."""
 
 
 class Correction(NamedTuple):
@@ -65,7 +69,7 @@ class Corrector(NamedTuple):
 def inputs(channels: int, stage: int) -> int:
     """Bytes that a network sees of a pixel."""
     near = len(places(stage, OTHER_REACH))
-    return channels * len(places(stage, OWN_REACH)) + 1 + 2 * channels + channels * near
+    return channels * len(places(stage, OWN_REACH)) + 1 + 2 * channels + channels * near + 2 * _GRID // _GRID_STEP
 
 
 def look(scale: Scale, stage: int, depth: int, piece: Piece, means: Integers, classes: Integers) -> NDArray[np.uint8]:
@@ -73,7 +77,8 @@ def look(scale: Scale, stage: int, depth: int, piece: Piece, means: Integers, cl
     2^-6 and corrected classes (pixels,).
 
     In order: the first channel's neighbours less its mean; those of each channel after, less the first's and their own
-    mean; the class; each channel's class of spread; its brightness; each channel's known errors in scales.
+    mean; the class; each channel's class of spread; its brightness; each channel's known errors in scales; by 128 and
+    160 which rows, then which columns of an 8 x 8 block a pixel is of, from the picture's top left.
     """
     channels = len(scale.pixels[0])
     seen = np.empty((*piece.shape, inputs(channels, stage)), np.uint8)
@@ -111,7 +116,17 @@ def look(scale: Scale, stage: int, depth: int, piece: Piece, means: Integers, cl
         for part, i, j in places(stage, OTHER_REACH):
             seen[..., place] = view(scale.relative, Tap(part, channel, i, j), piece)
             place += 1
+    rows, columns = scale.positions(stage, piece.rows, piece.columns)
+    pairs = _GRID // _GRID_STEP
+    seen[..., place : place + pairs] = _pair_of(rows)[None, :, None]
+    seen[..., place + pairs :] = _pair_of(columns)[None, None]
     return seen
+
+
+def _pair_of(positions: Integers) -> Integers:
+    """(places, pairs of the grid)"""
+    pair = positions % _GRID // _GRID_STEP
+    return np.where(pair[:, None] == np.arange(_GRID // _GRID_STEP), _HERE, ZERO)
 
 
 def correction(outputs: NDArray[np.int32], channels: int) -> Correction:

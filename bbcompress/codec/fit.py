@@ -10,13 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bbcompress.codec.fit_classes import Coded, bits, fit_classes
 from bbcompress.codec.lattice import Scale
 from bbcompress.codec.parameters import coarser, length
 from bbcompress.codec.predictor import (
     CONTEXT_BITS,
     ERROR_BITS,
-    KNOT_CLASSES,
-    KNOTS,
     WEIGHT_BITS,
     Piece,
     Predictor,
@@ -28,15 +27,12 @@ from bbcompress.codec.predictor import (
     terms,
     view,
 )
-from bbcompress.coding.distributions import MICROBITS, code_lengths
-from bbcompress.coding.shapes import LOGISTIC, MEAN_BITS, SHAPES, ScaledShapes
+from bbcompress.coding.shapes import MEAN_BITS
 
 Floats = NDArray[np.floating]
 
 SAMPLE = 1 << 14
 """Pixels that weights are fitted to."""
-CLASS_SAMPLE = 1 << 12
-"""Pixels that the table of classes is fitted to."""
 WEIGHT_DEVIATION = 0.1
 """Weights are expected to be this near to the general ones."""
 CONTEXT_DEVIATION = 0.2
@@ -121,7 +117,7 @@ def fit(unit: Unit, seen: Sample, depth: int, general: Predictor) -> Predictor:
     whole_weights = np.rint(weights * 2.0**WEIGHT_BITS).astype(np.int64)
     whole_context = np.rint(context * 2.0**CONTEXT_BITS).astype(np.int64)
     fitted = Predictor(whole_weights, whole_context, general.knots, general.shape)
-    return fit_classes(fitted, seen, depth)
+    return fit_classes(fitted, coded(fitted, seen, depth), depth, seen.share)
 
 
 def best(unit: Unit, scales: Sequence[Scale], depth: int, general: Predictor) -> Predictor:
@@ -129,9 +125,9 @@ def best(unit: Unit, scales: Sequence[Scale], depth: int, general: Predictor) ->
     seen = sample(unit, scales, depth)
     found = fit(unit, seen, depth, general)
     candidates = [coarser(found, unit, step) for step in WEIGHT_STEPS]
-    costs = [bits(candidate, seen, depth) + length(candidate, unit) for candidate in candidates]
+    costs = [unit_bits(candidate, seen, depth) + length(candidate, unit) for candidate in candidates]
     cost, candidate = min(zip(costs, candidates, strict=True), key=lambda pair: pair[0])
-    return candidate if cost < bits(general, seen, depth) else general
+    return candidate if cost < unit_bits(general, seen, depth) else general
 
 
 def _fit_context(
@@ -163,72 +159,19 @@ def _least_squares(columns: Floats, wanted: Floats, certainty: Floats, ridge: fl
     return np.linalg.solve(products, (weighted.T @ wanted).astype(np.float64)).astype(np.float32)
 
 
-def coded(
-    predictor: Predictor, seen: Sample, depth: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Values, means and uncorrected classes of a sample, as `predict` has them."""
+def coded(predictor: Predictor, seen: Sample, depth: int) -> Coded:
+    """A sample as the predictor would code it."""
     top = ((1 << depth) - 1) << MEAN_BITS
     weights = (predictor.weights * 2.0**-WEIGHT_BITS).astype(np.float32)
     means = np.rint((seen.neighbours @ weights + seen.centres) * 2.0**MEAN_BITS)
     expected = seen.magnitudes @ predictor.context.astype(np.float32) * np.float32(2.0**ERROR_BITS)
-    return (seen.values + seen.centres).astype(np.int64), np.clip(means, 0, top).astype(np.int64), class_of(expected)
+    values = (seen.values + seen.centres).astype(np.int64)
+    return Coded(values, np.clip(means, 0, top).astype(np.int64), class_of(expected))
 
 
-def bits(predictor: Predictor, seen: Sample, depth: int) -> float:
+def unit_bits(predictor: Predictor, seen: Sample, depth: int) -> float:
     """What all pixels of the unit take, by the sample."""
-    values, means, classes = coded(predictor, seen, depth)
-    distribution = ScaledShapes(depth, means, predictor.classes().take(classes), predictor.shape)
-    return float(_lengths(distribution, values).sum()) / seen.share
-
-
-def _lengths(distribution: ScaledShapes, values: NDArray[np.int64]) -> Floats:
-    return code_lengths(distribution.intervals(values)[1], distribution.precision) / MICROBITS
-
-
-MOVES = np.arange(-12, 13)
-KNOT_COST = 6.0
-"""Bits that a step from one knot to the next takes, about."""
-
-
-def fit_classes(predictor: Predictor, seen: Sample, depth: int) -> Predictor:
-    """With the best table of classes and shape."""
-    values, means, classes = coded(predictor, seen, depth)
-    step = max(1, len(values) // CLASS_SAMPLE)
-    values, means, classes = values[::step], means[::step], classes[::step]
-    weight = 1 / (seen.share / step)
-
-    def lengths(knots: NDArray[np.int64], shape: int) -> Floats:
-        corrected = predictor._replace(knots=knots).classes().take(classes)
-        return _lengths(ScaledShapes(depth, means, corrected, shape), values)
-
-    def moved(knots: NDArray[np.int64], shape: int, moves: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The best of some moves at each knot."""
-        nearest = (classes + KNOT_CLASSES // 2) // KNOT_CLASSES
-        costs = [np.bincount(np.minimum(nearest, KNOTS - 1), lengths(knots + move, shape), KNOTS) for move in moves]
-        return _smoothest(knots, moves, weight * np.array(costs))
-
-    knots = moved(np.full(KNOTS, -4), LOGISTIC, MOVES[::3])
-    shape = min(range(1, SHAPES, 2), key=lambda shape: lengths(knots, shape).sum())
-    knots = moved(knots, shape, MOVES[9:16])
-    shape = min(range(max(0, shape - 2), min(SHAPES, shape + 3)), key=lambda shape: lengths(knots, shape).sum())
-    return predictor._replace(knots=moved(knots, shape, MOVES[11:14]), shape=shape)
-
-
-def _smoothest(knots: NDArray[np.int64], moves: NDArray[np.int64], costs: Floats) -> NDArray[np.int64]:
-    """The moves (one a knot) that cost least, given costs (moves, knots) and what is paid for steps between knots."""
-    states = knots + moves[:, None]
-    best = costs[:, 0]
-    before = np.zeros(costs.shape, np.int64)
-    for knot in range(1, len(knots)):
-        steps = best[:, None] + KNOT_COST * np.abs(states[:, knot - 1][:, None] - states[:, knot][None, :])
-        before[:, knot] = steps.argmin(0)
-        best = steps.min(0) + costs[:, knot]
-    chosen = np.empty(len(knots), np.int64)
-    state = int(best.argmin())
-    for knot in range(len(knots) - 1, -1, -1):
-        chosen[knot] = states[state, knot]
-        state = before[state, knot]
-    return chosen
+    return bits(predictor, coded(predictor, seen, depth), depth) / seen.share
 
 
 def _pixels(scale: Scale, unit: Unit) -> int:

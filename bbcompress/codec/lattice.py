@@ -80,6 +80,11 @@ class Scale:
         """Rows and columns of a part."""
         return size(part, self.stride, self.height, self.width)
 
+    def positions(self, part: int, rows: slice, columns: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and columns of the picture that some rows and columns of a part are."""
+        row, column = (offset * self.stride // 2 for offset in _OFFSETS[part])
+        return row + self.stride * np.r_[rows], column + self.stride * np.r_[columns]
+
     def inside(self, arrays: list[Values], part: int, channel: int) -> Values:
         """A part's channel (N, h, w) without margins, a view."""
         rows, columns = self.size(part)

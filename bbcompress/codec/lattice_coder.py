@@ -2,51 +2,36 @@
 
 What is coded is a *batch*: pictures of the same channels and depth, in groups of one size each. Its parameters come
 first, then one stream or, of large pictures, several. Encoder and decoder walk through scales, stages, channels and
-pieces in the same order; a piece's symbols are coded together, and their distributions hang on nothing of their own
-unit, so that they are computed side by side.
+pieces in the same order (`bbcompress.codec.lattice_walk`); a piece's symbols are coded together, as their distributions
+hang on nothing of their own unit.
 """
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.codec import fit, lattice, streams
-from bbcompress.codec.corrector import Correction, Corrector, correction, look, relative_error
+from bbcompress.codec import fit, streams
+from bbcompress.codec.corrections import corrections, distribution, keep
+from bbcompress.codec.corrector import Corrector
+from bbcompress.codec.fit_gain import with_gain
 from bbcompress.codec.general import general
-from bbcompress.codec.lattice import STAGES, Planes, Scale, Values
-from bbcompress.codec.parameters import FITTED_STRIDES, Parameters, length, pack, unpack
-from bbcompress.codec.predictor import Piece, Prediction, Predictor, Unit, error_magnitude, moved, predict
+from bbcompress.codec.lattice import Scale, Values
+from bbcompress.codec.lattice_walk import Part, Shape, Stage, Walk, stages
+from bbcompress.codec.parameters import FITTED_STRIDES, Parameters, pack, unpack
+from bbcompress.codec.predictor import Predictor, Unit, predict
 from bbcompress.coding.distributions import MICROBITS, code_lengths
 from bbcompress.coding.rans import Counts
 from bbcompress.coding.shapes import CLASSES_PER_OCTAVE, LOGISTIC, MEAN_BITS, PRECISION, ScaledShapes
 from bbcompress.exact.engine import Engine
-from bbcompress.exact.int8_numpy import Run
 from bbcompress.progress import Advance, ignore
 from bbcompress.varint import Malformed, Reader, write_varint
 
-PIECE_PIXELS = 1 << 15
-"""Of a stage, computed at once: few enough for the processor's cache."""
 STREAM_SYMBOLS = 1 << 22
 """A stream is full once it has so many: an encoder holds all intervals of one."""
-CORRECTED_STRIDES = FITTED_STRIDES
-"""Scales that networks correct; coarser ones hold too few pixels."""
 LEAST_FITTED = 1 << 7
 """Pixels of a unit that may save as much as a predictor of their own takes: 150 bits and more."""
-GAIN_SAMPLE = 1 << 13
-"""Pixels by which it is found how much of a correction counts."""
-GAINS = (8, 6, 4, 2, 0)
-WIDER = (0, 1, -1, 2, -2)
-
-
-class Shape(NamedTuple):
-    """So many pictures of one size."""
-
-    pictures: int
-    height: int
-    width: int
 
 
 class Encoded(NamedTuple):
@@ -54,62 +39,6 @@ class Encoded(NamedTuple):
 
     data: bytes
     bits: list[NDArray[np.float64]]
-
-
-class Part(NamedTuple):
-    """Pixels of a stage that are computed at once: a piece of the pictures of one group."""
-
-    group: int
-    piece: Piece
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self.piece.shape))
-
-
-class Stage(NamedTuple):
-    """A stage of a scale, of all groups that have it."""
-
-    stride: int
-    stage: int
-    parts: list[Part]
-
-
-def stages(shapes: Sequence[Shape]) -> Iterator[Stage]:
-    """All stages, coarse to fine, in the order of their decoding."""
-    first = [next(lattice.strides(shape.height, shape.width), 1) for shape in shapes]
-    stride = max(first)
-    while stride > 1:
-        groups = [group for group, largest in enumerate(first) if largest >= stride]
-        for stage in STAGES:
-            sizes = ((group, lattice.size(stage, stride, *shapes[group][1:])) for group in groups)
-            yield Stage(
-                stride,
-                stage,
-                [Part(group, piece) for group, size in sizes for piece in _pieces(shapes[group].pictures, *size)],
-            )
-        stride //= 2
-
-
-def parts(shapes: Sequence[Shape], channels: int) -> int:
-    """At least how many parts batches of these shapes have, in all channels: each takes a while, however small."""
-    found = 0
-    for shape in shapes:
-        scales = sum(1 for _ in lattice.strides(shape.height, shape.width))
-        found += channels * len(STAGES) * (scales + shape.pictures * shape.height * shape.width // PIECE_PIXELS)
-    return found
-
-
-def _pieces(pictures: int, rows: int, columns: int) -> Iterator[Piece]:
-    """A stage's pixels, some pictures or some rows of one at a time."""
-    if not rows * columns:
-        return
-    many = max(1, PIECE_PIXELS // (rows * columns))
-    few = max(1, PIECE_PIXELS // columns)
-    for picture in range(0, pictures, many):
-        for row in range(0, rows, few):
-            part = slice(picture, min(picture + many, pictures), 1), slice(row, min(row + few, rows), 1)
-            yield Piece(*part, slice(0, columns, 1))
 
 
 def _streams(shapes: Sequence[Shape], channels: int) -> list[list[int]]:
@@ -125,90 +54,6 @@ def _streams(shapes: Sequence[Shape], channels: int) -> list[list[int]]:
                 found[-1].append(part.size)
                 symbols += part.size
     return found
-
-
-class Walk:
-    """The scales of all groups, from the pixels at the top left on."""
-
-    def __init__(self, shapes: Sequence[Shape], depth: int, corners: Sequence[Values], corrected: bool):
-        self._shapes = shapes
-        self._first = [next(lattice.strides(shape.height, shape.width), 1) for shape in shapes]
-        error_type = np.uint16 if depth <= 13 else np.uint32
-        self._known = [
-            Planes(
-                corner,
-                np.zeros(corner.shape, error_type),
-                np.full(corner.shape if corrected else (0, *corner.shape[1:]), 128, np.uint8),
-            )
-            for corner in corners
-        ]
-        self.scales: dict[int, Scale] = {}
-        """Of the groups that have the present stride."""
-        self._stride = 0
-
-    def reach(self, stride: int) -> None:
-        """Go on to the scale of this stride, where that is another."""
-        if stride == self._stride:
-            return
-        self._join()
-        self._stride = stride
-        for group, largest in enumerate(self._first):
-            if largest >= stride:
-                self.scales[group] = Scale(stride, self._known[group], *self._shapes[group][1:])
-
-    def finished(self) -> list[Values]:
-        """The whole pictures (C, N, H, W) of each group."""
-        self._join()
-        return [known.pixels for known in self._known]
-
-    def _join(self) -> None:
-        for group, scale in self.scales.items():
-            self._known[group] = scale.join()
-        self.scales = {}
-
-
-class Corrections:
-    """What a stage's network says of each part, for all channels."""
-
-    def __init__(self, corrector: Corrector, run: Run, stage: int, depth: int, first: Predictor):
-        self._corrector, self._run, self._stage, self._depth, self._first = corrector, run, stage, depth, first
-
-    def of(self, scale: Scale, piece: Piece) -> Correction:
-        """Of a piece, which is seen with a margin of rows."""
-        radius = self._corrector.radius(self._stage)
-        first, last = max(0, piece.rows.start - radius), min(scale.size(self._stage)[0], piece.rows.stop + radius)
-        with_margin = piece._replace(rows=slice(first, last, 1))
-        outputs = self._run(self.seen(scale, with_margin))
-        inside = slice(piece.rows.start - first, piece.rows.stop - first)
-        return correction(outputs[:, inside], self._corrector.channels)
-
-    def seen(self, scale: Scale, piece: Piece) -> NDArray[np.uint8]:
-        """The network's input."""
-        unit = Unit(self._stage, 0, self._corrector.channels)
-        prediction = predict(self._first, unit, scale, self._depth, piece)
-        classes = self._first.classes().take(prediction.classes)
-        return look(scale, self._stage, self._depth, piece, prediction.means, classes)
-
-
-def corrections(
-    corrector: Corrector | None, stage: Stage, depth: int, first: Predictor, engine: Engine
-) -> Corrections | None:
-    """What is said of a stage; None where nothing is."""
-    if corrector is None or stage.stride not in CORRECTED_STRIDES or not stage.parts:
-        return None
-    run = corrector.prepare(stage.stage, engine, sum(part.size for part in stage.parts))
-    return Corrections(corrector, run, stage.stage, depth, first)
-
-
-def keep(
-    scale: Scale, unit: Unit, piece: Piece, values: NDArray[np.int64], prediction: Prediction, own: Predictor
-) -> None:
-    """Remember how far off a predictor was, for what is predicted later."""
-    errors = error_magnitude(values, prediction.means).reshape(piece.shape)
-    scale.inside(scale.errors, unit.stage, unit.channel)[piece] = errors
-    if len(scale.relative[0]):
-        relative = relative_error(values, prediction.means, own.classes().take(prediction.classes))
-        scale.inside(scale.relative, unit.stage, unit.channel)[piece] = relative.reshape(piece.shape)
 
 
 def encode(
@@ -231,26 +76,22 @@ def encode(
     for stage in stages(shapes):
         walk.reach(stage.stride)
         scales = walk.scales
-        said: list[Correction | None] = [None] * len(stage.parts)
         for channel in range(channels):
             unit = Unit(stage.stage, channel, channels)
             for group, scale in scales.items():
                 scale.inside(scale.pixels, *unit[:2])[:] = scale.split(pictures[group], stage.stage)[channel]
             own = _best(unit, stage, list(scales.values()), depth)
             if channel == 0:
-                network = corrections(corrector, stage, depth, own, engine)
-                if network is not None:
-                    said = list(engine.map(partial(_said, network, scales), stage.parts))
-            predictions = engine.map(partial(_predict, own, unit, scales, depth), stage.parts)
+                said = corrections(corrector, stage, scales, depth, own, engine)
+            predictions = [predict(own, unit, scales[part.group], depth, part.piece) for part in stage.parts]
             values = [_values(scales, unit, part) for part in stage.parts]
-            if network is not None:
-                own = _with_gain(own, unit, depth, values, predictions, said)
+            if said and said[0] is not None:
+                own = with_gain(own, unit, depth, values, predictions, said)
             if own is not general(unit):
                 found[stage.stride, unit.stage, unit.channel] = own
-            jobs = list(zip(stage.parts, values, predictions, said, strict=True))
-            for part, pair in zip(
-                stage.parts, engine.map(partial(_intervals, own, unit, scales, depth), jobs), strict=True
-            ):
+            for part, actual, prediction, correction in zip(stage.parts, values, predictions, said, strict=True):
+                keep(scales[part.group], unit, part.piece, actual, prediction, own)
+                pair = distribution(own, unit, depth, prediction, correction).intervals(actual)
                 if symbols >= STREAM_SYMBOLS:
                     coded.append(streams.encode(parts, PRECISION))
                     parts, symbols = [], 0
@@ -274,62 +115,9 @@ def _best(unit: Unit, stage: Stage, scales: list[Scale], depth: int) -> Predicto
     return general(unit)
 
 
-def _said(network: Corrections, scales: dict[int, Scale], part: Part) -> Correction:
-    return network.of(scales[part.group], part.piece)
-
-
-def _predict(own: Predictor, unit: Unit, scales: dict[int, Scale], depth: int, part: Part) -> Prediction:
-    return predict(own, unit, scales[part.group], depth, part.piece)
-
-
 def _values(scales: dict[int, Scale], unit: Unit, part: Part) -> NDArray[np.int64]:
     scale = scales[part.group]
     return scale.inside(scale.pixels, *unit[:2])[part.piece].ravel().astype(np.int64)
-
-
-def _with_gain(
-    own: Predictor,
-    unit: Unit,
-    depth: int,
-    values: Sequence[NDArray[np.int64]],
-    predictions: Sequence[Prediction],
-    said: Sequence[Correction | None],
-) -> Predictor:
-    """With how much of the network's correction counts, found by some of the pixels."""
-    step = max(1, sum(map(len, values)) // GAIN_SAMPLE)
-    chosen = slice(None, None, step)
-
-    def bits(tried: Predictor) -> float:
-        total = 0
-        for actual, prediction, found in zip(values, predictions, said, strict=True):
-            part = Prediction(*(array[chosen] for array in prediction))
-            assert found is not None
-            expected = distribution(
-                tried, unit, depth, part, Correction(*(a.reshape(-1, unit.channels)[chosen] for a in found))
-            )
-            total += int(code_lengths(expected.intervals(actual[chosen])[1], PRECISION).sum())
-        return step * total / MICROBITS
-
-    best = min((own._replace(gain=gain) for gain in GAINS), key=bits)
-    if best.gain:
-        best = min((best._replace(wider=wider) for wider in WIDER), key=bits)
-    base = general(unit)
-    if own is not base:
-        return best
-    # a general predictor as it is takes a bit
-    return best if bits(best) + length(best, unit) < bits(base) else base
-
-
-def _intervals(
-    own: Predictor,
-    unit: Unit,
-    scales: dict[int, Scale],
-    depth: int,
-    job: tuple[Part, NDArray[np.int64], Prediction, Correction | None],
-) -> tuple[Counts, Counts]:
-    part, values, prediction, said = job
-    keep(scales[part.group], unit, part.piece, values, prediction, own)
-    return distribution(own, unit, depth, prediction, said).intervals(values)
 
 
 def decode(
@@ -358,24 +146,18 @@ def decode(
     for stage in stages(shapes):
         walk.reach(stage.stride)
         scales = walk.scales
-        said: list[Correction | None] = [None] * len(stage.parts)
         for channel in range(channels):
             unit = Unit(stage.stage, channel, channels)
             own = parameters.get((stage.stride, *unit[:2])) or general(unit)
             if channel == 0:
-                network = corrections(corrector, stage, depth, own, engine)
-                if network is not None:
-                    said = list(engine.map(partial(_said, network, scales), stage.parts))
-            # computed side by side, while symbols are popped
-            job = partial(_predicted, own, unit, scales, depth)
-            waiting = [engine.submit(partial(job, *pair)) for pair in zip(stage.parts, said, strict=True)]
-            for part, future in zip(stage.parts, waiting, strict=True):
+                said = corrections(corrector, stage, scales, depth, own, engine)
+            for part, correction in zip(stage.parts, said, strict=True):
                 if symbols >= STREAM_SYMBOLS:
                     stream.finish()
                     stream, symbols = next_stream(), 0
-                prediction, expected = future.result()
-                values = stream.pop(expected)
                 scale = scales[part.group]
+                prediction = predict(own, unit, scale, depth, part.piece)
+                values = stream.pop(distribution(own, unit, depth, prediction, correction))
                 scale.inside(scale.pixels, *unit[:2])[part.piece] = values.reshape(part.piece.shape)
                 keep(scale, unit, part.piece, values, prediction, own)
                 symbols += part.size
@@ -386,22 +168,6 @@ def decode(
     if reader.remaining:
         raise Malformed("bytes after the last stream")
     return walk.finished()
-
-
-def _predicted(
-    own: Predictor, unit: Unit, scales: dict[int, Scale], depth: int, part: Part, said: Correction | None
-) -> tuple[Prediction, ScaledShapes]:
-    prediction = _predict(own, unit, scales, depth, part)
-    return prediction, distribution(own, unit, depth, prediction, said)
-
-
-def distribution(
-    own: Predictor, unit: Unit, depth: int, prediction: Prediction, said: Correction | None
-) -> ScaledShapes:
-    """Of the values of a part."""
-    if said is None or not own.gain:
-        return ScaledShapes(depth, prediction.means, own.classes().take(prediction.classes), own.shape)
-    return ScaledShapes(depth, *moved(own, prediction, *said.of(unit.channel), depth))
 
 
 def _corners(count: int, depth: int) -> ScaledShapes:

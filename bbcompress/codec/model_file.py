@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as to_bytes
 
 from bbcompress.codec.corrector_file import CorrectorContents, CorrectorInfo, CorrectorModel
 from bbcompress.codec.dense import DenseInfo, DenseModel
@@ -59,7 +59,7 @@ def save(path: Path, contents: Contents) -> None:
     # safetensors writes the memory of an array as it lies, whatever its strides
     tensors = {name: np.ascontiguousarray(_smallest(tensor)) for name, tensor in contents.tensors().items()}
     unfinished = path.with_name(f".bbc-{path.name}")
-    save_file(tensors, unfinished, {"bbcompress": _description(contents), "identity": name.hex()})
+    unfinished.write_bytes(to_bytes(tensors, {"bbcompress": _description(contents), "identity": name.hex()}))
     unfinished.replace(path)
 
 

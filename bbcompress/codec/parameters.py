@@ -107,7 +107,7 @@ def _fine(unit: Unit) -> NDArray[np.bool_]:
     """The weights of what is not a small difference: of centres, and the constant."""
     of = np.array(centres(unit))
     fine = np.zeros(len(of), bool)
-    fine[np.unique(of)] = True
+    fine[of] = True
     return fine
 
 

@@ -9,7 +9,7 @@ no value is impossible. Nothing depends on more than integer arithmetic, once th
 from collections.abc import Iterator
 from copy import copy
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,10 +44,8 @@ _FRACTION_BITS = 10
 _INVERSE_BITS = 20
 _LIMIT = _REACH * _STEPS << _FRACTION_BITS
 _ROW = 2 * _REACH * _STEPS
-_GUESS_BITS = 7
-"""The first guess of a value knows its distance from the CDF's nearer end to 2^-7 of itself."""
-_GUESS_ROW = (PRECISION + 1) << _GUESS_BITS
-_ONE = np.float32(1).view(np.int32) >> (23 - _GUESS_BITS)
+_GUESS_BITS = 14
+"""The first guess of a value knows so many bits of its place in the CDF."""
 
 
 def shape_cdf(shape: int, x: functions.Floats) -> functions.Floats:
@@ -63,9 +61,6 @@ class _Tables(NamedTuple):
     """Of all shapes, one after another: the CDF at each place, of 2^24 less the number of values."""
     slopes: Integers
     """What it grows to the next place."""
-    guesses: functions.Floats
-    """Of all shapes and both ends: the distance from the mean, times 2^20, at which the CDF is so near to the end, by
-    the leading bits of that. Only where a search begins."""
 
 
 @cache
@@ -76,14 +71,17 @@ def _tables(depth: int) -> _Tables:
     for shape in range(SHAPES):
         cdf[shape] = np.floor(shape_cdf(shape, places) * total)
     cdf[:, 0], cdf[:, -1] = 0, total
-    index = np.arange(_GUESS_ROW)
-    octave, rest = index >> _GUESS_BITS, index & ((1 << _GUESS_BITS) - 1)
-    middles = ((1 << _GUESS_BITS) + rest + 0.5) * 2.0 ** (octave - float(_GUESS_BITS))
-    guesses = np.empty((SHAPES, 2, _GUESS_ROW))
-    for shape in range(SHAPES):
-        low = np.interp(middles, cdf[shape], np.arange(_ROW + 1) - _ROW / 2)
-        guesses[shape] = np.stack([low, -low]) * 2.0 ** (_FRACTION_BITS + _INVERSE_BITS)
-    return _Tables(cdf[:, :-1].ravel(), np.diff(cdf).ravel(), guesses.ravel())
+    return _Tables(cdf[:, :-1].ravel(), np.diff(cdf).ravel())
+
+
+@cache
+def _guesses(depth: int) -> functions.Floats:
+    """Of all shapes: the distance from the mean, times 2^20, at which the CDF is in the middle of each of 2^14 equal
+    parts. Only where a search begins."""
+    cdf = _tables(depth).cdf.reshape(SHAPES, _ROW)
+    middles = (np.arange(1 << _GUESS_BITS) + 0.5) * 2.0 ** (PRECISION - _GUESS_BITS)
+    distances = np.arange(-_ROW // 2, _ROW // 2) * 2.0 ** (_FRACTION_BITS + _INVERSE_BITS)
+    return np.concatenate([np.interp(middles, row, distances) for row in cdf])
 
 
 @cache
@@ -92,6 +90,19 @@ def inverse_scales() -> Integers:
     classes = np.arange(CLASSES)
     scales = LEAST_SCALE * (8 + classes % 8) / 8 * 2.0 ** (classes // 8)
     return np.floor(2.0**28 / scales + 0.5).astype(np.int64)
+
+
+class _Exact(NamedTuple):
+    """What values' intervals are computed from, each (n,) int64."""
+
+    half_steps: Integers
+    """Means and half a step of values, in 2^-6."""
+    inverse: Integers
+    rows: Integers
+    """The middles of their shapes' rows of the tables."""
+
+    def part(self, where: slice | NDArray[Any]) -> "_Exact":
+        return _Exact(self.half_steps[where], self.inverse[where], self.rows[where])
 
 
 class ScaledShapes:
@@ -103,44 +114,44 @@ class ScaledShapes:
     precision = PRECISION
 
     def __init__(self, depth: int, means: Integers, classes: NDArray[np.integer], shapes: NDArray[np.integer] | int):
-        self._depth = depth
+        self._top = (1 << depth) - 1
         self._tables = _tables(depth)
-        self._half_steps = means + (1 << (MEAN_BITS - 1))
-        self._inverse = inverse_scales().take(classes)
-        self._shapes = np.broadcast_to(np.asarray(shapes, np.int64), means.shape)
+        rows = np.broadcast_to(np.asarray(shapes, np.int64) * _ROW + _ROW // 2, means.shape)
+        self._exact = _Exact(means + (1 << (MEAN_BITS - 1)), inverse_scales().take(classes), rows)
 
     @property
     def size(self) -> int:
-        return len(self._half_steps)
+        return len(self._exact.half_steps)
 
     def part(self, where: slice | Integers) -> "ScaledShapes":
         """Of some of the values."""
         part = copy(self)
-        part._half_steps, part._inverse = self._half_steps[where], self._inverse[where]
-        part._shapes = self._shapes[where]
+        part._exact = self._exact.part(where)
         return part
 
     def joined(self, other: "ScaledShapes") -> "ScaledShapes":
         """Of these values, then the others."""
         both = copy(self)
-        both._half_steps = np.concatenate([self._half_steps, other._half_steps])
-        both._inverse = np.concatenate([self._inverse, other._inverse])
-        both._shapes = np.concatenate([self._shapes, other._shapes])
+        both._exact = _Exact(*map(np.concatenate, zip(self._exact, other._exact, strict=True)))
         return both
 
     def intervals(self, symbols: Symbols) -> tuple[Counts, Counts]:
-        start, end = self._ends(symbols)
-        return start.view(np.uint64), (end - start).view(np.uint64)
+        start, freq = self._interval(symbols, self._exact)
+        return start.view(np.uint64), freq.view(np.uint64)
 
     def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
-        part = self.part(where)
+        exact = self._exact.part(where)
         position = positions.view(np.int64)
-        value = part._guess(position)
-        ends = part._ends(value)
-        wrong = np.flatnonzero((position < ends[0]) | (position >= ends[1]))
-        if len(wrong):
-            value[wrong], ends[:, wrong] = part.part(wrong)._search(position[wrong], value[wrong], ends[:, wrong])
-        return value, ends[0].view(np.uint64), (ends[1] - ends[0]).view(np.uint64)
+        value = self._guess(position, exact)
+        interval = self._interval(value, exact)
+        start, freq = interval
+        # a position below the start is a large one without a sign
+        wrong = (position - start).view(np.uint64) >= freq.view(np.uint64)
+        if np.count_nonzero(wrong):
+            value[wrong], interval[:, wrong] = self._search(
+                position[wrong], value[wrong], interval[:, wrong], exact.part(wrong)
+            )
+        return value, start.view(np.uint64), freq.view(np.uint64)
 
     def locators(self, where: slice) -> Iterator[Locator]:
         for place in range(where.start, where.stop):
@@ -150,55 +161,52 @@ class ScaledShapes:
         symbol, start, freq = self.locate(one, np.array([position], np.uint64))
         return int(symbol[0]), int(start[0]), int(freq[0])
 
-    def _guess(self, position: Integers) -> Symbols:
+    def _guess(self, position: Integers, exact: _Exact) -> Symbols:
         """Values near those whose intervals hold the positions."""
-        upper = position >> (PRECISION - 1)
-        # how near to the nearer end: in the upper half all bits are turned
-        near = position ^ (-upper & ((1 << PRECISION) - 1))
-        near += 1
-        index = (near.astype(np.float32).view(np.int32) >> (23 - _GUESS_BITS)) - _ONE
-        upper += 2 * self._shapes
-        upper *= _GUESS_ROW
-        upper += index
-        distance = self._tables.guesses.take(upper)
-        # distance 2^20 / inverse is the distance in 2^-6 steps
-        value = distance / self._inverse
-        value += self._half_steps
+        place = position >> (PRECISION - _GUESS_BITS)
+        place += exact.rows // _ROW << _GUESS_BITS
+        value = _guesses(self._top.bit_length()).take(place)
+        value /= exact.inverse
+        value += exact.half_steps
         value *= 2.0**-MEAN_BITS
         np.maximum(value, 0, out=value)
-        np.minimum(value, (1 << self._depth) - 1, out=value)
+        np.minimum(value, self._top, out=value)
         return value.astype(np.int64)
 
-    def _search(self, position: Integers, value: Integers, ends: Integers) -> tuple[Integers, Integers]:
-        """The values whose intervals hold the positions, from near ones: steps by the density, then halving."""
-        low, high = np.zeros_like(value), np.full_like(value, (1 << self._depth) - 1)
+    def _search(
+        self, position: Integers, value: Integers, interval: Integers, exact: _Exact
+    ) -> tuple[Integers, Integers]:
+        """The values whose intervals hold the positions, and these, from near ones: steps by the density, then
+        halving."""
+        low, high = np.zeros_like(value), np.full_like(value, self._top)
         step = 0
         while True:
-            below, above = position < ends[0], position >= ends[1]
+            start, freq = interval
+            away = position - start
+            below, above = away < 0, away >= freq
             wrong = below | above
             if not wrong.any():
-                return value, ends
+                return value, interval
             high = np.where(below, value - 1, high)
             low = np.where(above, value + 1, low)
             # neighbours have nearly the same freq, so that steps by it are mostly right at once
-            by_density = value + (position - ends[0]) // (ends[1] - ends[0])
-            moved = by_density if step < 4 else (low + high) >> 1
+            moved = value + away // freq if step < 4 else (low + high) >> 1
             value = np.where(wrong, np.minimum(np.maximum(moved, low), high), value)
-            ends = self._ends(value)
+            interval = self._interval(value, exact)
             step += 1
 
-    def _ends(self, value: Symbols) -> Integers:
-        """The CDF at values and at the next ones (2, n)."""
+    def _interval(self, value: Symbols, exact: _Exact) -> Integers:
+        """The CDF at values and what it grows by to the next ones (2, n)."""
         distance = np.empty((2, len(value)), np.int64)
         np.left_shift(value, MEAN_BITS, out=distance[0])
-        distance[0] -= self._half_steps
+        distance[0] -= exact.half_steps
         np.add(distance[0], 1 << MEAN_BITS, out=distance[1])
-        distance *= self._inverse
+        distance *= exact.inverse
         distance >>= _INVERSE_BITS
         np.maximum(distance, -_LIMIT, out=distance)
         np.minimum(distance, _LIMIT - 1, out=distance)
         place = distance >> _FRACTION_BITS
-        place += self._shapes * _ROW + _ROW // 2
+        place += exact.rows
         distance &= (1 << _FRACTION_BITS) - 1
         ends = self._tables.slopes.take(place)
         ends *= distance
@@ -206,6 +214,7 @@ class ScaledShapes:
         ends += self._tables.cdf.take(place)
         ends += value
         ends[1] += 1
-        ends[0][value == 0] = 0
-        ends[1][value == (1 << self._depth) - 1] = 1 << PRECISION
+        np.copyto(ends[0], 0, where=value == 0)
+        np.copyto(ends[1], 1 << PRECISION, where=value == self._top)
+        ends[1] -= ends[0]
         return ends

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from bbcompress.images.errors import DamagedImage, NotWhole, require_size
 from bbcompress.images.metadata import Format, Metadata
@@ -45,6 +46,8 @@ _ANIMATED = {b"acTL", b"fcTL", b"fdAT"}
 _COLOUR_CHUNKS = {b"PLTE", b"tRNS"}
 #: First column and row, and steps between these, of each pass of an interlaced picture.
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+#: Modes of 8 bits whose filters Pillow undoes, in a tenth of the time.
+_QUICK = {"L", "LA", "RGB", "RGBA"}
 _Pixels = npt.NDArray[Any]
 
 
@@ -64,7 +67,7 @@ class _Kind(NamedTuple):
 
     @property
     def mode(self) -> str:
-        return "P" if self.colour == _INDEXED else _MODES[self.depth, self.colour]
+        return mode_of(self.depth, self.colour)
 
     def row_bytes(self, width: int) -> int:
         return -(-width * self.depth * _CHANNELS[self.colour] // 8)
@@ -73,6 +76,11 @@ class _Kind(NamedTuple):
     def step(self) -> int:
         """Bytes between neighbours, for filters."""
         return max(1, self.depth * _CHANNELS[self.colour] // 8)
+
+
+def mode_of(depth: int, colour: int) -> str:
+    """Of a picture of the bit depth and colour type that IHDR says; KeyError where there are none such."""
+    return "P" if colour == _INDEXED else _MODES[depth, colour]
 
 
 def split(data: bytes, max_pixels: int) -> Picture:
@@ -198,6 +206,11 @@ def _inflate(stream: bytes, kind: _Kind, width: int, height: int) -> _Pixels:
         raise NotWhole("damaged PNG: its image data cannot be inflated") from error
     if len(data) != size or not decoder.eof or decoder.unused_data:
         raise NotWhole("damaged PNG: too few or too many image data")
+    if kind.depth == 8 and not kind.interlace and kind.mode in _QUICK:
+        try:
+            return np.asarray(Image.frombytes(kind.mode, (width, height), stream, "zip", kind.mode))
+        except ValueError as error:  # an unknown filter
+            raise NotWhole("damaged PNG: its image data cannot be read") from error
     channels = _CHANNELS[kind.colour]
     shape = (height, width) if channels == 1 else (height, width, channels)
     pixels = np.empty(shape, np.uint16 if kind.depth == 16 else np.uint8)

@@ -42,6 +42,8 @@ from bbcompress.train.pictures import Pixels
 CPU = torch.device("cpu")
 AVERAGED = 0.003
 """Of the weights that each step puts into their moving average, once there were enough steps."""
+AVERAGED_LATEST = 8
+"""Before, the average is mostly of the last eighth of all steps: early ones are not worth keeping."""
 LAST_RATE = 0.005
 """Of the step size, at the end."""
 KEPT_GROUPS = 48
@@ -72,7 +74,7 @@ class CorrectorOptions:
     strides: tuple[int, ...] = (2, 4)
     """Scales that are trained on; the networks serve all."""
     learning_rate: float = 3e-3
-    warm_up: float = 0.02
+    warm_up: float = 0.05
     """Part of the time over which the step size rises."""
     steady: float = 0.4
     """Part of the time before the step size falls, along a cosine."""
@@ -149,7 +151,7 @@ class CorrectorRun:
         if len(self._steps) < MOST_LAYOUTS:
             self._steps[layout] = step
         self.step += 1
-        share = max(AVERAGED, 1 / (self.step + 5))
+        share = max(AVERAGED, AVERAGED_LATEST / (self.step + AVERAGED_LATEST))
         return step(self._rate(), share, *(tensor for o in group for tensor in _tensors(o)))
 
     def _step(self, layout: Layout, rate: Tensor, share: Tensor, *tensors: Tensor) -> Tensor:
@@ -218,7 +220,8 @@ class CorrectorRun:
             self.networks.load_state_dict(named("network."))
             self.average.load_state_dict(named("average."))
             for stage, optimizer in self._optimizers.items():
-                optimizer.load_state(named(f"optimizer.{stage}."))
+                if int(told["step"]):
+                    optimizer.load_state(named(f"optimizer.{stage}."))
             self.step, self.seconds, self.best = int(told["step"]), float(told["seconds"]), float(told["best"])
         except (RuntimeError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise ValueError(f"{path}: damaged, or of a run of other networks; remove it to start anew") from error

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec import fit
+from bbcompress.codec.corrections import CORRECTED_STRIDES, keep
 from bbcompress.codec.corrector import look
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import Scale, Values
-from bbcompress.codec.lattice_coder import CORRECTED_STRIDES, Shape, Walk, keep, stages
+from bbcompress.codec.lattice_walk import Shape, Walk, stages
 from bbcompress.codec.parameters import FITTED_STRIDES
 from bbcompress.codec.predictor import Piece, Unit, predict
 from bbcompress.coding.shapes import MEAN_BITS

@@ -1,15 +1,19 @@
 """Crops of photographs made different: what cameras, scanners and programs do to pictures, alike for a whole group."""
 
+import io
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 AS_THEY_ARE = 1 / 3
 """Of all groups."""
+JPEG_FILES = 0.2
+"""Of all groups, as if they had been JPEG files before."""
 
 
 def changed(crops: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
@@ -24,6 +28,8 @@ def changed(crops: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np
         x = _of_other_colour(x, random)
         x = _grained(x, random)
         x = x.round().clamp(0, 255)
+    if random.random() < JPEG_FILES:
+        x = _of_jpeg_files(x, random)
     return turned(x.to(torch.uint8).permute(0, 2, 3, 1).numpy(), random)
 
 
@@ -93,6 +99,19 @@ def _grained(x: Tensor, random: np.random.Generator) -> Tensor:
     if random.random() < 0.25:
         x = x + (x - _blurred(x)) * random.uniform(0, 1.5)
     return x
+
+
+def _of_jpeg_files(x: Tensor, random: np.random.Generator) -> Tensor:
+    """Blocks begin at the top left, also when turned, where sides are multiples of 8."""
+    quality = int(random.integers(65, 98))
+    subsampling = int(random.choice([0, 2]))
+    order = [1, 0, 2] if x.shape[1] == 3 else [0]
+    changed = []
+    for picture in x[:, order].to(torch.uint8).permute(0, 2, 3, 1).numpy():
+        file = io.BytesIO()
+        Image.fromarray(picture.squeeze()).save(file, "JPEG", quality=quality, subsampling=subsampling)
+        changed.append(np.asarray(Image.open(file)).reshape(picture.shape)[..., order])
+    return torch.from_numpy(np.stack(changed)).permute(0, 3, 1, 2).float()
 
 
 def _blurred(x: Tensor) -> Tensor:

@@ -1,0 +1,52 @@
+"""How much of a network's correction counts: the encoder tries, on some of the pixels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcompress.codec.corrections import distribution
+from bbcompress.codec.corrector import Correction
+from bbcompress.codec.general import general
+from bbcompress.codec.parameters import length
+from bbcompress.codec.predictor import Prediction, Predictor, Unit
+from bbcompress.coding.distributions import MICROBITS, code_lengths
+from bbcompress.coding.shapes import PRECISION
+
+GAIN_SAMPLE = 1 << 13
+"""Pixels by which it is found how much of a correction counts."""
+GAINS = (8, 6, 4, 2, 0)
+WIDER = (0, 1, -1, 2, -2)
+
+
+def with_gain(
+    own: Predictor,
+    unit: Unit,
+    depth: int,
+    values: Sequence[NDArray[np.int64]],
+    predictions: Sequence[Prediction],
+    said: Sequence[Correction | None],
+) -> Predictor:
+    """With how much of the network's correction counts, found by some of the pixels."""
+    step = max(1, sum(map(len, values)) // GAIN_SAMPLE)
+    chosen = slice(None, None, step)
+
+    def bits(tried: Predictor) -> float:
+        total = 0
+        for actual, prediction, found in zip(values, predictions, said, strict=True):
+            part = Prediction(*(array[chosen] for array in prediction))
+            assert found is not None
+            expected = distribution(
+                tried, unit, depth, part, Correction(*(a.reshape(-1, unit.channels)[chosen] for a in found))
+            )
+            total += int(code_lengths(expected.intervals(actual[chosen])[1], PRECISION).sum())
+        return step * total / MICROBITS
+
+    best = min((own._replace(gain=gain) for gain in GAINS), key=bits)
+    if best.gain:
+        best = min((best._replace(wider=wider) for wider in WIDER), key=bits)
+    base = general(unit)
+    if own is not base:
+        return best
+    # a general predictor as it is takes a bit
+    return best if bits(best) + length(best, unit) < bits(base) else base
