@@ -11,7 +11,6 @@ bbcompress[peers]`; FLIF and JBIG2 (jbig2enc) are used where their commands `fli
 """
 
 import argparse
-import io
 import lzma
 import shutil
 import subprocess
@@ -23,7 +22,7 @@ from functools import partial
 from importlib import import_module
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from common import RESULTS, TEST_SETS, add_data_arguments, decoded, images_of, write_results
@@ -34,41 +33,13 @@ from bbcompress.archive.choose import candidates
 from bbcompress.archive.compress import Options, compress_archive
 from bbcompress.codec.registry import Registry
 from bbcompress.images import Picture, read_file
+from bbcompress.train.peers import Coder, image_coders, sheet
 
 Pixels = NDArray[np.uint8]
-SHEET_COLUMNS = 100
 PHOTOGRAPHS = ("astronaut", "cat", "coffee", "immunohistochemistry", "camera", "coins", "brick", "grass", "moon")
 """Those of scikit-image that its package holds and that were never JPEG files as far as we know."""
 JPEG_PHOTOGRAPHS = ("rocket", "retina", "hubble_deep_field")
 """The others in colour but a stereo pair: to be reduced by two, with scikit-learn's, which hides that they are JPEG."""
-
-
-class Coder(NamedTuple):
-    """Bytes of pixels (H, W) or (H, W, 3) uint8, of 0 and 1 where `bilevel`; and back, if there is a decoder."""
-
-    encode: Callable[[Pixels, bool], bytes]
-    decode: Callable[[bytes], Pixels] | None
-
-
-def pillow(format: str, **options: Any) -> Coder:
-    def encode(pixels: Pixels, bilevel: bool) -> bytes:
-        out = io.BytesIO()
-        image = Image.fromarray(pixels * np.uint8(255) if bilevel else pixels)
-        (image.convert("1") if bilevel and format == "PNG" else image).save(out, format, **options)
-        return out.getvalue()
-
-    return Coder(encode, lambda data: np.asarray(Image.open(io.BytesIO(data))))
-
-
-def jpeg_xl(effort: int) -> Coder:
-    codecs = import_module("imagecodecs")
-
-    def encode(pixels: Pixels, bilevel: bool) -> bytes:
-        scaled = pixels * np.uint8(255) if bilevel else pixels
-        data: bytes = codecs.jpegxl_encode(scaled, lossless=True, effort=effort, numthreads=1, usecontainer=False)
-        return data
-
-    return Coder(encode, partial(codecs.jpegxl_decode, numthreads=1))
 
 
 def command(arguments: Callable[[str, str], list[str]], suffix: str) -> Coder:
@@ -96,11 +67,7 @@ def general(compress: Callable[[bytes], bytes]) -> Coder:
 
 def coders(bilevel: bool) -> Iterator[tuple[str, Coder]]:
     """Those that are installed."""
-    yield "PNG optimised", pillow("PNG", optimize=True)
-    yield "WebP lossless", pillow("WEBP", lossless=True, quality=100, method=6)
-    for effort in (7, 9):
-        with suppress(ImportError):
-            yield f"JPEG XL -e {effort}", jpeg_xl(effort)
+    yield from image_coders()
     if shutil.which("flif"):
         yield "FLIF", command(lambda source, target: ["flif", "-e", source, target], "flif")
     if bilevel and shutil.which("jbig2"):
@@ -131,15 +98,6 @@ def measured(coder: Coder, images: list[Pixels], bilevel: bool) -> tuple[int, fl
             if not np.array_equal(comparable(one, image, bilevel), image):
                 raise SystemExit("a coder lost pixels")
     return sum(map(len, encoded)), encode_ms, decode_ms
-
-
-def sheet(images: list[Pixels]) -> Pixels:
-    """Images of one size on a grid, zeros where there are none left."""
-    columns = min(SHEET_COLUMNS, len(images))
-    blank = np.zeros_like(images[0])
-    filled = images + [blank] * (-len(images) % columns)
-    rows = [np.concatenate(filled[first : first + columns], axis=1) for first in range(0, len(filled), columns)]
-    return np.concatenate(rows)
 
 
 def image_sets(options: argparse.Namespace) -> Iterator[tuple[str, list[Pixels], bool]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tracemalloc
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bbcompress.archive import blocks
+from bbcompress.archive import blocks, index
 from bbcompress.archive.compress import Options, compress_archive
 from bbcompress.archive.errors import ArchiveError
+from bbcompress.archive.numbers import Runs, count_of, runs_of
 from bbcompress.archive.read import Archive
+from bbcompress.archive.segment import unpack_segment
+from bbcompress.archive.source import Source
 from bbcompress.codec import chain
 from bbcompress.codec.model import Pixels, SizedModel
 from bbcompress.codec.refine import Method
@@ -27,7 +30,6 @@ from bbcompress.images.convert import for_suffix
 from bbcompress.images.metadata import NO_METADATA, Format, Metadata
 from bbcompress.images.tiff_tags import Entry, Tiff
 from bbcompress.images.tiff_tags import write as write_tiff
-from bbcompress.varint import write_varint
 
 FILES = Path(__file__).parent / "files"
 """Golden files; see files/README.md."""
@@ -192,13 +194,19 @@ def facts(picture: Item) -> dict[str, Any]:
 
 
 def hand_made(segments: Sequence[bytes], images: Sequence[int], names: bytes, version: int = blocks.VERSION) -> bytes:
-    """An archive of these bodies with right checksums, whatever is in them."""
+    """An archive of these bodies with right checksums, whatever is in them. The index gives the segments' own numbers
+    where there are as many as `images` says; else others."""
     segment_blocks = [blocks.pack_block(blocks.BlockType.SEGMENT, body) for body in segments]
     names_block = blocks.pack_block(blocks.BlockType.NAMES, names)
-    index = write_varint(len(segments))
-    for block, count in zip(segment_blocks, images, strict=True):
-        index += write_varint(len(block)) + write_varint(count)
-    index_block = blocks.pack_block(blocks.BlockType.INDEX, index + write_varint(len(names_block)) + write_varint(0))
+    entries, end = [], 0
+    for body, block, count in zip(segments, segment_blocks, images, strict=True):
+        runs: Runs = ((end, end + count),) if count else ()
+        with contextlib.suppress(ArchiveError):
+            own = runs_of(unpack_segment(body).numbers.tolist())
+            runs = own if count_of(own) == count else runs
+        entries.append(index.Entry(len(block), runs))
+        end += count
+    index_block = blocks.pack_block(blocks.BlockType.INDEX, index.pack_index(index.Index(entries, len(names_block))))
     header = blocks.MAGIC + bytes([blocks.Form.ARCHIVE << 4 | version])
     return (
         blocks.checked(header) + b"".join(segment_blocks) + names_block + index_block + blocks.pack_trailer(index_block)
@@ -209,7 +217,7 @@ def blocks_of(data: bytes) -> list[blocks.Block]:
     """All blocks of a sound archive: its segments, names and index."""
     found, offset = [], len(blocks.checked(blocks.header(blocks.Form.ARCHIVE)))
     while offset < len(data) - blocks.TRAILER_BYTES:
-        found.append(blocks.read_block(data, offset))
+        found.append(blocks.read_block(Source(data), offset))
         offset += found[-1].size
     return found
 
@@ -230,7 +238,7 @@ def refusal(data: bytes, kind: type[ArchiveError], recover: bool = False) -> str
     return str(caught.value)
 
 
-@contextmanager
+@contextlib.contextmanager
 def little_memory(megabytes: int) -> Iterator[None]:
     """What is within takes less memory, at its peak, than this."""
     tracemalloc.start()

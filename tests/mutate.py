@@ -18,7 +18,9 @@ from methods import Case, cases, models
 
 from bbcompress.archive import blocks
 from bbcompress.archive.errors import ArchiveError
+from bbcompress.archive.index import Index, pack_index, unpack_index
 from bbcompress.archive.read import Archive
+from bbcompress.archive.source import Source
 from bbcompress.images import DamagedImage, file_bytes
 from bbcompress.varint import Malformed, Reader, write_varint
 
@@ -47,7 +49,7 @@ class Outcome(NamedTuple):
 
 def mutated(data: bytes, rng: random.Random) -> bytes:
     """The file with some fields changed, and its checksums right."""
-    if blocks.read_form(data) == blocks.Form.SINGLE:
+    if blocks.read_form(Source(data)) == blocks.Form.SINGLE:
         body = _changed(data[3 : -blocks.SHORT_CRC_BYTES], rng)
         return blocks.checked(data[:3] + body, blocks.SHORT_CRC_BYTES)
     *inner, index = blocks_of(data)
@@ -64,15 +66,11 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
 
 
 def _index(old: bytes, packed: list[bytes]) -> bytes:
-    """An index of the blocks' new sizes, with the old counts of pictures."""
-    reader = Reader(old)
-    segments = reader.varint(1 << 22)
-    out = write_varint(segments)
-    for block in packed[:segments]:
-        reader.varint(1 << 35)
-        out += write_varint(len(block)) + write_varint(reader.varint(1 << 22))
-    sizes = [len(block) for block in packed[segments:]]
-    return out + b"".join(map(write_varint, [*sizes, 0, 0][:2]))
+    """An index of the blocks' new sizes, with the old numbers of pictures."""
+    index = unpack_index(old, 1 << 30)
+    segments = [entry._replace(size=len(block)) for entry, block in zip(index.segments, packed, strict=False)]
+    sizes = map(len, packed[len(segments) :])
+    return pack_index(Index(segments, *sizes))
 
 
 def _changed(body: bytes, rng: random.Random) -> bytes:

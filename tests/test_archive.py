@@ -45,19 +45,22 @@ from bbcompress.archive.errors import (
     UnsupportedArchive,
 )
 from bbcompress.archive.forms import PixelForm
+from bbcompress.archive.index import unpack_index
 from bbcompress.archive.limits import MAX_BATCH_SUBPIXELS, MAX_IMAGES, MAX_PIXELS
 from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
+from bbcompress.archive.numbers import numbers_of
 from bbcompress.archive.payload import BitsBack, Method, Stored, pictures_digest
 from bbcompress.archive.read import Archive
 from bbcompress.archive.segment import Segment, pack_segment, unpack_segment
 from bbcompress.archive.single import METADATA_FLAG, ONE_TILE, pack_single
+from bbcompress.archive.source import Source
 from bbcompress.codec import chain
 from bbcompress.codec.chain import Plan
 from bbcompress.codec.refine import MAX_STEPS
 from bbcompress.images import Picture, stored
 from bbcompress.images.metadata import NO_METADATA
-from bbcompress.varint import Reader, write_varint
+from bbcompress.varint import write_varint
 
 SINGLE_FRAME_BYTES = 10
 """Header, method, model's id or digest, CRC."""
@@ -181,10 +184,9 @@ def test_long_chains_use_several_lanes() -> None:
     assert_same(decoded(data), pictures)
 
 
-def test_groups_are_cut_into_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bbcompress.archive.compress.MAX_SEGMENT_SUBPIXELS", 784 * 4)
+def test_groups_are_cut_into_segments() -> None:
     pictures = numbered(binary_digits(10))
-    data = archive_of(pictures)
+    data, _ = compress_archive(pictures.items(), paper_models(), Options(segment_pixels=784 * 4))
     assert [part.numbers.tolist() for part in Archive(data).parts] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert_same(decoded(data), pictures)
 
@@ -211,16 +213,13 @@ def test_the_index_says_what_is_there() -> None:
     *segments, names, metadata, index = blocks_of(data)
     assert (names.type, metadata.type, index.type) == (BlockType.NAMES, BlockType.METADATA, BlockType.INDEX)
     assert index.body is not None
-    reader = Reader(index.body)
-    assert reader.varint(MAX_IMAGES) == len(segments)
-    for segment in segments:
+    found = unpack_index(index.body, len(data))
+    assert [entry.size for entry in found.segments] == [segment.size for segment in segments]
+    for entry, segment in zip(found.segments, segments, strict=True):
         assert segment.body is not None
-        assert reader.varint(1 << 20) == segment.size
-        assert reader.varint(MAX_IMAGES) == len(unpack_segment(segment.body).numbers)
-    assert reader.varint(1 << 20) == names.size
-    assert reader.varint(1 << 20) == metadata.size
-    assert reader.remaining == 0
-    assert len(data) - blocks.TRAILER_BYTES - index.size == index.offset == blocks.read_trailer(data)
+        assert numbers_of(entry.runs).tolist() == unpack_segment(segment.body).numbers.tolist()
+    assert (found.names, found.metadata, found.attributes) == (names.size, metadata.size, 0)
+    assert len(data) - blocks.TRAILER_BYTES - index.size == index.offset == blocks.read_trailer(Source(data))
 
 
 def test_the_check_finds_a_wrong_code(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -718,17 +717,17 @@ def test_what_the_encoder_makes_is_within_the_limits() -> None:
 
 def test_too_many_pictures_in_all() -> None:
     bodies = [chain_body(count=MAX_IMAGES)] * 50
-    with little_memory(150):
-        refusal(hand_made(bodies, [0] * 50, counted_names(1)), ArchiveLimit)
+    with little_memory(10):
+        refusal(hand_made(bodies, [1] * 50, counted_names(50)), ArchiveLimit)
     with little_memory(10):
         refusal(hand_made([stored_segment(0)] * 2, [MAX_IMAGES, 1], counted_names(1)), ArchiveLimit)
 
 
 def test_the_index_must_count_the_pictures() -> None:
-    segments, names = [stored_segment(0), stored_segment(1)], pack_names(["a", "b"])
-    assert Archive(hand_made(segments, [1, 1], names)).images == 2
-    for counts in ([1, 2], [1, 0], [0, 0], [MAX_IMAGES - 1, 1]):
-        data = hand_made(segments, counts, names)
+    segments = [stored_segment(0), stored_segment(1)]
+    assert Archive(hand_made(segments, [1, 1], pack_names(["a", "b"]))).images == 2
+    for counts in ([1, 2], [1, 0], [0, 0]):
+        data = hand_made(segments, counts, pack_names(list("abc")[: max(2, sum(counts))]))
         assert "index" in refusal(data, DamagedArchive)
         assert sorted(recovered(data)[0]) == [0, 1]
 
@@ -820,9 +819,7 @@ def test_blocks_of_other_kinds_and_orders(small_archive: bytes) -> None:
 
 @pytest.mark.parametrize("type", [0, 2, 3, 4, 255])
 def test_a_block_of_another_kind_in_the_place_of_a_segment(type: int) -> None:
-    """Even where nothing is missed for it."""
-    names = pack_names(["a"])
-    sound = hand_made([stored_segment(0), b"whatever"], [1, 0], names)
+    sound = hand_made([stored_segment(0), stored_segment(1)], [1, 1], pack_names(["a", "b"]))
     _, other, *_ = blocks_of(sound)
     changed = bytes([type]) + sound[other.offset + 1 : other.offset + other.size - 4]
     data = sound[: other.offset] + blocks.checked(changed) + sound[other.offset + other.size :]

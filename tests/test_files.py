@@ -574,7 +574,7 @@ def test_unexpected_errors_are_one_line(here, monkeypatch, error):
     def broken(*_):
         raise error
 
-    monkeypatch.setattr("bbcompress.cli.decompress.read_input", broken)
+    monkeypatch.setattr("bbcompress.cli.decompress.opened", broken)
     done = bbc("decompress", "x.bb", code=1)
     assert done.stderr.startswith("bbc: ") and done.stderr[:-1].isprintable()
     monkeypatch.setenv("BBC_DEBUG", "1")
@@ -606,9 +606,10 @@ def test_a_file_in_a_folder_that_cannot_be_listed_is_read(here):
     here.chmod(0o777)
     (here / "in").chmod(0o711)
     script = (
-        "import os\nfrom bbcompress.cli import inputs\n"
+        "import os\nfrom bbcompress.cli import inputs, reading\n"
         f"os.getuid() or (os.setgid({NOBODY}), os.setuid({NOBODY}))\n"
-        "listed = inputs.listed_images(('in/a.png',)).files\nassert len(list(inputs.read_images(listed))) == 1"
+        "(source,) = reading.inputs(inputs.listed_images(('in/a.png',)).files, reading.Reading())\n"
+        "assert source.read().pixels.size"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -8,11 +8,12 @@ import pytest
 from click.testing import CliRunner
 from helpers import archive_of, binary_digits, little_memory, numbered, paper_models, photograph
 
-from bbcompress.archive.compress import MAX_SEGMENT_SUBPIXELS, Options, compress_single
+from bbcompress.archive.compress import Options, compress_single
 from bbcompress.archive.encode import encode_planes
 from bbcompress.archive.errors import ArchiveLimit, DamagedArchive
 from bbcompress.archive.forms import PixelForm
 from bbcompress.archive.limits import IMAGE_WORK, MAX_CHAIN_IMAGES, MAX_PIXELS, MAX_SEGMENT_IMAGES
+from bbcompress.archive.options import MAX_SEGMENT_PIXELS
 from bbcompress.archive.payload import BitsBack, Lattice, Payload, Stored, Tiles
 from bbcompress.archive.planes import PlanesForm
 from bbcompress.archive.read import Archive
@@ -116,10 +117,10 @@ def test_pictures_that_a_reader_would_refuse_are_stored(monkeypatch: pytest.Monk
 
 
 def test_pictures_of_a_segment_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bbcompress.archive.compress.MAX_SEGMENT_IMAGES", 4)
+    monkeypatch.setattr("bbcompress.archive.jobs.MAX_SEGMENT_IMAGES", 4)
     assert [len(part.numbers) for part in Archive(archive_of(numbered(binary_digits(10)))).parts] == [4, 4, 2]
     # tiles of 128 x 128, of pictures that are no higher, or longer, than one pixel more
-    assert MAX_SEGMENT_IMAGES + MAX_SEGMENT_SUBPIXELS // 64 <= MAX_CHAIN_IMAGES
+    assert MAX_SEGMENT_IMAGES + MAX_SEGMENT_PIXELS // 64 <= MAX_CHAIN_IMAGES
 
 
 @pytest.mark.parametrize(("limit", "code"), [(2499, 6), (2500, 0)])

@@ -8,12 +8,15 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from bbcompress.archive.errors import ArchiveLimit, DamagedArchive, UnsupportedArchive
+from bbcompress.archive.source import Source
 from bbcompress.varint import Malformed, Reader, write_varint
 
 MAGIC = b"\xbbC"
 VERSION = 1
 END_MARK = b"C\xbb"
 CRC_BYTES = 4
+HEADER_BYTES = 3 + CRC_BYTES
+"""Of archives: their first block is there."""
 SHORT_CRC_BYTES = 2
 """Of files of the small form."""
 MAX_BLOCK_BYTES = 1 << 31
@@ -44,7 +47,7 @@ class Block(NamedTuple):
     body: bytes | None
 
 
-def crc(data: bytes, size: int = CRC_BYTES) -> bytes:
+def crc(data: bytes | memoryview, size: int = CRC_BYTES) -> bytes:
     """The low `size` bytes of the CRC-32 (as in PNG and zip), little-endian."""
     return zlib.crc32(data).to_bytes(CRC_BYTES, "little")[:size]
 
@@ -59,13 +62,14 @@ def header(form: Form) -> bytes:
     return MAGIC + bytes([form << 4 | VERSION])
 
 
-def read_form(data: bytes) -> Form:
+def read_form(file: Source) -> Form:
     """The form of a file, with the check that covers its header. Raises DamagedArchive or UnsupportedArchive."""
-    if len(data) < len(MAGIC) + 1 + SHORT_CRC_BYTES or data[:2] != MAGIC:
+    start = file.read(0, min(file.size, HEADER_BYTES))
+    if len(start) < len(MAGIC) + 1 + SHORT_CRC_BYTES or start[:2] != MAGIC:
         raise DamagedArchive("not a bbc file, or damaged at its start")
-    form, version = data[2] >> 4, data[2] & 15
+    form, version = start[2] >> 4, start[2] & 15
     # An archive's header has a CRC of its own; a single image's is at the end of the file. So it is in every version.
-    covered, size = (data[: 3 + CRC_BYTES], CRC_BYTES) if form == Form.ARCHIVE else (data, SHORT_CRC_BYTES)
+    covered, size = (start, CRC_BYTES) if form == Form.ARCHIVE else (file.read(0, file.size), SHORT_CRC_BYTES)
     if checked(covered[:-size], size) != covered:
         raise DamagedArchive("damaged: the checksum of its header is wrong")
     if version != VERSION or form > Form.ARCHIVE:
@@ -78,9 +82,20 @@ def pack_block(type: BlockType, body: bytes) -> bytes:
     return checked(bytes([type]) + write_varint(len(body)) + body)
 
 
-def read_block(data: bytes, offset: int) -> Block:
-    """The block at `offset`. Raises DamagedArchive where its length cannot be true; a wrong CRC gives no body."""
-    reader = Reader(data[offset : offset + 1 + MAX_VARINT_BYTES])
+class Head(NamedTuple):
+    """Where a block is, by its first bytes."""
+
+    type: int
+    start: int
+    """Of the body."""
+    body_bytes: int
+    size: int
+    """Of the whole block."""
+
+
+def read_head(file: Source, offset: int) -> Head:
+    """The head of the block at `offset`. Raises DamagedArchive where its length cannot be true, ArchiveLimit."""
+    reader = Reader(file.read(offset, max(0, min(1 + MAX_VARINT_BYTES, file.size - offset))))
     try:
         type = reader.byte()
         length = reader.varint((1 << 35) - 1)
@@ -88,12 +103,20 @@ def read_block(data: bytes, offset: int) -> Block:
         raise DamagedArchive(f"damaged: no block at byte {offset}") from error
     start = offset + len(bytes([type]) + write_varint(length))
     end = start + length + CRC_BYTES
-    if end > len(data):
+    if end > file.size:
         raise DamagedArchive(f"damaged or cut short: the block at byte {offset} runs past the end")
     if length > MAX_BLOCK_BYTES:
         raise ArchiveLimit(f"a block of {length} bytes is larger than the limit of {MAX_BLOCK_BYTES}")
-    sound = crc(data[offset : end - CRC_BYTES]) == data[end - CRC_BYTES : end]
-    return Block(offset, end - offset, type, data[start : start + length] if sound else None)
+    return Head(type, start, length, end - offset)
+
+
+def read_block(file: Source, offset: int) -> Block:
+    """The block at `offset`. Raises as `read_head` does; a wrong CRC gives no body."""
+    head = read_head(file, offset)
+    data = file.read(offset, head.size)
+    sound = crc(memoryview(data)[:-CRC_BYTES]) == data[-CRC_BYTES:]
+    start = head.start - offset
+    return Block(offset, head.size, head.type, data[start : start + head.body_bytes] if sound else None)
 
 
 def pack_trailer(index_block: bytes) -> bytes:
@@ -104,11 +127,12 @@ def pack_trailer(index_block: bytes) -> bytes:
 TRAILER_BYTES = 4 + len(END_MARK)
 
 
-def read_trailer(data: bytes) -> int:
+def read_trailer(file: Source) -> int:
     """Offset of the index block. Raises DamagedArchive."""
-    if data[-len(END_MARK) :] != END_MARK:
+    trailer = file.read(max(0, file.size - TRAILER_BYTES), min(file.size, TRAILER_BYTES))
+    if trailer[-len(END_MARK) :] != END_MARK:
         raise DamagedArchive("damaged or cut short: the end mark is missing")
-    offset = len(data) - TRAILER_BYTES - int.from_bytes(data[-TRAILER_BYTES : -len(END_MARK)], "little")
-    if offset < 3 + CRC_BYTES:
+    offset = file.size - TRAILER_BYTES - int.from_bytes(trailer[: -len(END_MARK)], "little")
+    if offset < HEADER_BYTES:
         raise DamagedArchive("damaged: the index is not where the file's end says")
     return offset

@@ -63,16 +63,16 @@ class Estimate(NamedTuple):
 
 def candidates(picture: Picture, registry: Registry, only: Path | None, networks: bool = True) -> tuple[Candidate, ...]:
     """All ways to code `picture`, or the model in the file `only` if it can; without `networks`, predictors alone."""
-    planes = planes_form(picture)
     headers = [pair for pair in registry.headers() if only in (None, pair[0])] if networks else []
     found: list[Candidate] = []
-    if planes is not None:
-        for path, header in headers:
-            corrects = isinstance(header.info, CorrectorInfo) and header.info.channels == planes.colours
-            if corrects and registry.loads(path):
+    for path, header in headers:
+        if isinstance(header.info, CorrectorInfo):
+            planes = planes_form(picture, header.info.levels)
+            if planes is not None and header.info.channels == planes.colours and registry.loads(path):
                 found.append(Candidate(path, planes))
-        if only is None and not found:
-            found.append(Candidate(None, planes))
+    alone = planes_form(picture)
+    if alone is not None and only is None and not found:
+        found.append(Candidate(None, alone))
     if any(way.model for way in found) and _is_beyond_chains(picture):
         return tuple(found)
     for path, header in headers:
@@ -205,8 +205,7 @@ def shorter_file(picture: Picture, coded_bytes: float) -> bytes | None:
 def _likely_shorter(coded: Coded, pictures: Sequence[Picture]) -> list[int]:
     """Places of pictures that are probably shorter when stored, as they have few changes for what they cost."""
     changes = np.array([(picture.pixels.ravel()[1:] != picture.pixels.ravel()[:-1]).sum() for picture in pictures])
-    form = coded.payload.form
-    raw = 1 / 8 if isinstance(form, PixelForm) and form.levels == 2 else pictures[0].pixels.itemsize
+    raw = 1 / 8 if coded.payload.form.levels == 2 else pictures[0].pixels.itemsize
     raw_bytes = np.array([picture.pixels.size for picture in pictures]) * raw
     likely_bytes = STORED_SEGMENT_BYTES + np.minimum(STORED_BYTES_PER_CHANGE * changes, raw_bytes)
     likely: list[int] = np.flatnonzero(8 * likely_bytes < coded.net_bits).tolist()

@@ -25,3 +25,7 @@ class UnfitModel(ArchiveError):
 
 class ArchiveLimit(ArchiveError):
     """It declares more than this version will take on."""
+
+
+class NoSuchImage(ArchiveError, LookupError):
+    """It holds no image of this name or number."""

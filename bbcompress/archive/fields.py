@@ -7,7 +7,7 @@ from bbcompress.archive.errors import ArchiveLimit, DamagedArchive, UnsupportedA
 from bbcompress.archive.forms import PixelForm
 from bbcompress.archive.limits import MAX_IMAGES, MAX_SIDE, MAX_TILE
 from bbcompress.archive.payload import Lattice, Tiles
-from bbcompress.archive.planes import PLANE_MODES, PlanesForm
+from bbcompress.archive.planes import PLANE_MODES, PlanesForm, depths
 from bbcompress.codec.chain import Plan
 from bbcompress.codec.model import ScaleShifts
 from bbcompress.codec.refine import MAX_STEPS, Method
@@ -78,8 +78,7 @@ def unpack_lattice(reader: Reader, mode: int, identity_bytes: int) -> tuple[byte
     form = PlanesForm(next((name for name, layout in MODES.items() if layout.code == mode), ""), byte & ~CORRECTED)
     if form.mode not in PLANE_MODES:
         raise UnsupportedArchive(f"pictures of mode {mode}: use a later version of bbc")
-    bits = 8 * MODES[form.mode].dtype.itemsize
-    if not 8 <= form.depth <= bits:
+    if form.depth not in depths(form.mode):
         raise DamagedArchive("damaged: values of more or fewer bits than their mode has")
     return reader.take(identity_bytes) if byte & CORRECTED else b"", form
 

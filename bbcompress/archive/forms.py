@@ -35,6 +35,12 @@ class PixelForm(IntEnum):
         return 3 if self in (PixelForm.RGB, PixelForm.RGB_ALPHA) else 1
 
     @property
+    def mode(self) -> str:
+        """The pictures'."""
+        modes = {PixelForm.BILEVEL: "1", PixelForm.GREY_ALPHA: "LA", PixelForm.RGB_ALPHA: "RGBA"}
+        return modes.get(self, "RGB" if self in (PixelForm.RGB, PixelForm.GREY_AS_RGB) else "L")
+
+    @property
     def has_alpha(self) -> bool:
         return self in (PixelForm.GREY_ALPHA, PixelForm.RGB_ALPHA)
 

@@ -16,7 +16,7 @@ MAX_IMAGES = 1 << 22
 MAX_CHAIN_IMAGES = 1 << 18
 """Pictures, or tiles, of a chain."""
 MAX_SEGMENT_IMAGES = 1 << 16
-"""Pictures that a writer puts into one: their tiles, of `MAX_SEGMENT_SUBPIXELS`, are fewer than `MAX_CHAIN_IMAGES`."""
+"""Pictures that a writer puts into one: their tiles, of `options.MAX_SEGMENT_PIXELS`, are fewer than may be."""
 MAX_SIDE = 1 << 24
 MAX_TILE = 1 << 10
 """Height and width of a tile: what a network computes together takes some 80 bytes a subpixel."""

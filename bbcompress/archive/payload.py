@@ -1,6 +1,7 @@
 """What a segment holds: pictures coded by one method. A method's number means the same coding forever."""
 
 import hashlib
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -28,7 +29,7 @@ from bbcompress.codec.spatial import SpatialModel
 from bbcompress.coding.rans import LOWER_BOUND
 from bbcompress.images import kept, stored
 from bbcompress.images.errors import DamagedImage, ImageError, LimitExceeded
-from bbcompress.images.header import MODES
+from bbcompress.images.header import MODES, Header
 from bbcompress.images.picture import Item, KeptFile, Picture, digest
 from bbcompress.progress import Advance, ignore
 from bbcompress.varint import Malformed, Reader
@@ -65,6 +66,13 @@ class Stored:
         """How many pixels `decode` will tell `advance` of: a general method does not say how far it is."""
         return 0
 
+    def headers(self, registry: Registry) -> Sequence[Header | None]:
+        """Mode and size of each picture, by the first bytes of the data alone; None where they are not known."""
+        try:
+            return [Header.unpack(Reader(self.data[1:]), max_pixels=sys.maxsize)]
+        except Malformed as error:
+            raise DamagedArchive(f"damaged: {error}") from error
+
     def decode(self, registry: Registry, max_pixels: int, advance: Advance = ignore) -> "Pictures":
         try:
             return Pictures([stored.decode(self.data, max_pixels=max_pixels)])
@@ -88,6 +96,9 @@ class Kept:
 
     def followed_pixels(self, registry: Registry) -> int:
         return 0
+
+    def headers(self, registry: Registry) -> Sequence[Header | None]:
+        return [None]
 
     def decode(self, registry: Registry, max_pixels: int, advance: Advance = ignore) -> "Pictures":
         try:
@@ -113,6 +124,11 @@ class BitsBack:
     def followed_pixels(self, registry: Registry) -> int:
         info = registry.info_of(self.model_id)
         return self.plan.images * info.height * info.width if isinstance(info, DenseInfo) else 0
+
+    def headers(self, registry: Registry) -> Sequence[Header | None]:
+        info = registry.info_of(self.model_id)
+        header = Header(self.form.mode, info.width, info.height) if isinstance(info, DenseInfo) else None
+        return [header] * self.plan.images
 
     def decode(self, registry: Registry, max_pixels: int, advance: Advance = ignore) -> "Pictures":
         model = self.checked_model(registry, max_pixels)
@@ -152,6 +168,9 @@ class Tiles:
 
     def followed_pixels(self, registry: Registry) -> int:
         return sum(height * width for height, width in self.sizes)
+
+    def headers(self, registry: Registry) -> Sequence[Header | None]:
+        return [Header(self.form.mode, width, height) for height, width in self.sizes]
 
     def decode(self, registry: Registry, max_pixels: int, advance: Advance = ignore) -> "Pictures":
         model = self.checked_model(registry, max_pixels)
@@ -202,6 +221,9 @@ class Lattice:
     def followed_pixels(self, registry: Registry) -> int:
         return sum(height * width for height, width in self.sizes)
 
+    def headers(self, registry: Registry) -> Sequence[Header | None]:
+        return [Header(self.form.mode, width, height) for height, width in self.sizes]
+
     def decode(self, registry: Registry, max_pixels: int, advance: Advance = ignore) -> "Pictures":
         model = self.checked_model(registry, max_pixels)
         channels, batches = MODES[self.form.mode].channels, [self.data]
@@ -233,7 +255,8 @@ class Lattice:
         if not self.model_id:
             return None
         model = _found(registry, self.model_id)
-        if not isinstance(model, CorrectorModel) or model.info.channels != self.form.colours:
+        kind = self.form.colours, self.form.levels
+        if not isinstance(model, CorrectorModel) or (model.info.channels, model.info.levels) != kind:
             raise DamagedArchive("damaged: the model cannot correct pictures of this form")
         return model
 

@@ -1,27 +1,35 @@
-"""Reading files: what they hold, and their pictures, segment by segment."""
+"""Reading files: what they hold, and their pictures, segment by segment. Only what is asked for is read."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import PurePosixPath
-from typing import NamedTuple
-
-import numpy as np
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from bbcompress.archive import blocks
 from bbcompress.archive.attributes import Tree, unpack_tree
-from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
-from bbcompress.archive.limits import MAX_IMAGES, most_images, require_images
+from bbcompress.archive.blocks import BlockType
+from bbcompress.archive.errors import ArchiveError, DamagedArchive
+from bbcompress.archive.index import unpack_index
+from bbcompress.archive.limits import most_images, require_images
 from bbcompress.archive.metadata import unpack_metadata
 from bbcompress.archive.names import unpack_names
+from bbcompress.archive.numbers import Numbers, Runs, count_of, numbers_of, runs_of
 from bbcompress.archive.payload import Kept, Payload, decode_checked
-from bbcompress.archive.segment import Numbers, Segment, unpack_segment
+from bbcompress.archive.segment import Segment, unpack_segment
 from bbcompress.archive.single import unpack_single
+from bbcompress.archive.source import Source
 from bbcompress.codec.registry import Registry
 from bbcompress.images.header import MAX_PIXELS
 from bbcompress.images.metadata import NO_METADATA, Metadata
 from bbcompress.images.picture import Item, Picture
-from bbcompress.progress import Progress
-from bbcompress.varint import Malformed, Reader
+from bbcompress.progress import Advance, Progress, ignore
+from bbcompress.varint import Malformed
+
+HEAD_BYTES = 1 << 12
+"""Of a segment, in which all but its payload mostly is."""
+_OTHERWISE = "damaged: the index and a segment do not say the same of its pictures"
+Read = TypeVar("Read")
 
 
 class Decoded(NamedTuple):
@@ -32,45 +40,97 @@ class Decoded(NamedTuple):
     picture: Item
 
 
-class Part(NamedTuple):
-    """A segment of a file: what can be said of it without decoding."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A segment of a file, which is read when it is asked for."""
 
-    numbers: Numbers
-    payload: Payload
-    digest: bytes
+    source: Source
+    place: int
+    """Which segment of the file, from 0 on."""
+    offset: int
     size: int
     """Bytes it takes in the file."""
+    runs: Runs
+    """Of the numbers of its pictures."""
+    single: Segment | None = None
+    """What a file of the small form holds."""
 
-
-class Archive:
-    """A file's parts and names, checked but not yet decoded.
-
-    With `recover`, damage outside the parts that are wanted is put into `damage`, a list of one-line messages,
-    instead of being raised.
-    """
-
-    def __init__(self, data: bytes, recover: bool = False):
-        self.form = blocks.read_form(data)
-        self.size = len(data)
-        self.damage: list[str] = []
-        self.names: list[str] | None = None
-        self.metadata: dict[int, Metadata] = {}
-        """Of the pictures that have any, by number."""
-        self.tree = Tree()
-        """Attributes of files and folders, where they are kept."""
-        self.parts: list[Part] = []
-        self._indexed = 0
-        self._recover = recover
-        if self.form == blocks.Form.SINGLE:
-            payload, digest, metadata = unpack_single(data)
-            self.parts.append(Part(np.array([0]), payload, digest, len(data)))
-            self.metadata = {0: metadata} if metadata != NO_METADATA else {}
-        else:
-            self._read_archive(data)
+    @property
+    def numbers(self) -> Numbers:
+        return numbers_of(self.runs)
 
     @property
     def images(self) -> int:
-        return sum(len(part.numbers) for part in self.parts)
+        return count_of(self.runs)
+
+    def segment(self) -> Segment:
+        """What is there, checked against its checksum and the index. Raises an ArchiveError."""
+        return self._matching(self.read())
+
+    def read(self) -> Segment:
+        """What is there, whatever the index says of its pictures. Raises an ArchiveError."""
+        if self.single is not None:
+            return self.single
+        block = blocks.read_block(self.source, self.offset)
+        if block.body is None or block.type != BlockType.SEGMENT or block.size != self.size:
+            raise DamagedArchive(f"damaged: the checksum of the block at byte {self.offset} is wrong")
+        return unpack_segment(block.body)
+
+    def head(self) -> tuple[Segment, int]:
+        """The same, mostly of the first bytes alone, and so not checked: with a payload whose data are cut short, and
+        how many bytes of these there are. Raises an ArchiveError."""
+        if self.single is None and self.size > HEAD_BYTES:
+            head = blocks.read_head(self.source, self.offset)
+            body = self.source.read(head.start, HEAD_BYTES - (head.start - self.offset))
+            try:
+                segment = self._matching(unpack_segment(body, head.body_bytes))
+                return segment, head.body_bytes - len(body) + len(segment.payload.data)
+            except ArchiveError:  # a longer head, or damage
+                pass
+        segment = self.segment()
+        return segment, len(segment.payload.data)
+
+    @property
+    def payload(self) -> Payload:
+        """That of `segment`."""
+        return self.segment().payload
+
+    def _matching(self, segment: Segment) -> Segment:
+        if runs_of(segment.numbers.tolist()) != self.runs:
+            raise DamagedArchive(_OTHERWISE)
+        return segment
+
+
+class Archive:
+    """A file's parts and names, by its index; nothing is decoded, and segments are not read until they are asked for.
+
+    With `recover` everything is read and checked at once, and damage outside the parts that are wanted is put into
+    `damage`, a list of one-line messages, instead of being raised.
+    """
+
+    def __init__(self, file: Source | BinaryIO | bytes, recover: bool = False):
+        """Raises an ArchiveError."""
+        self.source = file if isinstance(file, Source) else Source(file)
+        self.form = blocks.read_form(self.source)
+        self.size = self.source.size
+        self.damage: list[str] = []
+        self.parts: list[Part] = []
+        self.lost: list[tuple[Part, ArchiveError]] = []
+        """Segments that cannot be brought back, as far as they have been read, and why."""
+        self._recover = recover
+        self._places: dict[BlockType, int] = {}
+        """Offsets of what comes after the segments."""
+        if self.form == blocks.Form.SINGLE:
+            payload, digest, metadata = unpack_single(self.source.read(0, self.size))
+            runs = ((0, 1),)
+            self.parts.append(Part(self.source, 0, 0, self.size, runs, Segment(numbers_of(runs), payload, digest)))
+            self.metadata = {0: metadata} if metadata != NO_METADATA else {}
+        else:
+            self._find_blocks()
+
+    @property
+    def images(self) -> int:
+        return sum(part.images for part in self.parts)
 
     @property
     def kept_name(self) -> str | None:
@@ -78,153 +138,210 @@ class Archive:
         payload = self.parts[0].payload if self.form == blocks.Form.SINGLE else None
         return payload.name if isinstance(payload, Kept) else None
 
+    @cached_property
+    def names(self) -> list[str] | None:
+        """Of all pictures by number; None in the small form, and where they are lost."""
+        return self._read(BlockType.NAMES, self._unpack_names, None)
+
+    @cached_property
+    def metadata(self) -> dict[int, Metadata]:
+        """Of the pictures that have any, by number."""
+        return self._read(BlockType.METADATA, lambda body: unpack_metadata(body, self._most), {})
+
+    @cached_property
+    def tree(self) -> Tree:
+        """Attributes of files and folders, where they are kept."""
+        names = self.names
+        return (
+            self._read(BlockType.ATTRIBUTES, lambda body: unpack_tree(body, names or ()), Tree()) if names else Tree()
+        )
+
     def decode(
-        self, registry: Registry, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
+        self,
+        registry: Registry,
+        max_pixels: int = MAX_PIXELS,
+        progress: Progress | None = None,
+        parts: Sequence[Part] | None = None,
     ) -> Iterator[Decoded]:
-        """All pictures, part by part. Raises an ArchiveError, or notes it in `damage` and goes on."""
+        """All pictures, part by part, or those of some parts. Raises an ArchiveError, or notes it and goes on.
+
+        In memory are at most one part more than the engine has threads.
+        """
         progress = progress or Progress()
-        progress.total = sum(part.payload.followed_pixels(registry) for part in self.parts)
-        for part in self.parts:
-            progress.begin(part.payload.followed_pixels(registry))
+        if parts is None:
+            _ = self.names, self.metadata, self.tree
+            parts = self.parts
+        if not self._recover:
+            for part in parts:  # damage is told before the work
+                part.segment()
+        engine, done_bytes, all_bytes = registry.engine, 0, sum(part.size for part in parts)
+        alone = len(parts) < engine.threads or engine.threads == 1
+        """Whether one part after another is decoded, by all threads together."""
+
+        def begin(part: Part, pixels: int) -> None:
+            nonlocal done_bytes
+            done_bytes += part.size
+            progress.begin(pixels)
+            progress.total = (progress.done + pixels) * all_bytes / done_bytes
+
+        def work(part: Part) -> tuple[int, list[Decoded] | ArchiveError]:
             try:
-                pictures = decode_checked(part.payload, part.digest, registry, max_pixels, progress.advance)
-                progress.end()
+                segment = part.segment()
+                pixels = segment.payload.followed_pixels(registry)
+                if alone:
+                    begin(part, pixels)
+                return pixels, self._decode(segment, registry, max_pixels, progress.advance if alone else ignore)
             except ArchiveError as error:
-                if not self._recover:
-                    raise
-                self.damage.append(f"{self._describe(part.numbers)}: {error}")
-                continue
-            for number, picture in zip(part.numbers.tolist(), pictures, strict=True):
-                name = self.names[number] if self.names else None
-                whole: Item
-                if isinstance(picture, Picture):
-                    whole = replace(picture, metadata=self.metadata.get(number, NO_METADATA))
-                else:
-                    whole = replace(picture, name=PurePosixPath(name).name) if name else picture
-                yield Decoded(number, name, whole)
+                return 0, error
 
-    def _describe(self, numbers: Numbers) -> str:
-        if len(numbers) == 1:
-            return f"picture {numbers[0] + 1} is lost"
-        return f"{len(numbers)} pictures, numbers {numbers[0] + 1} to {numbers[-1] + 1}, are lost"
+        results = map(work, parts) if alone else engine.in_order(work, parts)
+        for part, (pixels, found) in zip(parts, results, strict=True):
+            if not alone:
+                begin(part, pixels)
+            progress.end()
+            if isinstance(found, ArchiveError):
+                self._lose(part, found)
+            else:
+                yield from found
 
-    def _read_archive(self, data: bytes) -> None:
-        found = self._by_index(data)
-        names_body: bytes | None = None
-        metadata_body: bytes | None = None
-        attributes_body: bytes | None = None
-        images = 0
-        for block in found:
-            if block.type == blocks.BlockType.NAMES:
-                # a damaged index may look like names
-                names_body = block.body or names_body
-            if block.type == blocks.BlockType.METADATA:
-                metadata_body = block.body or metadata_body
-            if block.type == blocks.BlockType.ATTRIBUTES:
-                attributes_body = block.body or attributes_body
+    def decode_part(self, part: Part, registry: Registry, max_pixels: int = MAX_PIXELS) -> list[Decoded]:
+        """The pictures of one part. Raises an ArchiveError."""
+        return self._decode(part.segment(), registry, max_pixels, ignore)
+
+    def close(self) -> None:
+        """Close the file, if it was opened here."""
+        self.source.close()
+
+    def _decode(self, segment: Segment, registry: Registry, max_pixels: int, advance: Advance) -> list[Decoded]:
+        items = decode_checked(segment.payload, segment.digest, registry, max_pixels, advance)
+        found = []
+        for number, item in zip(segment.numbers.tolist(), items, strict=True):
+            name = self.names[number] if self.names else None
+            whole: Item
+            if isinstance(item, Picture):
+                whole = replace(item, metadata=self.metadata.get(number, NO_METADATA))
+            else:
+                whole = replace(item, name=PurePosixPath(name).name) if name else item
+            found.append(Decoded(number, name, whole))
+        return found
+
+    def _find_blocks(self) -> None:
+        try:
+            self._find_by_index()
+        except DamagedArchive as error:
+            self._note(error)
+            self._find_by_walking()
+        else:
+            if self._recover:
+                self._check_parts()
+        self._check_numbers()
+        if self._recover:
+            _ = self.names, self.metadata, self.tree  # so that `damage` is complete
+
+    def _find_by_index(self) -> None:
+        start = blocks.read_trailer(self.source)
+        block = blocks.read_block(self.source, start)
+        if block.type != BlockType.INDEX or block.body is None:
+            raise DamagedArchive("damaged: the checksum of the index is wrong")
+        if start + block.size != self.size - blocks.TRAILER_BYTES:
+            raise DamagedArchive("damaged: bytes between the index and the end")
+        index = unpack_index(block.body, self.size)
+        if index.end != start:
+            raise DamagedArchive("damaged: the index does not fit the file")
+        segments = iter(index.segments)
+        for type, offset, size in index.places():
+            if type == BlockType.SEGMENT:
+                self.parts.append(Part(self.source, len(self.parts), offset, size, next(segments).runs))
+            else:
+                self._places[type] = offset
+
+    def _find_by_walking(self) -> None:
+        """Blocks one after another from the start, as far as their lengths make sense."""
+        offset, images = blocks.HEADER_BYTES, 0
+        while offset < self.size:
+            try:
+                block = blocks.read_block(self.source, offset)
+            except ArchiveError:
+                break
+            if block.type not in set(BlockType) - {BlockType.INDEX}:
+                break
             if block.body is None:
-                self._note(DamagedArchive(f"damaged: the checksum of the block at byte {block.offset} is wrong"))
-            elif block.type == blocks.BlockType.SEGMENT:
+                self._note(DamagedArchive(f"damaged: the checksum of the block at byte {offset} is wrong"))
+            elif block.type != BlockType.SEGMENT:
+                self._places[BlockType(block.type)] = offset
+            else:
                 try:
-                    segment = unpack_segment(block.body)
+                    numbers = unpack_segment(block.body).numbers
                 except ArchiveError as error:
                     self._note(error)
                 else:
-                    self.parts.append(_part(segment, block))
-                    images += len(segment.numbers)
-                    require_images(images, len(data))
-        numbers = np.sort(np.concatenate([part.numbers for part in self.parts])) if self.parts else np.arange(0)
-        if (numbers[1:] == numbers[:-1]).any():
-            raise DamagedArchive("damaged: two segments hold the same picture")
-        if images and numbers[-1] != images - 1:
+                    runs = runs_of(numbers.tolist())
+                    self.parts.append(Part(self.source, len(self.parts), offset, block.size, runs))
+                    images += count_of(runs)
+                    require_images(images, self.size)
+            offset += block.size
+
+    def _check_parts(self) -> None:
+        """Keep of the parts that the index names those that are sound."""
+        listed, self.parts = self.parts, []
+        for part in listed:
+            try:
+                runs = runs_of(part.read().numbers.tolist())
+            except ArchiveError as error:
+                self._lose(part, error)
+            else:
+                if runs != part.runs:
+                    self._note(DamagedArchive(_OTHERWISE))
+                self.parts.append(replace(part, runs=runs))
+
+    def _check_numbers(self) -> None:
+        end, missing = 0, False
+        for start, stop in sorted(run for part in [*self.parts, *(part for part, _ in self.lost)] for run in part.runs):
+            if start < end:
+                raise DamagedArchive("damaged: two segments hold the same picture")
+            missing |= start > end
+            end = stop
+        self._numbers = end
+        if missing:
             self._note(DamagedArchive("damaged: segments are missing"))
-        if images != self._indexed and not self.damage:
-            self._note(DamagedArchive("damaged: the index does not count the segments' pictures"))
-        if names_body is not None:
-            try:
-                # what is lost has names too
-                names = unpack_names(names_body, most_images(len(data)) if self.damage else images)
-                if len(set(names)) != len(names) or len(names) <= numbers.max(initial=-1):
-                    raise Malformed("two pictures have one name, or one has none")
-                self.names = names
-            except Malformed as error:
-                self._note(DamagedArchive(f"damaged: the names cannot be read ({error})"))
-        if metadata_body is not None:
-            try:
-                self.metadata = unpack_metadata(metadata_body, most_images(len(data)) if self.damage else images)
-            except Malformed as error:
-                self._note(DamagedArchive(f"damaged: the metadata cannot be read ({error})"))
-        if attributes_body is not None and self.names is not None:
-            try:
-                self.tree = unpack_tree(attributes_body, self.names)
-            except Malformed as error:
-                self._note(DamagedArchive(f"damaged: the attributes cannot be read ({error})"))
 
-    def _by_index(self, data: bytes) -> list[blocks.Block]:
-        """All blocks but the index, found by it; by walking where that is damaged and we recover."""
+    @property
+    def _most(self) -> int:
+        """Names that there may be: what is lost has names too."""
+        return most_images(self.size) if self.damage else self._numbers
+
+    def _unpack_names(self, body: bytes) -> list[str]:
+        names = unpack_names(body, self._most)
+        if len(set(names)) != len(names) or len(names) < self._numbers:
+            raise Malformed("two pictures have one name, or one has none")
+        return names
+
+    def _read(self, type: BlockType, unpack: Callable[[bytes], Read], default: Read) -> Read:
+        """What is in the one block of a type; the default where there is none, or it is damaged and we recover."""
+        if type not in self._places:
+            if type == BlockType.NAMES and self.form == blocks.Form.ARCHIVE:
+                self._note(DamagedArchive("damaged: there are no names"))
+            return default
         try:
-            start = blocks.read_trailer(data)
-            index = blocks.read_block(data, start)
-            if index.type != blocks.BlockType.INDEX or index.body is None:
-                raise DamagedArchive("damaged: the checksum of the index is wrong")
-            if start + index.size != len(data) - blocks.TRAILER_BYTES:
-                raise DamagedArchive("damaged: bytes between the index and the end")
-            return self._blocks_of_index(data, index.body, start)
+            block = blocks.read_block(self.source, self._places[type])
+            if block.body is None or block.type != type:
+                raise Malformed("their checksum is wrong")
+            return unpack(block.body)
         except (DamagedArchive, Malformed) as error:
-            self._note(error if isinstance(error, ArchiveError) else DamagedArchive(f"damaged: {error}"))
-            return _walk(data)
+            self._note(DamagedArchive(f"damaged: the {type.name.lower()} cannot be read ({error})"))
+            return default
 
-    def _blocks_of_index(self, data: bytes, body: bytes, end: int) -> list[blocks.Block]:
-        reader = Reader(body)
-        segments = reader.varint(MAX_IMAGES)
-        sizes = []
-        for _ in range(segments):
-            sizes.append((reader.varint(len(data)), blocks.BlockType.SEGMENT))
-            self._indexed += reader.varint(MAX_IMAGES)
-        sizes.append((reader.varint(len(data)), blocks.BlockType.NAMES))
-        metadata_size = reader.varint(len(data))
-        if metadata_size:
-            sizes.append((metadata_size, blocks.BlockType.METADATA))
-        if reader.remaining:
-            sizes.append((reader.varint(len(data)), blocks.BlockType.ATTRIBUTES))
-        if self._indexed > MAX_IMAGES:
-            raise ArchiveLimit(f"more than {MAX_IMAGES} pictures")
-        offset = 3 + blocks.CRC_BYTES
-        if reader.remaining or offset + sum(size for size, _ in sizes) != end:
-            raise DamagedArchive("damaged: the index does not fit the file")
-        found = []
-        for size, wanted in sizes:
-            try:
-                block = blocks.read_block(data, offset)
-            except DamagedArchive:
-                block = blocks.Block(offset, size, wanted, None)
-            if block.size != size or block.type != wanted:
-                block = blocks.Block(offset, size, wanted, None)
-            found.append(block)
-            offset += size
-        return found
+    def _lose(self, part: Part, error: ArchiveError) -> None:
+        self._note(error, f"segment {part.place}, {_described(part.numbers)}: ")
+        self.lost.append((part, error))
 
-    def _note(self, error: ArchiveError) -> None:
+    def _note(self, error: ArchiveError, where: str = "") -> None:
         if not self._recover:
             raise error
-        self.damage.append(str(error))
+        self.damage.append(where + str(error))
 
 
-def _part(segment: Segment, block: blocks.Block) -> Part:
-    return Part(segment.numbers, segment.payload, segment.digest, block.size)
-
-
-def _walk(data: bytes) -> list[blocks.Block]:
-    """Blocks one after another from the start, as far as their lengths make sense."""
-    offset = 3 + blocks.CRC_BYTES
-    found = []
-    while offset < len(data):
-        try:
-            block = blocks.read_block(data, offset)
-        except ArchiveError:
-            break
-        if block.type not in set(blocks.BlockType) - {blocks.BlockType.INDEX}:
-            break
-        found.append(block)
-        offset += block.size
-    return found
+def _described(numbers: Numbers) -> str:
+    if len(numbers) == 1:
+        return f"picture {numbers[0]} is lost"
+    return f"{len(numbers)} pictures, numbers {numbers[0]} to {numbers[-1]}, are lost"

@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bbcompress.archive.errors import DamagedArchive
 from bbcompress.archive.fields import (
     DIGITS_DENSITY,
@@ -17,12 +14,12 @@ from bbcompress.archive.fields import (
     unpack_sizes,
     unpack_tiles,
 )
-from bbcompress.archive.limits import MAX_IMAGES, require_images
+from bbcompress.archive.limits import MAX_IMAGES
+from bbcompress.archive.numbers import Numbers, numbers_of, pack_runs, runs_of, unpack_runs
 from bbcompress.archive.payload import BitsBack, Kept, Lattice, Method, Payload, Stored, Tiles, known_form, known_method
 from bbcompress.images.header import MODES
-from bbcompress.varint import Malformed, Reader, write_varint
+from bbcompress.varint import Malformed, Reader
 
-Numbers = NDArray[np.int64]
 DIGEST_BYTES = 32
 IDENTITY_BYTES = 32
 
@@ -39,7 +36,7 @@ class Segment:
 def pack_segment(segment: Segment) -> bytes:
     """A segment block's body."""
     payload = segment.payload
-    out = bytes([payload.method]) + _pack_numbers(segment.numbers) + segment.digest
+    out = bytes([payload.method]) + pack_runs(runs_of(segment.numbers.tolist())) + segment.digest
     if isinstance(payload, BitsBack):
         plan = payload.plan
         out += payload.model_id + bytes([payload.form])
@@ -52,13 +49,15 @@ def pack_segment(segment: Segment) -> bytes:
     return out + payload.data
 
 
-def unpack_segment(body: bytes) -> Segment:
-    """The inverse of `pack_segment`. Raises an ArchiveError."""
+def unpack_segment(body: bytes, body_bytes: int | None = None) -> Segment:
+    """The inverse of `pack_segment`. Raises an ArchiveError.
+
+    `body` may be the first part of one of `body_bytes`: then the payload's data are cut short.
+    """
     reader = Reader(body)
     try:
         method = known_method(reader.byte())
-        numbers = _unpack_numbers(reader)
-        require_images(len(numbers), len(body))
+        numbers = numbers_of(unpack_runs(lambda: reader.varint(MAX_IMAGES), body_bytes or len(body)))
         digest = reader.take(DIGEST_BYTES)
         payload: Payload
         if method in (Method.STORED, Method.FILE):
@@ -79,36 +78,3 @@ def unpack_segment(body: bytes) -> Segment:
     except Malformed as error:
         raise DamagedArchive(f"damaged: {error}") from error
     return Segment(numbers, payload, digest)
-
-
-def _pack_numbers(numbers: Numbers) -> bytes:
-    """Ascending numbers as runs: their count, then for each the gap before it and its length less one."""
-    runs: list[list[int]] = []
-    for number in numbers.tolist():
-        if runs and number == runs[-1][1]:
-            runs[-1][1] += 1
-        else:
-            runs.append([number, number + 1])
-    out = write_varint(len(runs))
-    end = 0
-    for start, stop in runs:
-        out += write_varint(start - end) + write_varint(stop - start - 1)
-        end = stop
-    return out
-
-
-def _unpack_numbers(reader: Reader) -> Numbers:
-    runs: list[Numbers] = []
-    end = 0
-    for _ in range(reader.varint(MAX_IMAGES)):
-        gap = reader.varint(MAX_IMAGES)
-        if runs and gap == 0:
-            raise DamagedArchive("damaged: runs of pictures that are one run")
-        start = end + gap
-        end = start + reader.varint(MAX_IMAGES) + 1
-        if end > MAX_IMAGES:
-            raise DamagedArchive("damaged: a picture's number is out of range")
-        runs.append(np.arange(start, end))
-    if not runs:
-        raise DamagedArchive("damaged: a segment without pictures")
-    return np.concatenate(runs)

@@ -11,7 +11,10 @@ from bbcompress.cli.terminal import Warnings
 
 COMMANDS = {
     "compress": "Compress images into a file.",
+    "append": "Add images to an archive.",
     "decompress": "Bring back the images of a file.",
+    "list": "List the images of a file.",
+    "extract": "Bring back some images of a file.",
     "info": "Say what a file holds.",
     "test": "Check that a file decodes to what was compressed.",
     "models": "List the installed models.",

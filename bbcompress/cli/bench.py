@@ -30,7 +30,8 @@ def command(
     """
     from bbcompress.archive.compress import Options, compress_archive
     from bbcompress.archive.read import Archive
-    from bbcompress.cli.inputs import listed_images, read_images
+    from bbcompress.cli.inputs import listed_images
+    from bbcompress.cli.reading import Reading, inputs
     from bbcompress.codec.refine import Method
 
     try:
@@ -42,7 +43,7 @@ def command(
     method = Method[refine_method.upper()]
     rows = []
     registry, chosen = registry_and_model(model, engine, threads)
-    pictures = list(read_images(listed_images(images).files, pixels=True))
+    pictures = [(source.name, source.read()) for source in inputs(listed_images(images).files, Reading(pixels=True))]
     for steps in all_steps:
         started = time.perf_counter()
         options = Options(steps, chosen, check=False, refine_method=method)

@@ -1,8 +1,11 @@
 """What the commands share: options, input and output."""
 
+import contextlib
 import os
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,13 +14,21 @@ import click
 from bbcompress.cli.errors import ExitCode, fail
 
 if TYPE_CHECKING:
+    from bbcompress.archive.source import Source
     from bbcompress.codec.registry import Registry
+    from bbcompress.images.place import New
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 MAX_REFINE_STEPS = 100
 """`codec.refine.MAX_STEPS`, known without numpy."""
 MAX_PIXELS = 1 << 28
 """`images.header.MAX_PIXELS`, known without numpy."""
+SEGMENT_PIXELS = 1 << 19
+"""`archive.options.SEGMENT_PIXELS`, known without numpy."""
+MAX_SEGMENT_PIXELS = 1 << 23
+"""`archive.options.MAX_SEGMENT_PIXELS`."""
+COPIED_BYTES = 1 << 20
+"""At once."""
 
 
 refine_method_option = click.option(
@@ -85,14 +96,16 @@ def installed_models(engine: str, threads: int, files: Sequence[Path] = ()) -> "
         fail("--engine onnx needs onnxruntime: pip install onnxruntime", ExitCode.ERROR)
 
 
+def model_files(model: str) -> list[Path]:
+    """The file that `--model` names, or none where it is `auto` or an installed model's name."""
+    return [Path(model)] if Path(model).suffix == ".safetensors" or Path(model).is_file() else []
+
+
 def registry_and_model(model: str, engine: str, threads: int) -> tuple["Registry", Path | None]:
     """The installed models, and which to use: None for `auto`, else a name, or a file's path."""
-    if model == "auto":
-        return installed_models(engine, threads), None
-    if Path(model).suffix == ".safetensors" or Path(model).is_file():
-        return installed_models(engine, threads, [Path(model)]), Path(model)
-    registry = installed_models(engine, threads)
-    return registry, registry.path_named(model)
+    files = model_files(model)
+    registry = installed_models(engine, threads, files)
+    return registry, None if model == "auto" else files[0] if files else registry.path_named(model)
 
 
 def model_file_option(function: Function) -> Function:
@@ -106,9 +119,25 @@ def model_file_option(function: Function) -> Function:
     )(function)
 
 
-def read_input(path: str) -> bytes:
-    """The bytes of a file, or of standard input for `-`."""
-    return read_stdin() if path == "-" else Path(path).read_bytes()
+@contextlib.contextmanager
+def opened(path: str) -> "Iterator[Source]":
+    """A file to read at any place; of standard input for `-`, and of what cannot be read so, a copy on disk."""
+    from bbcompress.archive.source import Source
+    from bbcompress.images.place import is_stream
+
+    if path != "-" and not is_stream(Path(path)):
+        source = Source(Path(path))
+        try:
+            yield source
+        finally:
+            source.close()
+        return
+    with tempfile.TemporaryFile() as copy:
+        if path == "-" and sys.stdin is None:
+            fail("standard input is closed", ExitCode.ERROR)
+        with contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as stream:
+            shutil.copyfileobj(stream, copy)
+        yield Source(copy)
 
 
 def read_stdin() -> bytes:
@@ -129,3 +158,20 @@ def write_stdout(data: bytes) -> None:
         sys.stdout.buffer.flush()
     except OSError as error:
         raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+@contextlib.contextmanager
+def writing(output: str, overwrite: bool) -> Iterator["New"]:
+    """A file to write, which is put at `output` when it is whole; - is standard output, never a terminal."""
+    from bbcompress.images.place import New, placing
+
+    if output != "-":
+        with placing(Path(output), overwrite=overwrite) as new:
+            yield new
+        return
+    write_stdout(b"")
+    with tempfile.TemporaryFile() as whole:
+        yield New(whole)
+        whole.seek(0)
+        while data := whole.read(COPIED_BYTES):
+            write_stdout(data)

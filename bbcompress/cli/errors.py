@@ -80,7 +80,7 @@ def errors_as_exit_codes() -> Iterator[None]:
             _finish_output()
         if DEBUG_VARIABLE in os.environ:
             traceback.print_exc()
-        fail(*_explained(error))
+        fail(*explained(error))
 
 
 @contextlib.contextmanager
@@ -141,7 +141,7 @@ def _finish_output() -> None:
         raise OSError(failure.errno, failure.strerror, "standard output") from failure
 
 
-def _explained(error: BaseException) -> tuple[str, ExitCode]:
+def explained(error: BaseException) -> tuple[str, ExitCode]:
     """What to say of an error, and how to end."""
     # imported here, as most runs have no errors and `bbc --help` is to be quick
     from bbcompress.archive import errors as archive_errors

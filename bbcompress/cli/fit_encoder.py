@@ -1,7 +1,7 @@
 """`bbc fit-encoder`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,11 @@ from bbcompress.cli.training import (
     train_with,
     training_options,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bbcompress.train.vae import VAEBase
 
 
 @click.command()
@@ -52,8 +57,11 @@ def command(
     old = read_with_latents(model)
     images = images_for_model(data, "train", old.info, crop)
     training = TrainingOptions(encoder_only=True, objective=named(objective, alpha, sigma, latents), **options)
-    state, fitted = train_with(restore(old), data, images, validation, training, output, device, threads)
-    export_with_new_encoder(state.best, fitted, old, name or output.stem, output)
+
+    def write(model: "VAEBase", pixels: "Tensor", path: Path) -> None:
+        export_with_new_encoder(model, pixels, old, name or output.stem, path)
+
+    train_with(restore(old), data, images, validation, training, output, device, threads, write)
     if test is not None:
         held = rounded(images_for_model(test, "test", old.info, crop), old.info.levels)
         rates = [exact_negative_elbo(path, held, TEST_SAMPLES) for path in (model, output)]

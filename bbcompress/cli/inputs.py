@@ -1,38 +1,42 @@
-"""The files named on a command line: files, folders, standard input."""
+"""The files named on a command line, or in a list: files, folders, standard input."""
 
-import errno
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from bbcompress.archive.attributes import Tree
 from bbcompress.archive.names import check_name, name_bytes
 from bbcompress.cli.common import read_stdin
-from bbcompress.cli.directory import Directory
-from bbcompress.cli.terminal import note
+from bbcompress.cli.globs import ALL, Globs
+from bbcompress.cli.reading import opened
 from bbcompress.cli.walk import walk
 from bbcompress.images.errors import ImageError
-from bbcompress.images.files import read
-from bbcompress.images.header import MAX_PIXELS
-from bbcompress.images.picture import Item, KeptFile
+from bbcompress.images.peek import START_BYTES, Peek, peek
 from bbcompress.images.place import UNKNOWN, Attributes, attributes_of, umask
 from bbcompress.varint import Malformed
 
 STDIN = "-"
 
 
+class File(NamedTuple):
+    """What is to be compressed, not yet read."""
+
+    name: str
+    """To keep."""
+    path: Path | None
+    """None for standard input."""
+    attributes: Attributes
+    peek: Peek
+
+
 @dataclass
 class Inputs:
     """What a command line names."""
 
-    files: list[tuple[str, Path | None]] = field(default_factory=list)
-    """Name to keep and path of every file; the path of standard input is None."""
-    attributes: list[Attributes] = field(default_factory=list)
-    """Of each file."""
-    sizes: list[int] = field(default_factory=list)
-    """Bytes of each file, as far as they are known before it is read."""
+    files: list[File] = field(default_factory=list)
     folders: dict[str, Attributes] = field(default_factory=dict)
     """Names of all folders to keep; "" is the one named on the command line, if it is the only argument."""
     left_out: list[str] = field(default_factory=list)
@@ -40,12 +44,24 @@ class Inputs:
     private_to: int = 0o666
     """Permissions that every source gives, which a file of all of them may have."""
 
-    def add(self, name: str, path: Path | None, attributes: Attributes, size: int = 0) -> None:
-        self.files.append((name, path))
-        self.attributes.append(attributes)
-        self.sizes.append(size)
+    def add(self, name: str, path: Path | None, attributes: Attributes) -> None:
+        self.files.append(File(name, path, attributes, _peek(path)))
         if attributes.mode is not None:
             self.private_to &= attributes.mode
+
+    def add_argument(self, name: str, path: Path, globs: Globs = ALL) -> None:
+        """A file that is kept by this name, or what is in a folder, with this and a slash before its names."""
+        if not path.is_dir():
+            status = _status(path)
+            self.add(name, path, attributes_of(status) if stat.S_ISREG(status.st_mode) else UNKNOWN)
+            return
+        below = walk(path, globs)
+        prefix = f"{name}/" if name else ""
+        for file, attributes in below.files.items():
+            self.add(prefix + file, path / file, attributes)
+        for folder, attributes in below.folders.items():
+            self.add_folder((prefix + folder).rstrip("/"), attributes)
+        self.left_out += below.left_out
 
     def add_folder(self, name: str, attributes: Attributes) -> None:
         mode = attributes.mode or 0
@@ -55,11 +71,12 @@ class Inputs:
 
     def tree(self, times: bool) -> Tree:
         """What an archive keeps of them."""
+        files = [file.attributes for file in self.files]
         if times:
-            return Tree(self.attributes, self.folders)
+            return Tree(files, self.folders)
         without = Attributes._replace
         return Tree(
-            [without(one, mtime_ns=None) for one in self.attributes],
+            [without(one, mtime_ns=None) for one in files],
             {name: without(one, mtime_ns=None) for name, one in self.folders.items()},
         )
 
@@ -69,34 +86,45 @@ class Inputs:
         return self.private_to & ~umask() | 0o600
 
 
-def listed_images(arguments: tuple[str, ...]) -> Inputs:
-    """Every file that the arguments name. Folders are walked in a fixed order.
+def listed_images(arguments: tuple[str, ...], globs: Globs = ALL, listed: Iterable[str] = ()) -> Inputs:
+    """Every file that the arguments name, and then the names of a list. Folders are walked in a fixed order.
 
-    A file keeps its base name, a file in a folder its path below that folder. Raises ImageError where two names
-    are equal, where there is nothing, or something cannot be read.
+    A file keeps its base name, a file in a folder its path below that folder; what is listed keeps its path. Of what is
+    in folders only what `globs` take counts. Raises ImageError where two names are equal, where there is nothing, or
+    something cannot be read.
     """
     found = Inputs()
     for argument in arguments:
-        path = Path(argument)
         if argument == STDIN:
             found.add("image.png", None, UNKNOWN)
-        elif path.is_dir():
-            below = walk(path)
-            for (name, attributes), size in zip(below.files.items(), below.sizes, strict=True):
-                found.add(name, path / name, attributes, size)
-            for name, attributes in below.folders.items():
-                found.add_folder(name, attributes)
-            found.left_out += below.left_out
         else:
-            status = _status(path)
-            attributes = attributes_of(status) if stat.S_ISREG(status.st_mode) else UNKNOWN
-            found.add(path.name, path, attributes, status.st_size)
+            path = Path(argument)
+            found.add_argument("" if path.is_dir() else path.name, path, globs)
+    for line in listed:
+        found.add_argument(_kept_path(line), Path(line), globs)
     if len(arguments) > 1:
         found.folders.pop("", None)
-    if not found.files and set(found.folders) <= {""}:
-        raise ImageError(f"{arguments[0]}: nothing in this folder")
+    if not found.files and (globs != ALL or set(found.folders) <= {""}):
+        wanted = "nothing that is wanted" if globs != ALL else "nothing"
+        raise ImageError(f"{arguments[0]}: {wanted} in this folder" if arguments else "the list names nothing")
     _check_names(found)
     return found
+
+
+def names_in(file: str, by_null: bool) -> list[str]:
+    """The names in a list of files, one a line, or each before a zero byte; - is standard input."""
+    data = read_stdin() if file == STDIN else Path(file).read_bytes()
+    names = data.split(b"\0") if by_null else [line.removesuffix(b"\r") for line in data.split(b"\n")]
+    return [os.fsdecode(name) for name in names if name]
+
+
+def _kept_path(line: str) -> str:
+    """By which what is listed is kept: as it is written, from the root or this folder on."""
+    path = Path(line)
+    if ".." in path.parts:
+        raise ImageError(f"{line}: a listed name may not have .. in it, as it is kept by this name")
+    name = path.relative_to(path.anchor).as_posix()
+    return "" if name == "." else name
 
 
 def _status(path: Path) -> os.stat_result:
@@ -106,9 +134,18 @@ def _status(path: Path) -> os.stat_result:
         raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
+def _peek(path: Path | None) -> Peek:
+    if path is None:
+        return Peek("file", 0)
+    with opened(path) as file:
+        status = os.fstat(file.fileno())
+        # the bytes of a pipe come once
+        return peek(file.read(START_BYTES), status.st_size) if stat.S_ISREG(status.st_mode) else Peek("file", 0)
+
+
 def _check_names(found: Inputs) -> None:
     seen: dict[str, Path | None] = {}
-    for name, source in found.files:
+    for name, source, *_ in found.files:
         try:
             check_name(name_bytes(name))
         except (Malformed, UnicodeEncodeError) as error:
@@ -119,37 +156,3 @@ def _check_names(found: Inputs) -> None:
         seen[name] = source
     for name in found.folders.keys() & seen.keys():
         raise ImageError(f"{seen[name]} and a folder {name} could not both be made again; give a folder above both")
-
-
-def read_images(
-    listed: list[tuple[str, Path | None]], strip: bool = False, pixels: bool = False, max_pixels: int = MAX_PIXELS
-) -> Iterator[tuple[str, Item]]:
-    """What to compress, one at a time; `strip` leaves metadata out. Of more than `max_pixels` a file is kept.
-
-    With `pixels` all are pictures, and coded as such; raises ImageError for other files.
-    """
-    for name, path in listed:
-        source = "standard input" if path is None else str(path)
-        data = read_stdin() if path is None else _contents(path)
-        item = read(data, path.name if path else "", strip=strip, max_pixels=max_pixels)
-        if pixels:
-            if isinstance(item, KeptFile):
-                raise ImageError(f"{source}: would be kept as a file ({item.reason}), not as pixels; leave it out")
-            item = replace(item, file=None)
-        elif strip and isinstance(item, KeptFile):
-            note(f"{source}: kept as a file ({item.reason}), with its metadata")
-        yield name, item
-
-
-def _contents(path: Path) -> bytes:
-    """The bytes of a file, whose path may be longer than systems take."""
-    try:
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise
-        with Directory.at(path.parent) as folder, folder.open(path.name) as file:
-            return file.read()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error

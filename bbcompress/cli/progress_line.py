@@ -32,7 +32,7 @@ class ProgressLine(Progress):
             return
         self._shown = now
         total, rate = max(self.total, self.done), self.done / max(now - self._started, 1e-9)
-        left = _duration((total - self.done) / rate)
+        left = duration((total - self.done) / rate)
         self._put(f"{self.done / total:4.0%} of {_pixels(total)}, {_pixels(rate)}/s, {left} left")
 
     def clear(self) -> None:
@@ -69,7 +69,8 @@ def _pixels(count: float) -> str:
     return f"{count:.0f} px"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """As h:mm:ss or m:ss."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,19 +1,21 @@
 """`bbc test`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from bbcompress.cli.common import (
-    engine_options,
-    installed_models,
-    max_pixels_option,
-    model_file_option,
-    read_input,
-)
-from bbcompress.cli.errors import about
+from bbcompress.cli.common import engine_options, installed_models, max_pixels_option, model_file_option, opened
+from bbcompress.cli.errors import ExitCode, about, explained
 from bbcompress.cli.progress_line import shown_progress
-from bbcompress.cli.terminal import result
+from bbcompress.cli.terminal import note, result
+
+if TYPE_CHECKING:
+    from bbcompress.archive.read import Archive
+    from bbcompress.codec.registry import Registry
+
+_TOLD = 5
+"""Faults of a file that are described."""
 
 
 @click.command()
@@ -25,12 +27,47 @@ from bbcompress.cli.terminal import result
 def command(
     files: tuple[str, ...], models: tuple[Path, ...], max_pixels: int, quiet: bool, engine: str, threads: int
 ) -> None:
-    """Decode each FILE and check every checksum and pixel hash, writing nothing."""
+    """Decode each FILE (- for standard input) and check every checksum and pixel hash, writing nothing.
+
+    What is wrong is told on standard error, and the names of all images that cannot be brought back are printed; the
+    others can, with `bbc extract` or `bbc decompress --keep-going`. The exit code is that of the first file that is
+    not sound.
+    """
+    worst = ExitCode.OK
+    for file in files:
+        registry = installed_models(engine, threads, models)
+        code = _tested(file, registry, max_pixels, quiet)
+        worst = worst or code
+    if worst:
+        raise SystemExit(worst)
+
+
+def _tested(file: str, registry: "Registry", max_pixels: int, quiet: bool) -> ExitCode:
+    from bbcompress.archive.errors import ArchiveError
     from bbcompress.archive.read import Archive
 
-    for file in files:
-        with about(file), shown_progress(quiet) as progress:
-            registry = installed_models(engine, threads, models)
-            images = sum(1 for _ in Archive(read_input(file)).decode(registry, max_pixels, progress))
-        if not quiet:
-            result(f"{file}: ok, {images} images")
+    try:
+        with about(file), opened(file) as source, shown_progress(quiet) as progress:
+            archive = Archive(source, recover=True)
+            images = sum(1 for _ in archive.decode(registry, max_pixels, progress))
+            if not archive.damage:
+                if not quiet:
+                    result(f"{file}: ok, {images} images")
+                return ExitCode.OK
+            _tell(file, archive)
+            codes = [explained(error)[1] for _, error in archive.lost]
+            return ExitCode.DAMAGED if len(codes) < len(archive.damage) else min(codes)
+    except (ArchiveError, OSError) as error:
+        message, code = explained(error)
+        note(f"bbc: {message}")
+        return code
+
+
+def _tell(file: str, archive: "Archive") -> None:
+    """One line of what is wrong, and the names of what is lost as results."""
+    for part, _ in archive.lost:
+        for number in part.numbers.tolist():
+            if archive.names and number < len(archive.names):
+                result(f"{file}: lost: {archive.names[number]}")
+    more = len(archive.damage) - _TOLD
+    note("; ".join([f"bbc: {file}: {archive.damage[0]}", *archive.damage[1:_TOLD], *[f"and {more} more"][: more > 0]]))

@@ -1,14 +1,12 @@
 """`bbc train`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from bbcompress.cli.terminal import note
-from bbcompress.cli.train_corrector import BLOCKS as OF_CORRECTORS
-from bbcompress.cli.train_corrector import refuse_other_options, train_corrector
+from bbcompress.cli.train_corrector import is_given, refuse_other_options, train_corrector
 from bbcompress.cli.training import (
     TEST_SAMPLES,
     images_for_model,
@@ -23,6 +21,11 @@ from bbcompress.cli.training import (
 ARCHITECTURE_OPTIONS = ("likelihood", "architecture", "components", "latent", "hidden", "blocks")
 BLOCKS = 3
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bbcompress.train.vae import VAEBase
+
 
 @click.command()
 @click.argument("data")
@@ -36,14 +39,14 @@ BLOCKS = 3
 @click.option(
     "--architecture",
     type=click.Choice(["dense", "convolutional", "staged"]),
-    default="dense",
-    show_default=True,
-    help="dense: grey images of one size; convolutional: any size, all pixels at once; staged: coarse to fine.",
+    help="Train a VAE. dense: grey images of one size; convolutional: any size, all pixels at once; staged: coarse to "
+    "fine.",
 )
 @click.option(
     "--start",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Go on from the weights of this model, with its likelihood and architecture; mixtures may become sharper.",
+    help="Go on from the weights of this model, with its architecture. Default, but with --architecture: the shipped "
+    "corrector for such images, if that is of use.",
 )
 @click.option(
     "--components", default=1, show_default=True, type=click.IntRange(1, 32), help="Logistics in each mixture."
@@ -58,9 +61,7 @@ BLOCKS = 3
 @click.option(
     "--hidden", default=500, show_default=True, type=click.IntRange(1, 65536), help="Units of a hidden layer; channels."
 )
-@click.option(
-    "--blocks", type=click.IntRange(0, 16), help=f"Residual blocks.  [default: {BLOCKS}; of correctors {OF_CORRECTORS}]"
-)
+@click.option("--blocks", type=click.IntRange(0, 16), help=f"Residual blocks.  [default: {BLOCKS}; of correctors 1]")
 @click.option(
     "--stage-blocks",
     type=click.IntRange(0, 16),
@@ -72,24 +73,16 @@ BLOCKS = 3
     help="Put latents and a first scale on a grid twice as coarse (staged models, with --start).",
 )
 @click.option(
-    "--corrector",
-    is_flag=True,
-    help="Train networks that correct the predictors of pictures coarse to fine, instead of a VAE: for photographs and "
-    "other images of any size, 8 or 16 bits. Takes --minutes, --width, --blocks, --seed, --name and -T.",
-)
-@click.option(
     "--minutes",
     default=10.0,
     show_default=True,
     type=click.FloatRange(0, min_open=True),
-    help="How long a corrector is trained in all; a run that was stopped goes on with what is left.",
+    help="How long a corrector is trained in all; a run that was stopped goes on with what is left, or with more.",
 )
 @click.option(
     "--width",
-    default=64,
-    show_default=True,
-    type=click.IntRange(1, 1024),
-    help="Channels of a corrector's networks, best a multiple of 32.",
+    type=click.IntRange(1, 512),
+    help="Channels of a corrector's networks, best a multiple of 32: it is trained from nothing then.",
 )
 @training_options("elbo", learning_rate=3e-4)
 def command(
@@ -97,7 +90,7 @@ def command(
     output: Path,
     name: str | None,
     likelihood: str,
-    architecture: str,
+    architecture: str | None,
     start: Path | None,
     components: int,
     latent: int,
@@ -105,9 +98,8 @@ def command(
     blocks: int | None,
     stage_blocks: int | None,
     coarser: bool,
-    corrector: bool,
     minutes: float,
-    width: int,
+    width: int | None,
     validation: int,
     crop: int | None,
     test: str | None,
@@ -119,20 +111,24 @@ def command(
     latents: str,
     **options: Any,
 ) -> None:
-    """Train a VAE, or a corrector, on DATA and write its exact form. Needs bbcompress[train].
+    """Train a model on images of your own: DATA, a folder or file. Needs bbcompress[train].
 
-    DATA is an IDX file, a CIFAR batch, .npy, .npz, or a folder of images of one size (of any, with --crop), or the name
-    of a set to download: mnist, fashion-mnist, cifar-10. A run that was stopped goes on where it was; OUTPUT.csv is
-    its log.
-    Whatever the encoder's --objective, the decoder learns by the ELBO; with `sleep` that is the wake-sleep algorithm.
+    By default, for images of any sizes, in colour, in grey (up to 16 bits) or black and white, it is a corrector:
+    networks that correct how pictures are coded coarse to fine. A tenth of the images is held out, and coded in the end
+    for a report, OUTPUT.html, beside other models and coders. The model file is there from the first minute on, and is
+    written whenever it is better. A run that was stopped goes on when it is called again; OUTPUT.csv is its log.
 
-    With --corrector images are of any sizes, of which up to eight crops of 96 x 96 are taken, or all that a smaller one
-    has; an .npy may hold (groups, crops, side, side, channels) instead, each group of one photograph. A tenth, at most
-    24, is held out. The model is written every three minutes.
+    With --architecture it is a VAE, for images of one size, or of any with --crop, of 8 bits or black and white; all
+    options without a word of correctors are for them. Whatever the encoder's --objective, the decoder learns by the
+    ELBO; with `sleep` that is the wake-sleep algorithm.
+
+    DATA may also be an IDX file, a CIFAR batch, .npy, .npz, or the name of a set to download: mnist, fashion-mnist,
+    cifar-10; for a corrector an .npy of groups of crops, each of one photograph (groups, crops, side, side, channels).
     """
+    corrector = architecture is None and not has_latents(start)
     refuse_other_options(corrector)
     if corrector:
-        train_corrector(data, output, name, minutes, width, blocks, options["seed"], threads)
+        train_corrector(data, output, name, start, minutes, width, blocks, options["seed"], threads)
         return
     if start is not None:
         refuse_architecture_options()
@@ -171,11 +167,15 @@ def command(
         try:
             shape = images.shape[1:]
             depth = BLOCKS if blocks is None else blocks
+            assert architecture is not None
             model = new_model(architecture, shape, levels, components, latent, hidden, depth, stage_blocks or 0)
         except ValueError as error:
             raise DatasetError(f"{data}: {error}") from error
-    state, fitted = train_with(model, data, images, validation, training, output, device, threads)
-    export(state.best, fitted, name or output.stem, output)
+
+    def write(model: "VAEBase", pixels: "Tensor", path: Path) -> None:
+        export(model, pixels, name or output.stem, path)
+
+    state = train_with(model, data, images, validation, training, output, device, threads, write)
     if test is not None:
         held = rounded(images_for_training(test, "test", levels, crop), levels)
         float_model = evaluate(state.best, to_tensor(state.best, held), TEST_SAMPLES)
@@ -183,9 +183,16 @@ def command(
         note(f"test -ELBO: float {float_model:.5f}, exact {exact:.5f} bits/dim ({TEST_SAMPLES} samples)")
 
 
+def has_latents(model: Path | None) -> bool:
+    """Whether a model file is of a VAE."""
+    from bbcompress.codec.corrector_file import CorrectorContents
+    from bbcompress.codec.model_file import read_header
+
+    return model is not None and read_header(model).description["format"] != CorrectorContents.FORMAT
+
+
 def refuse_architecture_options() -> None:
     """Raise UsageError for options that `--start` would leave without effect."""
-    context = click.get_current_context()
     for name in ARCHITECTURE_OPTIONS:
-        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+        if is_given(name):
             raise click.UsageError(f"--{name} is the starting model's")

@@ -1,96 +1,258 @@
-"""`bbc train --corrector`: networks for pictures coarse to fine, instead of a VAE."""
+"""`bbc train` without an architecture: networks that correct the coder of pictures coarse to fine."""
 
+import hashlib
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from bbcompress.cli.errors import ExitCode, fail
+from bbcompress.cli.errors import ExitCode, Stopped, fail
 from bbcompress.cli.terminal import note
 from bbcompress.cli.training import require_torch
+from bbcompress.cli.training_line import TrainingLine
 
 if TYPE_CHECKING:
-    from bbcompress.datasets.groups import Group
+    from bbcompress.codec.corrector_file import CorrectorModel
+    from bbcompress.exact.engine import Engine
+    from bbcompress.images.picture import Picture
+    from bbcompress.train.corrector_loop import CorrectorOptions, HeldOut
+    from bbcompress.train.pictures import Data
 
-OPTIONS = ("data", "output", "name", "corrector", "minutes", "width", "blocks", "seed", "threads")
+OPTIONS = ("data", "output", "name", "start", "minutes", "width", "blocks", "seed", "threads")
 """What a corrector's training takes."""
 ITS_OWN = ("minutes", "width")
 """And a VAE's does not."""
-BLOCKS = 1
-LEAST_GROUPS = 10
-MOST_HELD_OUT = 24
+HELD_OUT_SUBPIXELS = 3 << 19
+"""Of all held-out pictures that are looked at while training goes on, and coded in the end."""
+LEAST_GAIN = 0.002
+"""Part of the bits that a model must save to be started from."""
 
 
 def refuse_other_options(corrector: bool) -> None:
     """Raise UsageError for options that have no effect on what is trained."""
     context = click.get_current_context()
     for name in context.params:
-        if context.get_parameter_source(name) is ParameterSource.DEFAULT:
+        if not is_given(name):
             continue
         option = "--" + name.replace("_", "-")
         if corrector and name not in OPTIONS:
-            raise click.UsageError(f"{option} is for models with latents, and --corrector trains none")
+            raise click.UsageError(
+                f"{option} is for models with latents: give their --architecture, or --start from one"
+            )
         if not corrector and name in ITS_OWN:
-            raise click.UsageError(f"{option} is for --corrector")
+            raise click.UsageError(f"{option} is not for models with latents")
+
+
+def is_given(name: str) -> bool:
+    """Whether an option of the command is not as it is by default."""
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 def train_corrector(
-    data: str, output: Path, name: str | None, minutes: float, width: int, blocks: int | None, seed: int, threads: int
+    source: str,
+    output: Path,
+    name: str | None,
+    start: Path | None,
+    minutes: float,
+    width: int | None,
+    blocks: int | None,
+    seed: int,
+    threads: int,
 ) -> None:
-    """Train on the groups of `data`; the model file is written whenever a checkpoint is."""
+    """Train on the pictures of `source`, and report; the model file is written whenever it is better."""
+    cores = os.cpu_count() or 1
+    threads = threads if is_given("threads") else max(1, cores // 2)
+    checkpoint, log = output.with_name(f"{output.name}.checkpoint"), output.with_suffix(".csv")
+    if output.exists() and not checkpoint.exists():
+        raise click.UsageError(f"{output} is there already, and is no run's to go on with; name another file with -o")
+    if not output.absolute().parent.is_dir():
+        raise click.UsageError(f"{output.parent}: no such folder")
     require_torch(threads)
     from bbcompress.codec.corrector_file import CorrectorContents
     from bbcompress.codec.model_file import save
-    from bbcompress.datasets import DatasetError
-    from bbcompress.train.corrector_loop import CorrectorOptions, CorrectorRun, observed, train
+    from bbcompress.exact.engine import Engine
+    from bbcompress.train.corrector_loop import CorrectorRun, State, stored_options, train
+    from bbcompress.train.groups import Drawing
+    from bbcompress.train.pictures import read_data
 
-    groups = read_groups(data)
-    if len(groups) < LEAST_GROUPS:
-        raise DatasetError(f"{data}: {len(groups)} images that are not tiny are too few: at least {LEAST_GROUPS}")
-    channels = groups[0].shape[3]
+    data = read_data(source)
+    for left_out in data.notes:
+        note(left_out)
     try:
-        info = CorrectorContents.parse_info({"name": name or output.stem, "channels": channels})
+        info = CorrectorContents.parse_info(
+            {"name": name or output.stem, "channels": data.channels, "levels": data.levels}
+        )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    every = max(LEAST_GROUPS, -(-len(groups) // MOST_HELD_OUT))
-    options = CorrectorOptions(
-        60 * minutes, width, BLOCKS if blocks is None else blocks, bf16=has_fast_bf16(), seed=seed
-    )
-    run = CorrectorRun(channels, options)
-    checkpoint, log = output.with_name(f"{output.name}.checkpoint"), output.with_suffix(".csv")
-    if checkpoint.exists():
-        try:
+    engine = Engine(cores)
+    held_out = _held_out(data)
+    model: CorrectorModel | None = None
+    try:
+        if checkpoint.exists():
+            options = replace(stored_options(checkpoint), seconds=60 * minutes)
+            _refuse_other_networks(checkpoint, options, width, blocks)
+        else:
+            model = _start(start, data, held_out, engine, width is None and blocks is None)
+            options = _options(data, model, minutes, width, blocks, seed)
+        run = CorrectorRun(data.channels, options, model.corrector if model else None, _digest(data))
+        if checkpoint.exists():
             run.load(checkpoint)
-        except ValueError as error:
-            fail(str(error), ExitCode.ERROR)
-        note(f"{checkpoint}: goes on after step {run.step}, {run.seconds / 60:.1f} minutes")
-    held_out = [observed(group, options.strides, False, 0) for group in groups[::every]]
-    fitted = [group for number, group in enumerate(groups) if number % every]
+            note(f"{checkpoint}: goes on after step {run.step}, {run.seconds / 60:.1f} minutes")
+    except ValueError as error:
+        fail(str(error), ExitCode.ERROR)
 
     def save_model() -> None:
         save(output, CorrectorContents(info, run.average.exported().networks))
 
+    kind = "black and white" if data.levels == 2 else "in grey" if data.channels == 1 else "in colour"
     note(
-        f"{len(fitted)} groups of crops to train on, {len(held_out)} held out; {'bfloat16' * options.bf16 or 'float32'}"
+        f"{len(data.training)} images {kind} to train on, {len(data.held_out)} held out; "
+        f"{'from ' + model.info.name if model else f'{options.width} channels'}, {options.augment}, "
+        f"step size {options.learning_rate:g}, {'bfloat16' if options.bf16 else 'float32'}, {minutes:g} minutes"
     )
-    train(run, fitted, held_out, checkpoint, log, note, threads, save_model)
-    save_model()
-    note(f"{output}: {run.step} steps in {run.seconds / 60:.1f} minutes")
+    line = TrainingLine(options.seconds, _others(data, engine))
+
+    def report(state: State) -> None:
+        line.held_out(state.seconds, state.corrected)
+
+    try:
+        train(run, Drawing(data.training, data.levels), held_out, checkpoint, log, report, threads, save_model,
+              line.advance)  # fmt: skip
+    except Stopped:
+        line.clear()
+        note(f"{output} can be used as it is; the same command goes on after {run.seconds / 60:.1f} minutes")
+        raise
+    line.clear()
+    if not output.exists():
+        save_model()
+    _report(output, log, data, engine)
 
 
-def read_groups(data: str) -> "list[Group]":
-    """Groups of crops of a file or folder, or of a downloaded set; colours green first, as they are coded."""
-    from bbcompress.datasets.download import SOURCES, download
-    from bbcompress.datasets.groups import crops, load_groups
+def _held_out(data: "Data") -> "HeldOut":
+    from bbcompress.train.corrector_loop import HeldOut, observed_whole
+    from bbcompress.train.groups import as_in_files
 
-    if data in SOURCES:
-        from bbcompress.datasets import load
+    groups = as_in_files(data.held_out, data.levels, HELD_OUT_SUBPIXELS // data.channels)
+    subpixels = sum(part.size for group, _ in groups for part in group)
+    return HeldOut([observed_whole(group, depth) for group, depth in groups], subpixels)
 
-        groups = [crops(image) for image in load(download(data)["train"])]
-    else:
-        groups = load_groups(data)
-    return [group[..., [1, 0, 2]] if group.shape[3] == 3 else group for group in groups]
+
+def _start(
+    given: Path | None, data: "Data", held_out: "HeldOut", engine: "Engine", may_start: bool
+) -> "CorrectorModel | None":
+    """The model to start from: the one that is given, else the best that there is if it is better than none."""
+    from bbcompress.codec.corrector_file import CorrectorInfo, CorrectorModel
+    from bbcompress.codec.model_file import load
+    from bbcompress.codec.registry import Registry
+    from bbcompress.train.corrector_loop import bits_without_training
+
+    kind = data.channels, data.levels
+    if given is not None:
+        model = load(given, engine)
+        if not isinstance(model, CorrectorModel) or (model.info.channels, model.info.levels) != kind:
+            raise click.UsageError(f"{given} is for other images than these")
+        return model
+    if not may_start:
+        return None
+    registry, found = Registry(engine), []
+    for path, header in registry.headers():
+        if isinstance(header.info, CorrectorInfo) and (header.info.channels, header.info.levels) == kind:
+            model = registry.load(path)
+            assert isinstance(model, CorrectorModel)
+            alone, corrected = bits_without_training(model.corrector, held_out)
+            if corrected < (1 - LEAST_GAIN) * alone:
+                found.append((corrected, model))
+    return min(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def _options(
+    data: "Data", start: "CorrectorModel | None", minutes: float, width: int | None, blocks: int | None, seed: int
+) -> "CorrectorOptions":
+    from bbcompress.train import plan
+    from bbcompress.train.corrector_loop import CorrectorOptions
+    from bbcompress.train.corrector_networks import CorrectorNetworks
+
+    networks = CorrectorNetworks.restored(start.corrector) if start else None
+    return CorrectorOptions(
+        seconds=60 * minutes,
+        width=networks.width if networks else width or plan.WIDTH,
+        blocks=networks.blocks if networks else plan.BLOCKS if blocks is None else blocks,
+        learning_rate=plan.STARTED_RATE if start else plan.NEW_RATE,
+        augment=plan.augmentation(data.training),
+        bf16=has_fast_bf16(),
+        seed=seed,
+    )
+
+
+def _refuse_other_networks(
+    checkpoint: Path, options: "CorrectorOptions", width: int | None, blocks: int | None
+) -> None:
+    if width not in (None, options.width) or blocks not in (None, options.blocks):
+        raise ValueError(f"{checkpoint}: of a run of other networks; remove it to start anew")
+
+
+def _others(data: "Data", engine: "Engine") -> dict[str, float]:
+    """Bits/dim of the held-out pictures by shipped models and by another coder, as whole files."""
+    from bbcompress.archive.compress import Options
+    from bbcompress.codec.registry import Registry
+    from bbcompress.train.report import archive_bytes, coded_bytes, quick_peer
+
+    pictures = _pictures(data)
+    subpixels = sum(picture.pixels.size for picture in pictures)
+    name, coder = quick_peer()
+    found = {"shipped models": archive_bytes(pictures, Registry(engine), Options(check=False))}
+    of_peer = coded_bytes(pictures, coder)
+    if of_peer is not None:
+        found[name] = of_peer
+    return {name: 8 * size / subpixels for name, size in found.items()}
+
+
+def _pictures(data: "Data") -> "list[Picture]":
+    from bbcompress.train.groups import flat, up_to
+    from bbcompress.train.pictures import to_picture
+
+    chosen = up_to(flat(data.held_out), HELD_OUT_SUBPIXELS // data.channels)
+    return [to_picture(pixels, data.levels) for pixels in chosen]
+
+
+def _report(output: Path, log: Path, data: "Data", engine: "Engine") -> None:
+    from bbcompress.codec.corrector_file import CorrectorModel
+    from bbcompress.codec.model_file import load
+    from bbcompress.train.report import Report, examples, quick_peer, read_curve, sizes, text
+    from bbcompress.train.report_html import html
+
+    note("Coding the held-out images by all coders to compare")
+    model = load(output, engine)
+    assert isinstance(model, CorrectorModel)
+    pictures = _pictures(data)
+    other, coder = quick_peer()
+    found = Report(
+        model.info.name,
+        len(pictures),
+        sum(picture.pixels.size for picture in pictures),
+        len(data.training),
+        sorted(sizes(output, pictures, engine), key=lambda size: size.size_bytes),
+        read_curve(log),
+        examples(model, pictures, engine, coder),
+        other,
+    )
+    page = output.with_suffix(".html")
+    page.write_text(html(found), encoding="utf-8")
+    for told in text(found):
+        note(told)
+    note(f"{output} is the model (bbc compress --model {output} ...), {page} this report with plots")
+
+
+def _digest(data: "Data") -> str:
+    """What tells these pictures from others."""
+    found = hashlib.sha256()
+    for pixels in [*data.training, *data.held_out]:
+        found.update(repr((pixels.shape, pixels.dtype.str)).encode())
+        found.update(pixels.reshape(-1)[:: 1 + pixels.size // 1024].tobytes())
+    return found.hexdigest()
 
 
 def has_fast_bf16() -> bool:

@@ -1,5 +1,7 @@
 """What the commands that train share: options, data, progress, and torch itself."""
 
+import copy
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -119,7 +121,7 @@ def torch_threads_option(function: Function) -> Function:
         default=1,
         show_default=True,
         type=click.IntRange(1),
-        help="Threads of torch; each takes a share of every batch.",
+        help="Threads of torch; each takes a share of every batch. For correctors half the cores.",
     )(function)
 
 
@@ -179,15 +181,18 @@ def train_with(
     output: Path,
     device: str | None,
     threads: int,
-) -> tuple["TrainingState", "Tensor"]:
-    """Train `model` on images (N, H, W, C) of `data`, shades for 2 levels.
+    export: "Callable[[VAEBase, Tensor, Path], None]",
+) -> "TrainingState":
+    """Train `model` on images (N, H, W, C) of `data`, shades for 2 levels; its exact form is written whenever better.
 
-    Returns what came of it, and the pixels that it was trained on, not distorted.
+    `export` does that, given pixels that it was trained on, not distorted; it is tried before the first step. Raises
+    InexactNetwork where that fails, and where nothing could be exported of the last weights; what is there stays.
     """
     from bbcompress.datasets import DatasetError
+    from bbcompress.exact.network import InexactNetwork
     from bbcompress.train.architectures import to_tensor
     from bbcompress.train.cuda_graph import NoSuchDevice, chosen_device
-    from bbcompress.train.loop import OtherRun, train
+    from bbcompress.train.loop import OtherRun, TrainingState, train
 
     try:
         chosen = chosen_device(device)
@@ -201,12 +206,31 @@ def train_with(
             raise click.UsageError(f"--{name} is for convolutional models")
     fitted, held_out = pixels[:-validation], pixels[-validation:]
     training = to_tensor(model, images[:-validation]) if options.distort else fitted
+    with tempfile.TemporaryDirectory() as folder:
+        export(model, fitted, Path(folder) / "start.safetensors")
+    failure: InexactNetwork | None = None
+
+    def write(state: TrainingState) -> None:
+        nonlocal failure
+        if state.best_epoch != state.epoch:
+            return
+        try:
+            export(copy.deepcopy(state.best).cpu(), fitted, output)
+            failure = None
+        except InexactNetwork as error:
+            failure = error
+            note(f"{error}: the model file stays as it is")
+
     try:
-        state = train(model, training, held_out, options, output, report_epoch, chosen, threads)
+        state = train(model, training, held_out, options, output, report_epoch, chosen, threads, write)
     except OtherRun as error:
         fail(str(error), ExitCode.ERROR)
+    if failure is not None:
+        raise failure
+    if not output.exists():
+        export(state.best, fitted, output)
     note(f"{output}: epoch {state.best_epoch}, {state.best_bits_per_dim:.4f} held-out bits/dim")
-    return state, fitted
+    return state
 
 
 def report_epoch(row: dict[str, float]) -> None:

@@ -19,8 +19,9 @@ class CorrectorInfo:
     name: str
     channels: int
     """Of pictures: 1 for grey ones, 3 for colour."""
+    levels: int = 256
+    """2 for black and white; 256 for 8 bits and more."""
 
-    levels: ClassVar = 256
     latent: ClassVar = 0
     size: ClassVar = "any"
 
@@ -45,7 +46,10 @@ class CorrectorContents:
     FORMAT: ClassVar = "bbcompress-model-3"
 
     def describe(self) -> dict[str, Any]:
-        return {"info": asdict(self.info), "stages": [describe(self.networks[stage]) for stage in STAGES]}
+        info = asdict(self.info)
+        if self.info.levels == 256:
+            del info["levels"]
+        return {"info": info, "stages": [describe(self.networks[stage]) for stage in STAGES]}
 
     def tensors(self) -> dict[str, Integers]:
         return dict(item for stage in STAGES for item in tensors(f"stages.{stage}", self.networks[stage]))
@@ -63,7 +67,9 @@ class CorrectorContents:
     @staticmethod
     def parse_info(value: dict[str, Any]) -> CorrectorInfo:
         """Raises BadLayer where anything is missing or out of range."""
-        if set(value) != {field.name for field in fields(CorrectorInfo)} or value["channels"] not in (1, 3):
+        known = {field.name for field in fields(CorrectorInfo)}
+        kind = value["channels"], value.get("levels", 256)
+        if not {"name", "channels"} <= set(value) <= known or kind not in ((1, 2), (1, 256), (3, 256)):
             raise BadLayer("unknown, missing or wrong fields in the model's description")
         name = value["name"]
         if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():

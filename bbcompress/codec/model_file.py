@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as to_bytes
 
 from bbcompress.codec.corrector_file import CorrectorContents, CorrectorInfo, CorrectorModel
 from bbcompress.codec.dense import DenseInfo, DenseModel
@@ -52,13 +52,15 @@ def identity(contents: Contents) -> bytes:
 
 
 def save(path: Path, contents: Contents) -> None:
-    """Write a model file. Raises InexactNetwork where a sum could reach 2^53."""
+    """Write a model file, put in place when it is whole. Raises InexactNetwork where a sum could reach 2^53."""
     name = identity(contents)
     with _blaming(path):
         contents.build(name, Engine(), NETWORK_BATCH)
     # safetensors writes the memory of an array as it lies, whatever its strides
     tensors = {name: np.ascontiguousarray(_smallest(tensor)) for name, tensor in contents.tensors().items()}
-    save_file(tensors, path, {"bbcompress": _description(contents), "identity": name.hex()})
+    unfinished = path.with_name(f".bbc-{path.name}")
+    unfinished.write_bytes(to_bytes(tensors, {"bbcompress": _description(contents), "identity": name.hex()}))
+    unfinished.replace(path)
 
 
 class Header(NamedTuple):
@@ -94,7 +96,7 @@ def read_with_latents(path: Path) -> ChainContents:
     """As `read`; raises BadModel for a model without latents too."""
     contents = read(path)
     if isinstance(contents, CorrectorContents):
-        raise BadModel(f"{path}: this model has no latents, so no encoder; bbc train --corrector makes such ones")
+        raise BadModel(f"{path}: this model has no latents, so no encoder; bbc train makes such ones")
     return contents
 
 

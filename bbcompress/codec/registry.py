@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def shipped_models() -> Path:
 
 
 class Registry:
-    """Models by name and identity, each loaded when first needed, on one engine.
+    """Models by name and identity, each loaded when first needed, by any thread, on one engine.
 
     A file that is named and no model is an error; one in a folder of models is left out, with a warning in the log,
     which Python writes to standard error.
@@ -44,6 +45,7 @@ class Registry:
             self._files += sorted(folder.glob("*.safetensors"))
         self._headers: dict[Path, Header] = {}
         self._loaded: dict[Path, Model] = {}
+        self._loading = threading.RLock()
 
     def headers(self) -> Iterator[tuple[Path, Header]]:
         """Every model's file and description, in order of preference."""
@@ -67,9 +69,10 @@ class Registry:
 
     def load(self, path: Path) -> Model:
         """The model of one of the files."""
-        if path not in self._loaded:
-            self._loaded[path] = load(path, self.engine, self._batch)
-        return self._loaded[path]
+        with self._loading:
+            if path not in self._loaded:
+                self._loaded[path] = load(path, self.engine, self._batch)
+            return self._loaded[path]
 
     def path_named(self, name: str) -> Path:
         """The file of the model of this name. Raises ModelNotFound."""
@@ -82,13 +85,15 @@ class Registry:
 
     def info_of(self, identity: bytes) -> Info | None:
         """What is known, without loading it, of the model whose identity begins with `identity`; None for none."""
-        return next((header.info for _, header in self.headers() if header.identity.startswith(identity)), None)
+        with self._loading:
+            return next((header.info for _, header in self.headers() if header.identity.startswith(identity)), None)
 
     def by_identity(self, identity: bytes) -> Model:
         """The model whose identity begins with `identity`. Raises ModelNotFound."""
-        for path, header in self.headers():
-            if header.identity.startswith(identity) and self.loads(path):
-                return self.load(path)
+        with self._loading:
+            for path, header in self.headers():
+                if header.identity.startswith(identity) and self.loads(path):
+                    return self.load(path)
         raise ModelNotFound(f"the model {identity.hex()[:16]} is not installed; name its file with --model")
 
     def _leave_out(self, path: Path, error: Exception) -> None:

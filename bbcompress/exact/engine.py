@@ -7,7 +7,8 @@ must show when it is first used that it computes the same integers.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Any, TypeVar
@@ -60,13 +61,33 @@ class Engine:
 
         A function that runs on one of the engine's threads may call it: it computes on that thread then.
         """
-        if self._pool is None or len(items) < 2 or getattr(self._own_threads, "marked", False):
+        if self._pool is None or len(items) < 2 or self._is_own_thread:
             return [function(item) for item in items]
         return list(self._pool.map(function, items))
 
+    def in_order(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """What `map` gives, as it comes: of at most one item more than there are threads."""
+        if self._pool is None:
+            yield from map(function, items)
+            return
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(self._pool.submit(function, item))
+                if len(waiting) > self.threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
     def submit(self, function: Callable[[], Result]) -> "Future[Result]":
-        """What the function will have given; it may run beside what the caller does next."""
-        if self._pool is not None:
+        """What the function will have given; it may run beside what the caller does next.
+
+        On one of the engine's threads it is run at once: threads that wait for each other might all wait.
+        """
+        if self._pool is not None and not self._is_own_thread:
             return self._pool.submit(function)
         future: Future[Result] = Future()
         future.set_result(function())
@@ -103,6 +124,10 @@ class Engine:
         except Exception as error:  # whatever is wrong with the library, numpy decodes the file
             self.report(f"8-bit networks: numpy, as ONNX Runtime cannot be used: {str(error).splitlines()[0]}")
             self._name = "numpy"
+
+    @property
+    def _is_own_thread(self) -> bool:
+        return getattr(self._own_threads, "marked", False)
 
     def _mark_thread(self) -> None:
         self._own_threads.marked = True

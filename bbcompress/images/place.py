@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import stat
+import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from bbcompress.images.errors import ImageError, OutputExists
 
@@ -81,29 +85,56 @@ def is_stream(path: Path) -> bool:
 
 
 def place(path: Path, data: bytes, *, overwrite: bool, attributes: Attributes = UNKNOWN) -> None:
-    """Write ``data`` to ``path`` so that a reader sees all of it or, if anything fails, nothing new.
+    """Write ``data`` to ``path`` as :func:`placing` does."""
+    with placing(path, overwrite=overwrite) as new:
+        new.file.write(data)
+        new.attributes = attributes
+
+
+@dataclass
+class New:
+    """A file that is being written."""
+
+    file: BinaryIO
+    attributes: Attributes = UNKNOWN
+    """That it is to have."""
+
+
+@contextlib.contextmanager
+def placing(path: Path, *, overwrite: bool) -> Iterator[New]:
+    """Have a file written to ``path`` so that a reader sees all of it or, if anything fails, nothing new.
 
     Raises as :func:`check_output` does, and :class:`ImageError` where the system refuses. Of two that write one file
     without ``overwrite``, one succeeds.
     """
     check_output(path, overwrite=overwrite)
     # In the same folder, since a rename is atomic only within one file system.
-    temporary = path.with_name(hidden_name())
+    temporary = os.fspath(path.with_name(hidden_name()))
     try:
         if is_stream(path):
-            with open(os.open(path, os.O_WRONLY | getattr(os, "O_NOCTTY", 0)), "wb") as stream:
-                stream.write(data)
+            with tempfile.TemporaryFile() as whole:
+                yield New(whole)
+                with open(os.open(path, os.O_WRONLY | getattr(os, "O_NOCTTY", 0)), "wb") as stream:
+                    whole.seek(0)
+                    shutil.copyfileobj(whole, stream)
             return
         try:
-            write_new(os.fspath(temporary), data, attributes, sync=True)
-            move(os.fspath(temporary), os.fspath(path), overwrite=overwrite)
+            with _created(temporary) as file:
+                new = New(file)
+                yield new
+                _finish(file, temporary, new.attributes, sync=True)
+            move(temporary, os.fspath(path), overwrite=overwrite)
             sync_folder(path.parent)
         finally:
             with contextlib.suppress(OSError):
-                temporary.unlink()
+                os.unlink(temporary)
+    except OutputExists:
+        raise
     except FileExistsError as error:
         raise OutputExists(f"{path}: already exists; choose another name or allow overwriting") from error
     except OSError as error:
+        if error.filename not in (None, os.fspath(path), temporary):
+            raise  # of another file, by whoever writes
         raise ImageError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
@@ -114,13 +145,21 @@ def hidden_name() -> str:
 
 def write_new(path: str, data: bytes, attributes: Attributes, *, folder: int | None = None, sync: bool) -> None:
     """Write a file that was not there, private until it is whole; ``path`` is below ``folder`` where that is given."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    with open(os.open(path, flags, PRIVATE_FILE, dir_fd=folder), "wb") as file:
+    with _created(path, folder) as file:
         file.write(data)
-        file.flush()
-        set_attributes(file.fileno() if os.utime in os.supports_fd else path, attributes, 0o666)
-        if sync:
-            os.fsync(file.fileno())
+        _finish(file, path, attributes, sync=sync)
+
+
+def _created(path: str, folder: int | None = None) -> BinaryIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return open(os.open(path, flags, PRIVATE_FILE, dir_fd=folder), "wb")
+
+
+def _finish(file: BinaryIO, path: str, attributes: Attributes, *, sync: bool) -> None:
+    file.flush()
+    set_attributes(file.fileno() if os.utime in os.supports_fd else path, attributes, 0o666)
+    if sync:
+        os.fsync(file.fileno())
 
 
 def set_attributes(file: int | str, attributes: Attributes, default_mode: int) -> None:

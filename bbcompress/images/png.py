@@ -67,7 +67,7 @@ class _Kind(NamedTuple):
 
     @property
     def mode(self) -> str:
-        return "P" if self.colour == _INDEXED else _MODES[self.depth, self.colour]
+        return mode_of(self.depth, self.colour)
 
     def row_bytes(self, width: int) -> int:
         return -(-width * self.depth * _CHANNELS[self.colour] // 8)
@@ -76,6 +76,11 @@ class _Kind(NamedTuple):
     def step(self) -> int:
         """Bytes between neighbours, for filters."""
         return max(1, self.depth * _CHANNELS[self.colour] // 8)
+
+
+def mode_of(depth: int, colour: int) -> str:
+    """Of a picture of the bit depth and colour type that IHDR says; KeyError where there are none such."""
+    return "P" if colour == _INDEXED else _MODES[depth, colour]
 
 
 def split(data: bytes, max_pixels: int) -> Picture:

@@ -1,18 +1,22 @@
-"""Training a corrector's networks for a given time: one checkpoint to go on from, a model that can be used at any time.
+"""Training a corrector's networks for a given time: one checkpoint to go on from, a model to use at any time.
 
-A step takes one group: pictures of one kind (crops of one photograph, say) that share a fit. Observing a group takes as
-long as a step, so that it is done by processes of its own, and each observed group is used some times.
+A step takes one group: pictures that share a fit (`bbcompress.train.groups`). Observing a group takes as long as a
+step, so that it is done by processes of its own, and each observed group is used some times.
 """
 
 import csv
 import json
 import math
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,23 +26,29 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from bbcompress.codec.corrector import Corrector
 from bbcompress.codec.lattice import STAGES
+from bbcompress.codec.lattice import strides as all_strides
 from bbcompress.train.corrector_networks import CorrectorNetworks, bits
+from bbcompress.train.groups import Drawing
 from bbcompress.train.observe import Observation, observe
 from bbcompress.train.optimizer import Optimizer
-from bbcompress.train.photographs import changed
+from bbcompress.train.photographs import changed, turned
+from bbcompress.train.pictures import Pixels
 
-WARM_UP_STEPS = 50
 AVERAGED = 0.003
 """Of the weights that each step puts into their moving average, once there were enough steps."""
+AVERAGED_LATEST = 8
+"""Before, the average is mostly of the last eighth of all steps: early ones are not worth keeping."""
 LAST_RATE = 0.005
 """Of the step size, at the end."""
-KEPT_GROUPS = 96
+KEPT_GROUPS = 48
 """Observed groups that are used again."""
-CHECKPOINT_SECONDS = 180.0
-
-Group = NDArray[np.uint8]
-"""(pictures, side, side, channels); of colours the first channel is green."""
+CHECKPOINT_SECONDS = 20.0
+EVALUATION_SHARE = 0.05
+"""Of the time, for held-out pictures, at most."""
+AS_THEY_ARE, TURNED, AS_PHOTOGRAPHS = "none", "turned", "photographs"
+"""What is done to groups before they are seen."""
 
 
 @dataclass(frozen=True)
@@ -54,31 +64,54 @@ class CorrectorOptions:
     strides: tuple[int, ...] = (2, 4)
     """Scales that are trained on; the networks serve all."""
     learning_rate: float = 3e-3
+    warm_up: float = 0.02
+    """Part of the time over which the step size rises."""
     steady: float = 0.4
     """Part of the time before the step size falls, along a cosine."""
     uses: int = 3
     """Of each observed group."""
-    augment: bool = True
-    """Groups are changed as photographs are (`bbcompress.train.photographs`)."""
+    augment: str = AS_PHOTOGRAPHS
     bf16: bool = True
     """Convolutions in bfloat16: faster where processors have units for it."""
     seed: int = 0
 
 
-def observed(group: Group, strides: tuple[int, ...], augment: bool, seed: int) -> list[Observation]:
+def observed(group: Pixels, depth: int, strides: tuple[int, ...], augment: str, seed: int) -> list[Observation]:
     """What a step sees of a group (pictures, height, width, channels)."""
     random = np.random.default_rng(seed)
-    pictures = changed(group, random) if augment else np.ascontiguousarray(group.transpose(3, 0, 1, 2))
-    return list(observe(pictures, 8, strides))
+    if augment == AS_PHOTOGRAPHS:
+        pictures = changed(group, random)
+    elif augment == TURNED:
+        pictures = turned(group, random)
+    else:
+        pictures = np.ascontiguousarray(group.transpose(3, 0, 1, 2))
+    return list(observe([pictures], depth, strides))
+
+
+def observed_whole(groups: Sequence[Pixels], depth: int) -> list[Observation]:
+    """All scales of pictures of several sizes (pictures, height, width, channels) that share a fit."""
+    pictures = [np.ascontiguousarray(group.transpose(3, 0, 1, 2)) for group in groups]
+    strides = {stride for group in groups for stride in all_strides(*group.shape[1:3])}
+    return list(observe(pictures, depth, tuple(strides)))
+
+
+class HeldOut(NamedTuple):
+    """Pictures that are not trained on."""
+
+    groups: list[list[Observation]]
+    subpixels: int
 
 
 class CorrectorRun:
     """A training run: networks, their average, optimisers, and how far it is."""
 
-    def __init__(self, channels: int, options: CorrectorOptions):
+    def __init__(self, channels: int, options: CorrectorOptions, start: Corrector | None = None, data: str = ""):
+        """`start` has weights to begin with, of the same width and blocks; `data` is told from other runs' data by."""
         torch.manual_seed(options.seed)
-        self.options = options
+        self.options, self._data = options, data
         self.networks = CorrectorNetworks(channels, options.width, options.blocks)
+        if start is not None:
+            self.networks.load_state_dict(CorrectorNetworks.restored(start).state_dict())
         self.average = CorrectorNetworks(channels, options.width, options.blocks)
         self.average.load_state_dict(self.networks.state_dict())
         self._optimizers = {
@@ -86,6 +119,8 @@ class CorrectorRun:
         }
         self.step = 0
         self.seconds = 0.0
+        self.best = math.inf
+        """The fewest held-out bits/dim so far."""
 
     def take_step(self, group: Sequence[Observation]) -> float:
         """One step of each stage's network; returns bits/dim of the finest scale."""
@@ -100,27 +135,25 @@ class CorrectorRun:
                     (loss * (o.values[0].size / size)).backward()
                     if o.values[0].size == size:
                         finest.append(float(loss.detach()))
-            clip_grad_norm_(network.parameters(), 1.0)
-            self._optimizers[stage].step(self._rate())
+            if torch.isfinite(clip_grad_norm_(network.parameters(), 1.0)):
+                self._optimizers[stage].step(self._rate())
         self.step += 1
-        share = max(AVERAGED, 1 / (self.step + 5))
+        share = max(AVERAGED, AVERAGED_LATEST / (self.step + AVERAGED_LATEST))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.networks.parameters()), share)
         return float(np.mean(finest))
 
     @torch.no_grad()
     def held_out(self, groups: Sequence[Sequence[Observation]]) -> dict[tuple[int, int], NDArray[np.float64]]:
-        """By stride and stage: bits/dim of each channel by the predictors alone, then with the average's networks."""
-        totals: dict[tuple[int, int], list[NDArray[np.float64]]] = {}
+        """By stride and stage: bits of each channel by the predictors alone, then with the average's networks."""
+        totals: dict[tuple[int, int], NDArray[np.float64]] = {}
         for group in groups:
             for o in group:
-                network = self.average.stages[str(o.stage)]
-                corrected = self._bits(network, o)
-                numbers = torch.zeros(o.seen.shape[0], 3 * len(o.shapes), *o.seen.shape[1:3])
-                alone = bits(numbers, *_tensors(o), o.shapes, 255)
-                pair = torch.stack([alone.mean((1, 2, 3)), corrected.mean((1, 2, 3))]).double().numpy()
-                totals.setdefault((o.stride, o.stage), []).append(pair)
-        return {key: np.mean(pairs, 0) for key, pairs in totals.items()}
+                alone = _bits_alone(o)
+                corrected = self._bits(self.average.stages[str(o.stage)], o) if o.seen.shape[3] else alone
+                pair = torch.stack([alone.sum((1, 2, 3)), corrected.sum((1, 2, 3))]).double().numpy()
+                totals[o.stride, o.stage] = totals.get((o.stride, o.stage), 0) + pair
+        return totals
 
     def save(self, path: Path) -> None:
         """All that is needed to go on, put in place in one step."""
@@ -128,9 +161,11 @@ class CorrectorRun:
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         for stage, optimizer in self._optimizers.items():
             tensors |= {f"optimizer.{stage}.{name}": tensor for name, tensor in optimizer.state()}
-        told = {"step": str(self.step), "seconds": str(self.seconds), "options": json.dumps(asdict(self.options))}
-        unfinished = path.with_suffix(".part")
-        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, unfinished, told)
+        told = {"step": self.step, "seconds": self.seconds, "best": self.best, "data": self._data}
+        told |= {"options": json.dumps(asdict(self.options))}
+        unfinished = path.with_name(f".bbc-{path.name}")
+        whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+        save_file(whole, unfinished, {key: str(value) for key, value in told.items()})
         unfinished.replace(path)
 
     def load(self, path: Path) -> None:
@@ -143,49 +178,130 @@ class CorrectorRun:
             def named(prefix: str) -> dict[str, Tensor]:
                 return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
+            same_data = told["data"] == self._data
             self.networks.load_state_dict(named("network."))
             self.average.load_state_dict(named("average."))
             for stage, optimizer in self._optimizers.items():
-                optimizer.load_state(named(f"optimizer.{stage}."))
-            self.step, self.seconds = int(told["step"]), float(told["seconds"])
+                if int(told["step"]):
+                    optimizer.load_state(named(f"optimizer.{stage}."))
+            self.step, self.seconds, self.best = int(told["step"]), float(told["seconds"]), float(told["best"])
         except (RuntimeError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise ValueError(f"{path}: damaged, or of a run of other networks; remove it to start anew") from error
+        if not same_data:
+            raise ValueError(f"{path}: of a run on other images; remove it to start anew, or name another output")
 
     def _bits(self, network: torch.nn.Module, o: Observation) -> Tensor:
         dtype = torch.bfloat16 if self.options.bf16 else torch.float32
-        return bits(network(torch.from_numpy(o.seen), dtype), *_tensors(o), o.shapes, 255)
+        return bits(network(torch.from_numpy(o.seen), dtype), *_tensors(o), o.shapes, o.depth)
 
     def _rate(self) -> float:
         done, steady = min(1.0, self.seconds / self.options.seconds), self.options.steady
         falling = 1.0 if done < steady else 0.5 * (1 + math.cos(math.pi * (done - steady) / (1 - steady)))
-        warm = min(1.0, (self.step + 1) / WARM_UP_STEPS)
-        return self.options.learning_rate * warm * (LAST_RATE + (1 - LAST_RATE) * falling)
+        warm = min(1.0, done / self.options.warm_up)
+        return self.options.learning_rate * max(warm, LAST_RATE) * (LAST_RATE + (1 - LAST_RATE) * falling)
+
+
+def bits_without_training(corrector: Corrector, held_out: HeldOut) -> tuple[float, float]:
+    """Bits/dim of held-out pictures by predictors alone, and with a corrector; infinite where it cannot be trained."""
+    try:
+        networks = CorrectorNetworks.restored(corrector)
+    except ValueError:
+        return math.inf, math.inf
+    run = CorrectorRun(corrector.channels, CorrectorOptions(width=networks.width, blocks=networks.blocks), corrector)
+    alone, corrected = sum(pair.sum(1) for pair in run.held_out(held_out.groups).values()) / held_out.subpixels
+    return float(alone), float(corrected)
+
+
+def stored_options(checkpoint: Path) -> CorrectorOptions:
+    """Of the run that wrote a checkpoint. Raises ValueError for what is none."""
+    try:
+        with safe_open(checkpoint, "pt") as file:
+            told = json.loads(file.metadata()["options"])
+        return CorrectorOptions(**{**told, "strides": tuple(told["strides"])})
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise ValueError(f"{checkpoint}: damaged, or of another version; remove it to start anew") from error
 
 
 def _tensors(o: Observation) -> tuple[Tensor, Tensor, Tensor]:
     return torch.from_numpy(o.values), torch.from_numpy(o.errors), torch.from_numpy(o.classes)
 
 
+def _bits_alone(o: Observation) -> Tensor:
+    """By the predictors, without networks."""
+    numbers = torch.zeros(o.seen.shape[0], 3 * len(o.shapes), *o.seen.shape[1:3])
+    return bits(numbers, *_tensors(o), o.shapes, o.depth)
+
+
+class State(NamedTuple):
+    """How far a run is."""
+
+    step: int
+    seconds: float
+    training: float
+    """Bits/dim of the finest scale, since the last state that was reported."""
+    alone: float
+    """Held-out bits/dim of all scales, by predictors alone, without what these take in a file."""
+    corrected: float
+    """With networks."""
+    better: bool
+    """Than ever before."""
+    by_stage: dict[tuple[int, int], float]
+    """Of each stride and stage, by how much networks change the bits."""
+
+
 def train(
     run: CorrectorRun,
-    groups: Sequence[Group],
-    held_out: Sequence[Sequence[Observation]],
+    drawing: Drawing,
+    held_out: HeldOut,
     checkpoint: Path,
     log: Path,
-    report: Callable[[str], object],
+    report: Callable[[State], object],
     processes: int = 1,
     save_model: Callable[[], object] = lambda: None,
+    advance: Callable[[float], object] = lambda seconds: None,
 ) -> None:
-    """Until the run's seconds are used up; every three minutes, and at the end, a checkpoint, a line of the log and
-    what `save_model` does."""
+    """Until the run's seconds are used up: checkpoints, a model whenever it is better, lines of the log and reports.
+
+    Whatever ends it, a checkpoint is left. `advance` is told the seconds after each step.
+    """
     options = run.options
     random = np.random.default_rng([options.seed, run.step])
     kept: list[list[Observation]] = []
     losses: list[float] = []
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        fresh = _observed_ahead(pool, groups, options, random, processes)
+    evaluation_seconds = 0.0
+
+    def evaluate() -> None:
+        nonlocal evaluation_seconds
+        started = time.monotonic()
+        found = run.held_out(held_out.groups)
+        alone, corrected = (float(total) for total in sum(pair.sum(1) for pair in found.values()) / held_out.subpixels)
+        better = corrected < run.best
+        run.best = min(run.best, corrected)
+        if better:
+            save_model()
+        run.save(checkpoint)
+        state = State(
+            run.step,
+            run.seconds,
+            float(np.mean(losses)) if losses else math.nan,
+            alone,
+            corrected,
+            better,
+            {key: float(pair[1].sum() / max(1e-9, pair[0].sum()) - 1) for key, pair in found.items()},
+        )
+        _write(log, state)
+        report(state)
+        losses.clear()
+        evaluation_seconds = time.monotonic() - started
+
+    if run.step == 0:
+        log.unlink(missing_ok=True)
+        evaluate()
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_set_up_process)
+    try:
+        fresh = _observed_ahead(pool, drawing, options, random, processes)
         start, before = time.monotonic(), run.seconds
-        last = start
+        last_save = last_evaluation = start
         while run.seconds < options.seconds:
             group = next(fresh)
             if len(kept) < KEPT_GROUPS:
@@ -197,30 +313,47 @@ def train(
                 losses.append(run.take_step(kept[random.integers(len(kept))]))
             now = time.monotonic()
             run.seconds = before + now - start
-            if now - last > CHECKPOINT_SECONDS or run.seconds >= options.seconds:
+            advance(run.seconds)
+            if run.seconds >= options.seconds or now - last_evaluation > max(
+                CHECKPOINT_SECONDS, evaluation_seconds / EVALUATION_SHARE
+            ):
+                evaluate()
+                last_save = last_evaluation = time.monotonic()
+            elif now - last_save > CHECKPOINT_SECONDS:
                 run.save(checkpoint)
-                save_model()
-                found = run.held_out(held_out)
-                alone, corrected = np.mean([pair.mean(1) for (stride, _), pair in found.items() if stride == 2], 0)
-                _write(log, [run.step, round(run.seconds), np.mean(losses), alone, corrected])
-                report(
-                    f"step {run.step}, {run.seconds:.0f} s: training {np.mean(losses):.4f}, held out {corrected:.4f} "
-                    f"bits/dim, {alone:.4f} without networks; "
-                    + ", ".join(f"{key}: {100 * (p[1] / p[0] - 1).mean():+.2f} %" for key, p in found.items())
-                )
-                losses, last = [], now
+                last_save = now
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        run.save(checkpoint)
+
+
+def _set_up_process() -> None:
+    """One that prepares groups: what interrupts the run is its parent's affair, and it ends with that."""
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
 
 
 def _observed_ahead(
     pool: ProcessPoolExecutor,
-    groups: Sequence[Group],
+    drawing: Drawing,
     options: CorrectorOptions,
     random: np.random.Generator,
     processes: int,
 ) -> Iterator[list[Observation]]:
     def submitted() -> "Future[list[Observation]]":
-        group = groups[int(random.integers(len(groups)))]
-        return pool.submit(observed, group, options.strides, options.augment, int(random.integers(1 << 31)))
+        pixels, depth = drawing.group(random)
+        seed = int(random.integers(1 << 31))
+        return pool.submit(observed, pixels, depth, options.strides, options.augment, seed)
 
     waiting = [submitted() for _ in range(2 * processes)]
     while True:
@@ -228,11 +361,14 @@ def _observed_ahead(
         yield waiting.pop(0).result()
 
 
-def _write(log: Path, row: Sequence[object]) -> None:
-    fields = ["step", "seconds", "training_bits_per_dim", "held_out_alone_bits_per_dim", "held_out_bits_per_dim"]
+LOG_FIELDS = ("step", "seconds", "training_bits_per_dim", "held_out_alone_bits_per_dim", "held_out_bits_per_dim")
+
+
+def _write(log: Path, state: State) -> None:
     new = not log.exists()
+    row = [state.step, round(state.seconds), state.training, state.alone, state.corrected]
     with log.open("a", newline="") as file:
         writer = csv.writer(file)
         if new:
-            writer.writerow(fields)
+            writer.writerow(LOG_FIELDS)
         writer.writerow([f"{value:.4f}" if isinstance(value, float) else value for value in row])

@@ -15,7 +15,17 @@ from torch.nn import functional
 from bbcompress.codec.corrector import OUTPUT_BITS, ZERO, Corrector, inputs
 from bbcompress.codec.lattice import STAGES
 from bbcompress.coding.shapes import CLASSES, LEAST_SCALE, SHAPES, shape_cdf
-from bbcompress.exact.int8 import Convolution, Linear, Network, Residual
+from bbcompress.exact.int8 import (
+    LINEAR_LIMIT,
+    MAX_SHIFT,
+    WEIGHT_HIGH,
+    WEIGHT_LOW,
+    Convolution,
+    Linear,
+    Network,
+    Residual,
+)
+from bbcompress.exact.network import FLOAT32_LIMIT
 
 ACTIVATION_BITS = 5
 """Bytes stand for multiples of 2^-5."""
@@ -23,6 +33,7 @@ _UNIT = 2.0**ACTIVATION_BITS
 _LAST_BITS = OUTPUT_BITS - ACTIVATION_BITS
 """Of the last layer's weights."""
 LARGEST_LAST = 7.9
+_LARGEST_BYTE = 255
 LEAST_PROBABILITY = 2.0**-20
 """Nothing is less likely in training; when coded, each value has at least 2^-24."""
 
@@ -42,13 +53,13 @@ class _RoundedActivation(torch.autograd.Function):
 
 class _RoundedWeight(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, weight: Tensor) -> Tensor:
-        scale = torch.exp2(_shift(weight).float()).view(-1, 1, 1, 1)
-        return (weight * scale).round().clamp(-64, 63) / scale
+    def forward(ctx: Any, weight: Tensor, bias: Tensor) -> Tensor:
+        shift = _shift(weight, bias)
+        return _whole(weight, shift) / torch.exp2(shift).view(-1, 1, 1, 1)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
 
 
 def _rounded_activation(x: Tensor, low: float, high: float) -> Tensor:
@@ -56,15 +67,33 @@ def _rounded_activation(x: Tensor, low: float, high: float) -> Tensor:
     return y
 
 
-def _rounded_weight(weight: Tensor) -> Tensor:
-    y: Tensor = _RoundedWeight.apply(weight)  # type: ignore[no-untyped-call]
+def _rounded_weight(weight: Tensor, bias: Tensor) -> Tensor:
+    y: Tensor = _RoundedWeight.apply(weight, bias)  # type: ignore[no-untyped-call]
     return y
 
 
-def _shift(weight: Tensor) -> Tensor:
-    """Of each output: the power of two that brings its weights into 7 bits."""
-    largest = weight.abs().flatten(1).amax(1).clamp_min(1e-6)
-    return torch.floor(torch.log2(63.0 / largest)).clamp(0, 24)
+def _shift(weight: Tensor, bias: Tensor) -> Tensor:
+    """Of each output: the power of two that brings its weights into 7 bits, and all its sums below 2^24."""
+    magnitudes = weight.abs().flatten(1)
+    by_weights = 63.0 / magnitudes.amax(1).clamp_min(1e-6)
+    rounding = 0.5 * _LARGEST_BYTE * magnitudes.shape[1]
+    sums = _LARGEST_BYTE * magnitudes.sum(1) + _UNIT * bias.abs()
+    by_sums = (FLOAT32_LIMIT - rounding - 1) / sums.clamp_min(1e-6)
+    return torch.floor(torch.log2(torch.minimum(by_weights, by_sums))).clamp(0, MAX_SHIFT)
+
+
+def _whole(weight: Tensor, shift: Tensor) -> Tensor:
+    return (weight * torch.exp2(shift).view(-1, 1, 1, 1)).round().clamp(WEIGHT_LOW, WEIGHT_HIGH)
+
+
+def _within(weight: Tensor, bias: Tensor, limit: float) -> tuple[Tensor, Tensor]:
+    """Whole weights (outputs, ...) and biases, made smaller where a sum could reach the limit all the same: what was
+    trained is far beyond any byte there."""
+    room = limit - 1 - bias.abs().clamp_max(limit / 2)
+    reach = _LARGEST_BYTE * weight.abs().flatten(1).sum(1)
+    factor = (room / reach.clamp_min(1)).clamp_max(1).view(-1, *[1] * (weight.ndim - 1))
+    weight = torch.where(factor < 1, (weight * factor).trunc(), weight)
+    return weight, bias.clamp(-limit / 2, limit / 2)
 
 
 class RoundedConvolution(nn.Module):
@@ -82,19 +111,29 @@ class RoundedConvolution(nn.Module):
         nn.init.zeros_(self.kernel.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = _rounded_weight(self.kernel.weight).to(x.dtype)
         assert self.kernel.bias is not None
+        weight = _rounded_weight(self.kernel.weight, self.kernel.bias).to(x.dtype)
         y = functional.conv2d(x, weight, self.kernel.bias.to(x.dtype), padding=self.kernel.padding)
         low, high = (-128.0, 127.0) if self.signed_output else (0.0, 255.0)
         return _rounded_activation(y, low, high)
 
+    @torch.no_grad()
     def exported(self, *, signed_input: bool = False) -> Convolution:
-        shift = _shift(self.kernel.weight)
-        weight = (self.kernel.weight * torch.exp2(shift).view(-1, 1, 1, 1)).round().clamp(-64, 63)
         assert self.kernel.bias is not None
-        bias = (self.kernel.bias * torch.exp2(shift) * _UNIT).round()
+        weight, bias = self.kernel.weight.double(), self.kernel.bias.double()
+        shift = _shift(weight, bias)
+        weight, bias = _within(_whole(weight, shift), (bias * torch.exp2(shift) * _UNIT).round(), FLOAT32_LIMIT)
         weights = _integers(weight.permute(2, 3, 1, 0))
         return Convolution(weights, _integers(bias), _integers(shift), signed_input, self.signed_output)
+
+    @torch.no_grad()
+    def restore(self, layer: Convolution) -> None:
+        """Take the weights of an exact layer of this shape."""
+        assert self.kernel.bias is not None
+        scale = torch.exp2(-torch.from_numpy(layer.shift.astype(np.float32)))
+        weight = torch.from_numpy(layer.weight.astype(np.float32)).permute(3, 2, 0, 1)
+        self.kernel.weight.copy_(weight * scale.view(-1, 1, 1, 1))
+        self.kernel.bias.copy_(torch.from_numpy(layer.bias.astype(np.float32)) * scale / _UNIT)
 
 
 class RoundedResidual(nn.Module):
@@ -111,6 +150,10 @@ class RoundedResidual(nn.Module):
 
     def exported(self) -> Residual:
         return Residual(self.first.exported(), self.second.exported())
+
+    def restore(self, layer: Residual) -> None:
+        self.first.restore(layer.first)
+        self.second.restore(layer.second)
 
 
 class StageNetwork(nn.Module):
@@ -130,12 +173,30 @@ class StageNetwork(nn.Module):
         y: Tensor = self.last(self.blocks(self.first(x)).float())
         return y
 
+    @torch.no_grad()
     def exported(self) -> Network:
         assert self.last.bias is not None
-        weight = self.last.weight[:, :, 0, 0].T.clamp(-LARGEST_LAST, LARGEST_LAST) * 2.0**_LAST_BITS
-        last = Linear(_integers(weight.round()), _integers((self.last.bias * 2.0**OUTPUT_BITS).round()))
+        weight = self.last.weight[:, :, 0, 0].double().clamp(-LARGEST_LAST, LARGEST_LAST) * 2.0**_LAST_BITS
+        weight, bias = _within(weight.round(), (self.last.bias.double() * 2.0**OUTPUT_BITS).round(), LINEAR_LIMIT)
         blocks = [block.exported() for block in self.blocks if isinstance(block, RoundedResidual)]
-        return Network((self.first.exported(signed_input=True), *blocks, last))
+        return Network((self.first.exported(signed_input=True), *blocks, Linear(_integers(weight.T), _integers(bias))))
+
+    @torch.no_grad()
+    def restore(self, network: Network) -> None:
+        """Take the weights of exact layers. Raises ValueError where these are others than `exported` makes."""
+        first, *blocks, last = network.layers
+        layers = list(self.blocks)
+        if not isinstance(first, Convolution) or not isinstance(last, Linear) or len(blocks) != len(layers):
+            raise ValueError("networks of other layers than are trained")
+        self.first.restore(first)
+        for block, layer in zip(layers, blocks, strict=True):
+            if not isinstance(layer, Residual):
+                raise ValueError("networks of other layers than are trained")
+            assert isinstance(block, RoundedResidual)
+            block.restore(layer)
+        assert self.last.bias is not None
+        self.last.weight[:, :, 0, 0] = torch.from_numpy(last.weight.T.astype(np.float32)) * 2.0**-_LAST_BITS
+        self.last.bias.copy_(torch.from_numpy(last.bias.astype(np.float32)) * 2.0**-OUTPUT_BITS)
 
 
 class CorrectorNetworks(nn.Module):
@@ -143,7 +204,7 @@ class CorrectorNetworks(nn.Module):
 
     def __init__(self, channels: int, width: int, blocks: int):
         super().__init__()
-        self.channels = channels
+        self.channels, self.width, self.blocks = channels, width, blocks
         self.stages = nn.ModuleDict(
             {str(stage): StageNetwork(inputs(channels, stage), channels, width, blocks) for stage in STAGES}
         )
@@ -152,6 +213,18 @@ class CorrectorNetworks(nn.Module):
     def exported(self) -> Corrector:
         """The exact form."""
         return Corrector(self.channels, {int(stage): network.exported() for stage, network in self._named()})
+
+    @staticmethod
+    def restored(corrector: Corrector) -> "CorrectorNetworks":
+        """Networks to train on, that compute what a corrector does. Raises ValueError where its layers are others than
+        are trained."""
+        first = corrector.networks[STAGES[0]].layers
+        networks = CorrectorNetworks(corrector.channels, first[0].outputs, len(first) - 2)
+        for stage, network in networks._named():
+            if network.first.kernel.weight.shape[:2] != (first[0].outputs, corrector.networks[int(stage)].inputs):
+                raise ValueError("networks of other sizes than are trained")
+            network.restore(corrector.networks[int(stage)])
+        return networks
 
     def _named(self) -> Iterator[tuple[str, StageNetwork]]:
         for stage, network in self.stages.items():
@@ -209,13 +282,16 @@ def _shape_cdf(shape: Tensor, x: Tensor) -> Tensor:
 _SCALES = torch.tensor([LEAST_SCALE * (8 + k % 8) / 8 * 2.0 ** (k // 8) for k in range(CLASSES)])
 
 
-def bits(numbers: Tensor, values: Tensor, errors: Tensor, classes: Tensor, shapes: tuple[int, ...], top: int) -> Tensor:
-    """What values 0 .. top (channels, N, h, w) cost in bits, corrected by numbers (N, 3 channels, h, w); see
+def bits(
+    numbers: Tensor, values: Tensor, errors: Tensor, classes: Tensor, shapes: tuple[int, ...], depth: int
+) -> Tensor:
+    """What values of `depth` bits (channels, N, h, w) cost in bits, corrected by numbers (N, 3 channels, h, w); see
     `bbcompress.train.observe.Observation`."""
-    channels = len(shapes)
+    channels, top = len(shapes), (1 << depth) - 1
     moves, octaves, quarters = (numbers[:, n * channels : (n + 1) * channels].movedim(1, 0) for n in range(3))
     base = _SCALES.to(numbers.device)[classes.long()]
-    error = errors - moves.clamp(-4, 4) * base
+    # a mean is never outside the values
+    error = values - (values - errors + moves.clamp(-4, 4) * base).clamp(0, top)
     scale = base * torch.exp2(octaves.clamp(-4, 4))
     shape = torch.tensor(shapes, dtype=torch.float32, device=numbers.device).view(-1, 1, 1, 1) + 4 * quarters
     shape = shape.clamp(0, SHAPES - 1)

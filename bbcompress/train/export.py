@@ -13,7 +13,7 @@ from bbcompress.codec.dense_file import DenseContents
 from bbcompress.codec.layer_specs import DenseSpec
 from bbcompress.codec.model import LOG_SCALE_RANGE
 from bbcompress.codec.model_file import save
-from bbcompress.exact.network import EXACT_LIMIT, FLOAT32_LIMIT, Range, largest_sums, to_grid
+from bbcompress.exact.network import EXACT_LIMIT, FLOAT32_LIMIT, GRADIENT_LIMIT, Range, largest_sums, to_grid
 from bbcompress.train.vae import VAE, Posterior
 
 
@@ -165,8 +165,10 @@ def dense_spec(
     relu: bool,
     precision: Precision,
     last: bool,
+    kernel: int = 1,
 ) -> DenseSpec:
-    """An exact layer with the weights (inputs, outputs) and biases (outputs,) of a float one."""
+    """An exact layer with the weights (inputs, outputs) and biases (outputs,) of a float one, or of a convolution whose
+    inputs are `kernel` x `kernel` places."""
     weights, biases = weight.detach().double().numpy(), bias.detach().double().numpy()
     sums = largest_sums(weights, input) + np.abs(biases) * 2**input.fraction_bits
     sums = np.maximum(sums, 1 / LARGEST_WEIGHT)  # an output may have nothing but zeros
@@ -176,6 +178,10 @@ def dense_spec(
     bits = np.floor(np.log2(limit / sums) - 0.02)
     bits = np.minimum(bits, np.floor(np.log2(LARGEST_WEIGHT / largest_weights)))
     bits = np.minimum(bits, precision.weights).astype(int)
+    # backward too all sums are exact: fewer bits for the finest outputs, as all share a grid
+    backward = np.abs(weights).sum(1).max() * GRADIENT_LIMIT * kernel**2
+    if backward:
+        bits = np.minimum(bits, int(np.floor(np.log2(EXACT_LIMIT / backward) - 0.02)))
     weight_bits = int(bits.max())
     # halves to even: always up, they would add to each other in a model that was rounded before
     rounded = np.rint(weights * 2.0**bits) * 2.0 ** (weight_bits - bits)

@@ -236,15 +236,16 @@ def train(
     report: Callable[[dict[str, float]], None],
     device: torch.device = CPU,
     threads: int = 1,
+    at_checkpoint: Callable[[TrainingState], object] = lambda state: None,
 ) -> TrainingState:
     """Train `model` on pixels (N, P) uint8 and return the finished state; its `best` holds the chosen weights.
 
     To be distorted, images of two levels come as shades 0 .. 255.
     After each epoch the -ELBO of `held_out` pixels (M, P) is measured. Writes `output`.checkpoint and `output`.csv
-    after each epoch, and goes on from them where they exist. A run that was interrupted and resumed gives the same
-    weights as one that was not, given as many `threads`, each of which takes its share of every batch. On a GPU, whose
-    memory takes all images, steps are CUDA graphs; networks come back to the CPU. Raises OtherRun where the files are
-    another run's.
+    after each epoch, calls `at_checkpoint`, and goes on from them where they exist. A run that was interrupted and
+    resumed gives the same weights as one that was not, given as many `threads`, each of which takes its share of every
+    batch. On a GPU, whose memory takes all images, steps are CUDA graphs; networks come back to the CPU. Raises OtherRun
+    where the files are another run's.
     """
     model.to(device)
     training, held_out = training.to(device), held_out.to(device)
@@ -283,6 +284,7 @@ def train(
         bits_per_dim = evaluate(state.average, held_out)
         state.end_epoch(bits_per_dim)
         state.save(checkpoint)
+        at_checkpoint(state)
         if options.snapshots and (state.epoch % options.snapshots == 0 or state.epoch == options.epochs):
             save_weights(state.best, snapshot(output, state.epoch))
         row = (state.epoch, time.perf_counter() - started, rate, float(total) / steps_per_epoch, bits_per_dim)

@@ -1,16 +1,16 @@
 """What a corrector's networks see and must say of pictures that share one fit, as when they are coded."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec import fit
-from bbcompress.codec.corrections import keep
+from bbcompress.codec.corrections import CORRECTED_STRIDES, keep
 from bbcompress.codec.corrector import look
 from bbcompress.codec.general import general
-from bbcompress.codec.lattice import Values
+from bbcompress.codec.lattice import Scale, Values
 from bbcompress.codec.lattice_walk import Shape, Walk, stages
 from bbcompress.codec.parameters import FITTED_STRIDES
 from bbcompress.codec.predictor import Piece, Unit, predict
@@ -18,12 +18,14 @@ from bbcompress.coding.shapes import MEAN_BITS
 
 
 class Observation(NamedTuple):
-    """A stage of a scale of N pictures."""
+    """A stage of a scale of N pictures of one size."""
 
     stride: int
     stage: int
+    depth: int
+    """Bits of the values."""
     seen: NDArray[np.uint8]
-    """(N, h, w, inputs)"""
+    """(N, h, w, inputs); without inputs where networks do not correct this scale."""
     values: NDArray[np.int64]
     """(channels, N, h, w), as are the following."""
     errors: NDArray[np.float32]
@@ -34,41 +36,47 @@ class Observation(NamedTuple):
     """(channels)"""
 
 
-def observe(pictures: Values, depth: int, strides: Sequence[int]) -> Iterator[Observation]:
-    """All stages of some scales of pictures (C, N, H, W), coarse to fine."""
-    channels = len(pictures)
-    walk = Walk([Shape(*pictures.shape[1:])], depth, [pictures[:, :, :1, :1]], corrected=True)
-    for stride, stage, parts in stages([Shape(*pictures.shape[1:])]):
+def observe(groups: Sequence[Values], depth: int, strides: Sequence[int]) -> Iterator[Observation]:
+    """All stages of some scales of pictures that share a fit, coarse to fine; a group (C, N, H, W) is of one size."""
+    channels = len(groups[0])
+    shapes = [Shape(*group.shape[1:]) for group in groups]
+    walk = Walk(shapes, depth, [group[:, :, :1, :1] for group in groups], corrected=True)
+    for stride, stage, parts in stages(shapes):
         walk.reach(stride)
-        scale = walk.scales[0]
-        rows, columns = scale.size(stage)
-        piece = Piece(slice(0, pictures.shape[1], 1), slice(0, rows, 1), slice(0, columns, 1))
-        seen: NDArray[np.uint8] | None = None
-        found = []
+        scales = walk.scales
+        pieces = {group: _whole(scale, stage) for group, scale in scales.items()}
+        seen: dict[int, NDArray[np.uint8]] = {}
+        found: dict[int, list[tuple[NDArray[Any], ...]]] = {group: [] for group in scales}
+        fitted = []
         for channel in range(channels):
             unit = Unit(stage, channel, channels)
-            scale.inside(scale.pixels, stage, channel)[:] = scale.split(pictures, stage)[channel]
+            for group, scale in scales.items():
+                scale.inside(scale.pixels, stage, channel)[:] = scale.split(groups[group], stage)[channel]
             own = general(unit)
             if parts and stride in FITTED_STRIDES:
-                own = fit.fit(unit, fit.sample(unit, [scale], depth), depth, own)
-            prediction = predict(own, unit, scale, depth, piece)
-            classes = own.classes().take(prediction.classes)
-            values = scale.inside(scale.pixels, stage, channel)[piece].ravel().astype(np.int64)
-            if stride in strides and channel == 0:
-                seen = look(scale, stage, depth, piece, prediction.means, classes)
-            keep(scale, unit, piece, values, prediction, own)
-            scale.finish(stage, channel)
-            errors = (values - prediction.means * 2.0**-MEAN_BITS).astype(np.float32)
-            found.append((values, errors, classes.astype(np.uint8), own.shape))
-        if seen is not None and seen.size:
-            of_all = [np.stack(parts) for parts in zip(*(one[:3] for one in found), strict=True)]
-            shape = channels, *piece.shape
-            yield Observation(
-                stride,
-                stage,
-                seen,
-                of_all[0].reshape(shape),
-                of_all[1].reshape(shape),
-                of_all[2].reshape(shape),
-                tuple(one[3] for one in found),
-            )
+                own = fit.fit(unit, fit.sample(unit, list(scales.values()), depth), depth, own)
+            fitted.append(own.shape)
+            for group, scale in scales.items():
+                piece = pieces[group]
+                prediction = predict(own, unit, scale, depth, piece)
+                classes = own.classes().take(prediction.classes)
+                values = scale.inside(scale.pixels, stage, channel)[piece].ravel().astype(np.int64)
+                if channel == 0 and stride in strides:
+                    seen[group] = np.empty((*piece.shape, 0), np.uint8)
+                    if stride in CORRECTED_STRIDES:
+                        seen[group] = look(scale, stage, depth, piece, prediction.means, classes)
+                keep(scale, unit, piece, values, prediction, own)
+                errors = (values - prediction.means * 2.0**-MEAN_BITS).astype(np.float32)
+                found[group].append((values, errors, classes.astype(np.uint8)))
+            for scale in scales.values():
+                scale.finish(stage, channel)
+        for group, visible in seen.items():
+            if np.prod(visible.shape[:3]):
+                shape = channels, *pieces[group].shape
+                of_all = [np.stack(parts).reshape(shape) for parts in zip(*found[group], strict=True)]
+                yield Observation(stride, stage, depth, visible, of_all[0], of_all[1], of_all[2], tuple(fitted))
+
+
+def _whole(scale: Scale, stage: int) -> Piece:
+    rows, columns = scale.size(stage)
+    return Piece(slice(0, scale.pixels[0].shape[1], 1), slice(0, rows, 1), slice(0, columns, 1))

@@ -1,6 +1,7 @@
 """Crops of photographs made different: what cameras, scanners and programs do to pictures, alike for a whole group."""
 
 import io
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,13 +30,19 @@ def changed(crops: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np
         x = x.round().clamp(0, 255)
     if random.random() < JPEG_FILES:
         x = _of_jpeg_files(x, random)
+    return turned(x.to(torch.uint8).permute(0, 2, 3, 1).numpy(), random)
+
+
+def turned(crops: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
+    """Crops (N, H, W, C) turned, as (C, N, h, w)."""
+    x = crops.transpose(3, 0, 1, 2)
     if random.random() < 0.5:
-        x = x.flip(3)
+        x = x[:, :, :, ::-1]
     if random.random() < 0.5:
-        x = x.flip(2)
+        x = x[:, :, ::-1]
     if random.random() < 0.5:
-        x = x.transpose(2, 3)
-    return np.ascontiguousarray(x.to(torch.uint8).transpose(0, 1).numpy())
+        x = x.transpose(0, 1, 3, 2)
+    return np.ascontiguousarray(x)
 
 
 def _of_other_size(x: Tensor, random: np.random.Generator) -> Tensor:

@@ -157,7 +157,7 @@ class _Exporter:
         kernel, stride = convolution.kernel_size[0], convolution.stride[0]
         weight = convolution.weight.permute(2, 3, 1, 0).reshape(-1, convolution.out_channels)
         self.x = convolution(self.x)
-        dense = self._dense(weight, convolution.bias, relu, bits)
+        dense = self._dense(weight, convolution.bias, relu, bits, kernel)
         return [dense] if kernel == 1 else [ConvolutionSpec(kernel, stride, dense)]
 
     def _up(self, convolution: nn.Conv2d, factor: int) -> list[Spec]:
@@ -182,14 +182,14 @@ class _Exporter:
         self.range = Range(range.fraction_bits, self._limit(range.fraction_bits), True)
         return ResidualSpec(tuple(layers), self.range, relu=True)
 
-    def _dense(self, weight: Tensor, bias: Tensor | None, relu: bool, bits: int) -> DenseSpec:
+    def _dense(self, weight: Tensor, bias: Tensor | None, relu: bool, bits: int, kernel: int = 1) -> DenseSpec:
         """The layer that made `x`, before its ReLU."""
         assert bias is not None
         if relu:
             self.x = self.x.relu()
         output = Range(bits, self._limit(bits), relu)
         last = not relu and not self._branch
-        spec = dense_spec(weight, bias, self.range, output, relu, self._precision, last)
+        spec = dense_spec(weight, bias, self.range, output, relu, self._precision, last, kernel)
         self.range = output
         return spec
 

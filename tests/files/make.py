@@ -283,7 +283,7 @@ def refused(digit: bytes) -> dict[str, tuple[bytes, int]]:
         "missing-model.bb": (pack_single(foreign, bytes(4)), 5),
         "missing-archive-model.bb": (hand_made([chain], [1], names), 5),
         "limit-pixels.bb": (pack_single(Stored(b"\0" + huge + bytes(20)), bytes(4)), 6),
-        "limit-pictures.bb": (hand_made([many, many], [0, 0], names), 6),
+        "limit-pictures.bb": (hand_made([many, many], [1, 1], pack_names(["a.png", "b.png"])), 6),
     }
 
 

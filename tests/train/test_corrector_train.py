@@ -26,7 +26,7 @@ def group() -> list[Observation]:
     rows, columns = np.mgrid[:40, :36]
     light = 128 + 60 * np.sin(rows / 7 + columns / 9) + random.normal(size=(2, 40, 36)) * 5
     crops = light[..., None] * (1, 0.9, 0.8) + random.normal(size=(2, 40, 36, 3)) * 2
-    return observed(np.clip(crops, 0, 255).astype(np.uint8), (2, 4), False, 0)
+    return observed(np.clip(crops, 0, 255).astype(np.uint8), 8, (2, 4), "none", 0)
 
 
 def scattered(networks: CorrectorNetworks, round_to_exported: bool) -> None:
@@ -75,7 +75,7 @@ def test_bits_are_those_of_the_file(group: list[Observation]) -> None:
     """But for the rounding of means, and the least freq that every value has."""
     for o in group:
         numbers = torch.zeros(o.seen.shape[0], 9, *o.seen.shape[1:3])
-        trained = bits(numbers, *(torch.from_numpy(part) for part in (o.values, o.errors, o.classes)), o.shapes, 255)
+        trained = bits(numbers, *(torch.from_numpy(part) for part in (o.values, o.errors, o.classes)), o.shapes, o.depth)
         for channel, shape in enumerate(o.shapes):
             values = o.values[channel].ravel()
             means = np.rint((values - o.errors[channel].ravel()) * 2**MEAN_BITS).astype(np.int64)
@@ -120,7 +120,7 @@ def test_changed_crops_are_of_the_same_kind() -> None:
     crops = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3)).astype(np.uint8)
     kinds = set()
     for seed in range(6):
-        found = observed(crops, (2,), True, seed)
+        found = observed(crops, 8, (2,), "photographs", seed)
         assert {o.stage for o in found} == set(STAGES)
         assert all(o.values.min() >= 0 and o.values.max() <= 255 for o in found)
         kinds.add(found[0].values.tobytes())

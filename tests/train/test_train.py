@@ -209,6 +209,7 @@ def test_the_command_trains_resumes_and_reports(tmp_path):
     np.save(test, blobs(256, 100).reshape(-1, 8, 6))
     path = tmp_path / "spots.safetensors"
     arguments = ["train", str(data), "-o", str(path), "--likelihood", "bernoulli", "--latent", "2", "--hidden", "16"]
+    arguments += ["--architecture", "dense"]
     arguments += ["--epochs", "2", "--validation", "200", "--test", str(test)]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
@@ -225,7 +226,7 @@ def test_the_command_trains_resumes_and_reports(tmp_path):
 def test_colour_images_are_refused_clearly(tmp_path):
     data = tmp_path / "colour.npy"
     np.save(data, np.zeros((300, 4, 4, 3), np.uint8))
-    done = CliRunner().invoke(main, ["train", str(data), "-o", str(tmp_path / "m.safetensors")])
+    done = CliRunner().invoke(main, ["train", str(data), "-o", str(tmp_path / "m.safetensors"), "--architecture", "dense"])
     assert done.exit_code == 1
     assert "3 channels" in done.output
     assert not (tmp_path / "m.safetensors").exists()
@@ -240,6 +241,7 @@ def spots(tmp_path_factory):
     np.save(folder / "test.npy", images[900:])
     model = folder / "spots.safetensors"
     arguments = ["train", folder / "train.npy", "-o", model, "--likelihood", "bernoulli", "--latent", 3, "--hidden", 32]
+    arguments += ["--architecture", "dense"]
     arguments += ["--epochs", 10, "--batch", 50, "--learning-rate", 3e-3, "--validation", 100]
     done = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert done.exit_code == 0, done.output
@@ -273,7 +275,7 @@ def test_fit_encoder_writes_a_model_with_the_same_decoder(spots, tmp_path, objec
 def test_a_checkpoint_of_another_run_is_one_line(spots, tmp_path):
     model = tmp_path / "m.safetensors"
     for arguments, code in ((["--latent", "2"], 0), (["--latent", "3"], 1)):
-        options = ["--hidden", "8", "--epochs", "1", "--validation", "100", "--likelihood", "bernoulli", *arguments]
+        options = ["--hidden", "8", "--epochs", "1", "--validation", "100", "--architecture", "dense", *arguments]
         done = CliRunner().invoke(main, ["train", str(spots / "train.npy"), "-o", str(model), *options])
         assert done.exit_code == code, done.output
     assert done.output.splitlines() == [
@@ -359,7 +361,7 @@ def test_grids_are_the_best_of_neighbouring_powers_of_two_where_deviations_diffe
 @pytest.mark.parametrize("option", [["--flip"], ["--distort", "0.1"], ["--muon"]])
 def test_options_for_convolutional_models_are_refused(tmp_path, option):
     np.save(tmp_path / "blobs.npy", blobs(2, 100).reshape(100, 8, 6))
-    arguments = [tmp_path / "blobs.npy", "-o", tmp_path / "model.safetensors", "--likelihood", "bernoulli", *option]
+    arguments = [tmp_path / "blobs.npy", "-o", tmp_path / "model.safetensors", "--architecture", "dense", *option]
     done = CliRunner().invoke(main, ["train", *map(str, arguments), "--batch", "10", "--validation", "10"])
     assert (done.exit_code, "convolutional" in done.output) == (2, True)
     assert not (tmp_path / "model.safetensors").exists()

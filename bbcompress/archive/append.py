@@ -1,0 +1,99 @@
+"""Adding to an archive: a new one is written, with the old one's segments as they are.
+
+Segments of which a picture is replaced are the exception: their other pictures are decoded and coded again.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from bbcompress.archive import blocks
+from bbcompress.archive.attributes import Tree
+from bbcompress.archive.compress import Encode, write_segments
+from bbcompress.archive.errors import ArchiveError, DamagedArchive
+from bbcompress.archive.jobs import Input, input_of, jobs
+from bbcompress.archive.numbers import numbers_of
+from bbcompress.archive.options import Options, Summary
+from bbcompress.archive.read import Archive, Part
+from bbcompress.archive.writer import ArchiveWriter
+from bbcompress.codec.registry import Registry
+from bbcompress.images.place import UNKNOWN
+
+
+class NameTaken(ArchiveError):
+    """The archive has a picture of a name that is to be added."""
+
+
+def append_archive(
+    old: Archive,
+    file: BinaryIO,
+    inputs: Iterable[Input],
+    encode: Encode,
+    registry: Registry,
+    options: Options,
+    tree: Tree,
+    replacing: bool = False,
+) -> Summary:
+    """Write `old` and the inputs, whose attributes are `tree`, as an archive to `file`; gives what was added.
+
+    Raises NameTaken for a name that `old` has, unless `replacing`: then that picture's number is the new one's.
+    Raises an ArchiveError where `old` is of the small form or damaged in what is copied or replaced.
+    """
+    if old.form != blocks.Form.ARCHIVE:
+        raise ArchiveError("holds one picture without a name; compress both into an archive")
+    names = list(old.names or [])
+    number_of = {name: number for number, name in enumerate(names)}
+    new: list[tuple[int, Input]] = []
+    files = [*old.tree.files] or [UNKNOWN] * len(names)
+    for one, attributes in zip(inputs, tree.files, strict=True):
+        number = number_of.get(one.name, len(names))
+        if number == len(names):
+            names.append(one.name)
+            files.append(attributes)
+        elif not replacing:
+            raise NameTaken(f"has {one.name} already; -f replaces it")
+        files[number] = attributes
+        new.append((number, one))
+    folders = {**tree.folders, **old.tree.folders}
+    clash = next((name for name in names if name in folders), None)
+    if clash is not None:
+        raise NameTaken(f"has {clash} as a file and as a folder")
+    replaced = {number for number, _ in new if number < len(number_of)}
+    writer = ArchiveWriter(file)
+    again = []
+    for part in old.parts:
+        if replaced.isdisjoint(numbers_of(part.runs).tolist()):
+            writer.add_block(_sound(old, part), part.runs)
+        else:
+            again.append(part)
+    coded_again = {number for part in again for number in numbers_of(part.runs).tolist()}
+    writer.add_metadata({number: one for number, one in old.metadata.items() if number not in coded_again})
+    kept_bytes = writer.summary.total_bytes
+    numbered = _numbered(old, again, replaced, new, registry)
+    write_segments(writer, encode(jobs(numbered, options.segment_pixels)))
+    writer.finish(names, Tree(files, folders) if old.tree.files or tree.files else None)
+    writer.summary.total_bytes -= kept_bytes
+    return writer.summary
+
+
+def _sound(old: Archive, part: Part) -> bytes:
+    """The block of a segment."""
+    block = old.source.read(part.offset, part.size)
+    if blocks.checked(block[: -blocks.CRC_BYTES]) != block:
+        raise DamagedArchive(f"damaged: the checksum of the block at byte {part.offset} is wrong")
+    return block
+
+
+def _numbered(
+    old: Archive,
+    again: list[Part],
+    replaced: set[int],
+    new: list[tuple[int, Input]],
+    registry: Registry,
+) -> Iterator[tuple[int, Input]]:
+    """What is coded: what stays of the segments that are coded again, one after another, and what is new."""
+    for part in again:
+        for number, name, item in old.decode_part(part, registry):
+            if number not in replaced:
+                assert name is not None
+                yield number, input_of(name, item)
+    yield from new

@@ -1,0 +1,73 @@
+"""`bbc append`."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bbcompress.cli.common import writing
+from bbcompress.cli.compressing import Asked, compressing_options
+from bbcompress.cli.errors import ExitCode, about, fail
+from bbcompress.cli.progress_line import shown_progress
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+@click.command()
+@click.argument("archive", metavar="ARCHIVE")
+@click.argument("images", nargs=-1, metavar="IMAGE...")
+@click.option("-f", "--force", is_flag=True, help="Replace images of the archive that have the same names.")
+@compressing_options
+def command(archive: str, images: tuple[str, ...], force: bool, **options: Any) -> None:
+    """Add images, or folders of them, to an archive. The sources are kept.
+
+    What the archive has is copied as it is into a new one beside it, which takes the old one's place when it is whole
+    and checked: until then, and whatever stops it, the old archive stays. Names that are there are refused; with -f the
+    new image takes the old one's place, and what was in one segment with that is coded again.
+
+    \b
+    bbc append scans.bb new/*.png
+    """
+    from bbcompress.archive.append import append_archive
+    from bbcompress.archive.read import Archive
+    from bbcompress.archive.source import Source
+    from bbcompress.cli.inputs import STDIN
+    from bbcompress.images.place import Attributes
+
+    asked = Asked(**options)
+    if "" in images:
+        raise click.UsageError("a file's name is empty")
+    if not images and asked.files_from is None:
+        raise click.UsageError("name images, or folders of them")
+    if STDIN in images:
+        raise click.UsageError("standard input has no name to add it by; write it to a file")
+    with about(archive), shown_progress(asked.quiet or asked.verbose) as progress:
+        registry, how = asked.options(progress)
+        listed = asked.listed(images, archive)
+        with open(archive, "rb") as file, _alone(file.fileno(), archive), writing(archive, overwrite=True) as new:
+            old = Archive(Source(file))
+            progress.total = sum(one.peek.pixels for one in listed.files)
+            tree = listed.tree(times=not asked.no_times)
+            new.attributes = Attributes(os.fstat(file.fileno()).st_mode & 0o777 & (listed.mode | 0o600))
+            inputs, encode = asked.inputs(listed), asked.encode(how)
+            summary = append_archive(old, new.file, inputs, encode, registry, how, tree, force)
+    asked.note_summary(archive, summary)
+
+
+@contextlib.contextmanager
+def _alone(descriptor: int, archive: str) -> Iterator[None]:
+    """Nobody else adds to the archive meanwhile: what one adds would be lost."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fail(f"{archive}: is being added to by another process; try again later", ExitCode.ERROR)
+        if not os.path.samestat(os.fstat(descriptor), Path(archive).stat()):
+            fail(f"{archive}: was changed meanwhile; try again", ExitCode.ERROR)
+    yield

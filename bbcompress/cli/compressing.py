@@ -1,0 +1,194 @@
+"""What `bbc compress` and `bbc append` share: their options, and what these ask for."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bbcompress.cli.common import (
+    MAX_REFINE_STEPS,
+    MAX_SEGMENT_PIXELS,
+    SEGMENT_PIXELS,
+    Function,
+    engine_options,
+    installed_models,
+    max_pixels_option,
+    model_files,
+    refine_method_option,
+    registry_and_model,
+)
+from bbcompress.cli.terminal import note
+
+if TYPE_CHECKING:
+    from bbcompress.archive.compress import Encode, Options, Summary
+    from bbcompress.archive.encode_job import Encoded
+    from bbcompress.archive.jobs import Input, Job
+    from bbcompress.cli.inputs import Inputs
+    from bbcompress.codec.registry import Registry
+    from bbcompress.images.picture import Item
+    from bbcompress.progress import Progress
+
+_OPTIONS: list[Callable[[Any], Any]] = [
+    click.option("--model", default="auto", show_default=True, help="A model's name or file, or auto: the smallest."),
+    click.option(
+        "--refine-steps",
+        type=click.IntRange(0, MAX_REFINE_STEPS),
+        default=0,
+        show_default=True,
+        metavar="K",
+        help="Optimise each image's posterior by K steps: smaller for digits and with the paper's models, hardly for "
+        "photographs; slower both ways (archives only; `bbc bench` compares).",
+    ),
+    refine_method_option,
+    max_pixels_option,
+    click.option(
+        "--strip",
+        is_flag=True,
+        help="Leave out metadata: ICC profile, EXIF, XMP, text, resolution, gamma. What is kept as a file keeps them.",
+    ),
+    click.option("--pixels", is_flag=True, help="Refuse files that would be kept as they are instead of as pixels."),
+    click.option("--check/--no-check", default=True, help="Decode what was written and compare (default: check)."),
+    click.option(
+        "--effort",
+        type=click.IntRange(1, 2),
+        default=2,
+        show_default=True,
+        help="1: quick, each picture by what it says of itself alone; 2: networks, and what is promising is tried.",
+    ),
+    click.option(
+        "--segment-size",
+        type=click.IntRange(1, MAX_SEGMENT_PIXELS),
+        default=SEGMENT_PIXELS,
+        show_default=True,
+        metavar="PIXELS",
+        help="Pixels that are coded together: smaller ones are quicker to read one image of, larger ones take fewer "
+        "bytes. An image of more is one by itself.",
+    ),
+    click.option(
+        "--include", multiple=True, metavar="GLOB", help="Of folders take only files that match one of these."
+    ),
+    click.option("--exclude", multiple=True, metavar="GLOB", help="Of folders leave out files and folders that match."),
+    click.option(
+        "--files-from",
+        metavar="FILE",
+        help="Also compress what is named in FILE (- for standard input), one name a line, kept with its path.",
+    ),
+    click.option("-0", "--null", is_flag=True, help="Names of --files-from end in zero bytes, as of find -print0."),
+    click.option("--no-times", is_flag=True, help="Leave out the times of files (permissions are kept)."),
+    click.option("-v", "--verbose", is_flag=True, help="Say what was chosen, and why."),
+    click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and warnings."),
+    engine_options,
+]
+
+
+def compressing_options(function: Function) -> Function:
+    """The options, as the fields of `Asked`."""
+    return reduce(lambda command, option: option(command), reversed(_OPTIONS), function)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the options say."""
+
+    model: str
+    refine_steps: int
+    refine_method: str
+    max_pixels: int
+    strip: bool
+    pixels: bool
+    check: bool
+    effort: int
+    segment_size: int
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    files_from: str | None
+    null: bool
+    no_times: bool
+    verbose: bool
+    quiet: bool
+    engine: str
+    threads: int
+
+    def options(self, progress: "Progress") -> "tuple[Registry, Options]":
+        """The models, and how to compress."""
+        from bbcompress.archive.compress import Options
+        from bbcompress.codec.refine import Method
+
+        registry, chosen = registry_and_model(self.model, self.engine, self.threads)
+        method = Method[self.refine_method.upper()]
+        options = Options(
+            self.refine_steps, chosen, self.check, method, self.effort, self.segment_size, progress=progress
+        )
+        if self.verbose:
+            registry.engine.report = note
+            options = replace(options, report=note)
+        return registry, options
+
+    def listed(self, images: tuple[str, ...], output: str) -> "Inputs":
+        """What the arguments and the list name; says what is left out. Raises where `output` is one of the files."""
+        from bbcompress.cli.globs import Globs
+        from bbcompress.cli.inputs import listed_images, names_in
+
+        names = names_in(self.files_from, self.null) if self.files_from is not None else []
+        listed = listed_images(images, Globs(self.include, self.exclude), names)
+        if any(file.path and _is_same(file.path, output) for file in listed.files):
+            raise click.UsageError(f"{output} is one of the images; name another file")
+        for line in listed.left_out:
+            note(f"bbc: warning: {line}")
+        return listed
+
+    def inputs(self, listed: "Inputs") -> "Iterator[Input]":
+        """The files, to be read."""
+        from bbcompress.cli.reading import Reading, inputs
+
+        return inputs(listed.files, Reading(self.strip, self.pixels, self.max_pixels))
+
+    def encode(self, options: "Options") -> "Encode":
+        """Encodes on so many cores, and says of what keeps its metadata though they were to be left out."""
+        from bbcompress.archive.processes import spread
+
+        open_registry = partial(installed_models, self.engine, files=model_files(self.model))
+        encode = spread(open_registry, options, self.threads)
+
+        def noting(jobs: "Iterable[Job]") -> "Iterator[Encoded]":
+            for encoded in encode(jobs):
+                for name, reason in encoded.kept:
+                    self._note_kept(name, reason)
+                yield encoded
+
+        return noting
+
+    def note_kept(self, name: str, item: "Item") -> None:
+        """The same of one."""
+        from bbcompress.images.picture import KeptFile
+
+        if isinstance(item, KeptFile):
+            self._note_kept(name, item.reason)
+
+    def note_summary(self, output: str, summary: "Summary") -> None:
+        """Say what was made."""
+        if self.refine_steps and not summary.refinable:
+            note("bbc: --refine-steps has no effect here: nothing was coded with latents")
+        if self.quiet:
+            return
+        methods = ", ".join(f"{count} {name}" for name, count in sorted(summary.methods.items()))
+        line = f"{output}: {summary.total_bytes} bytes for {summary.images} images ({methods})"
+        if not summary.kept:
+            line += f": {summary.total_bits_per_dim:.4f} bits/dim, {summary.net_bits_per_dim:.4f} net"
+        note(line)
+        for reason, count in summary.reasons:
+            note(f"kept as a file: {reason}" if count == 1 else f"{count} kept as files: {reason}")
+
+    def _note_kept(self, name: str, reason: str) -> None:
+        if self.strip:
+            note(f"{name}: kept as a file ({reason}), with its metadata")
+
+
+def _is_same(path: Path, output: str) -> bool:
+    try:
+        return path.samefile(output)
+    except OSError:  # there is no output yet, or it is standard output
+        return False

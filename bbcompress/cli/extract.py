@@ -1,0 +1,62 @@
+"""`bbc extract`."""
+
+from pathlib import Path
+
+import click
+
+from bbcompress.cli.common import engine_options, installed_models, max_pixels_option, model_file_option, opened
+from bbcompress.cli.errors import about
+from bbcompress.cli.progress_line import shown_progress
+from bbcompress.cli.write_images import Settings, Wanted, write_images
+
+
+@click.command()
+@click.argument("file")
+@click.argument("wanted", nargs=-1, required=True, metavar="NAME|PATTERN|RANGE...")
+@click.option(
+    "-o",
+    "--output",
+    default=".",
+    show_default="the current folder",
+    help="A folder, made if missing; for one image also a file, or - for standard output.",
+)
+@click.option("--keep-going", is_flag=True, help="Recover what is intact from a damaged file (still ends with code 3).")
+@model_file_option
+@max_pixels_option
+@click.option("-f", "--force", is_flag=True, help="Overwrite files.")
+@click.option("--no-times", is_flag=True, help="Leave the times of files as they come, not as they were.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@engine_options
+def command(
+    file: str,
+    wanted: tuple[str, ...],
+    output: str,
+    keep_going: bool,
+    models: tuple[Path, ...],
+    max_pixels: int,
+    force: bool,
+    no_times: bool,
+    quiet: bool,
+    engine: str,
+    threads: int,
+) -> None:
+    """Bring back some images of FILE (- for standard input). Segments that hold none of them are not read.
+
+    Images are wanted by name, by the name of a folder, by number, from 0 on as in `bbc list -l`, by a range i:j of
+    numbers (without j), or by a pattern, in which * and ? stand for anything, / too, and [ab] for either letter. What
+    is the name of an image means that image, even if it looks like a number, a range or a pattern.
+
+    \b
+    bbc extract scans.bb a/7.png
+    bbc extract scans.bb 'a/*.png' 100:200 -o some
+    """
+    from bbcompress.archive.read import Archive
+    from bbcompress.archive.select import select
+
+    if not file or output == "":
+        raise click.UsageError("a file's name is empty")
+    with about(file), opened(file) as source, shown_progress(quiet) as progress:
+        archive = Archive(source, recover=keep_going)
+        numbers = select(wanted, archive.names, archive.images)
+        settings = Settings(force, not no_times, keep_going, max_pixels, progress)
+        write_images(Wanted(archive, installed_models(engine, threads, models), file, numbers), output, settings, quiet)

@@ -1,0 +1,57 @@
+"""`bbc list`."""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bbcompress.cli.common import model_file_option, opened
+from bbcompress.cli.errors import about
+from bbcompress.cli.terminal import result
+
+if TYPE_CHECKING:
+    from bbcompress.archive.listing import Entry
+
+
+@click.command()
+@click.argument("file")
+@click.option("-l", "--long", is_flag=True, help="Also number, segment, mode, size, bytes, method and time of each.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs (docs/JSON.md).")
+@model_file_option
+def command(file: str, long: bool, as_json: bool, models: tuple[Path, ...]) -> None:
+    """List the images of FILE (- for standard input), without decoding them.
+
+    Bytes are an image's part of its segment's: of images that are coded together nobody can say more. An image without
+    a name, of a file that holds it alone, is listed as -.
+    """
+    from bbcompress.archive.listing import SCHEMA, entries, listed
+    from bbcompress.archive.read import Archive
+    from bbcompress.codec.registry import Registry
+
+    with about(file), opened(file) as source:
+        archive = Archive(source)
+        if not long and not as_json:
+            for name in archive.names if archive.names is not None else [archive.kept_name or "-"]:
+                result(name)
+            return
+        found = entries(archive, Registry(files=models))
+    if as_json:
+        result(json.dumps({"schema": SCHEMA, "images": [listed(entry) for entry in found]}, indent=2))
+        return
+    for entry in found:
+        result(_line(entry))
+
+
+def _line(entry: "Entry") -> str:
+    mode, size = "file", "-"
+    if entry.header is not None:
+        mode, size = entry.header.mode, f"{entry.header.width}x{entry.header.height}"
+    elif entry.method != "file":
+        mode = "-"
+    method = entry.method + (f" {entry.model}" if entry.model else "")
+    mtime = entry.attributes.mtime_ns
+    when = "-" if mtime is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(mtime // 10**9))
+    facts = f"{entry.number:6} {entry.segment:5} {mode:>6} {size:>11} {entry.bytes:>9}  {method:24} {when:16}"
+    return f"{facts}  {entry.name or '-'}"

@@ -1,0 +1,80 @@
+"""Reading what is to be compressed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from bbcompress.archive.jobs import Input, input_of
+from bbcompress.cli.common import read_stdin
+from bbcompress.cli.directory import Directory
+from bbcompress.images.errors import ImageError
+from bbcompress.images.files import read
+from bbcompress.images.header import MAX_PIXELS
+from bbcompress.images.picture import Item, KeptFile
+
+if TYPE_CHECKING:
+    from bbcompress.cli.inputs import File
+
+
+class Reading(NamedTuple):
+    """How files are read."""
+
+    strip: bool = False
+    """Leave metadata out."""
+    pixels: bool = False
+    """All are pictures, and coded as such."""
+    max_pixels: int = MAX_PIXELS
+    """Of more pixels a file is kept."""
+
+
+@dataclass(frozen=True)
+class FileReader:
+    """Reads a file, in whatever process; raises ImageError where it cannot be read, or is none that is wanted."""
+
+    path: Path | None
+    """None for standard input."""
+    reading: Reading
+
+    def __call__(self) -> Item:
+        data = read_stdin() if self.path is None else _contents(self.path)
+        name = self.path.name if self.path else ""
+        item = read(data, name, strip=self.reading.strip, max_pixels=self.reading.max_pixels)
+        if not self.reading.pixels:
+            return item
+        if isinstance(item, KeptFile):
+            source = "standard input" if self.path is None else self.path
+            raise ImageError(f"{source}: would be kept as a file ({item.reason}), not as pixels; leave it out")
+        return replace(item, file=None)
+
+
+def inputs(files: Iterable[File], reading: Reading) -> Iterator[Input]:
+    """What `archive.compress.write_archive` takes. Standard input is read here."""
+    for file in files:
+        reader = FileReader(file.path, reading)
+        yield input_of(file.name, reader()) if file.path is None else Input(file.name, reader, *file.peek)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file whose path may be longer than systems take. OSError becomes ImageError."""
+    try:
+        with contextlib.ExitStack() as stack:
+            try:
+                file: BinaryIO = stack.enter_context(path.open("rb"))
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
+                file = stack.enter_context(stack.enter_context(Directory.at(path.parent)).open(path.name))
+            yield file
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _contents(path: Path) -> bytes:
+    with opened(path) as file:
+        return file.read()
