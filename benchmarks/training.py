@@ -122,9 +122,7 @@ def trained(kind: str, folder: Path, minutes: float) -> tuple[Path, float, float
     model = folder / f"{kind}.safetensors"
     command = [sys.executable, "-c", "from bbcompress.cli import main; main()"]
     before, started = os.times(), time.monotonic()
-    subprocess.run(
-        [*command, "train", str(folder / "train"), "-o", str(model), "--minutes", str(minutes)], check=True
-    )
+    subprocess.run([*command, "train", str(folder / "train"), "-o", str(model), "--minutes", str(minutes)], check=True)
     after = os.times()
     processors = after.children_user + after.children_system - before.children_user - before.children_system
     return model, time.monotonic() - started, processors

@@ -82,9 +82,8 @@ def train_corrector(
     for left_out in data.notes:
         note(left_out)
     try:
-        info = CorrectorContents.parse_info(
-            {"name": name or output.stem, "channels": data.channels, "levels": data.levels}
-        )
+        levels = {"levels": 2} if data.levels == 2 else {}
+        info = CorrectorContents.parse_info({"name": name or output.stem, "channels": data.channels, **levels})
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     engine = Engine(cores)
@@ -113,17 +112,19 @@ def train_corrector(
         f"{'from ' + model.info.name if model else f'{options.width} channels'}, {options.augment}, "
         f"step size {options.learning_rate:g}, {'bfloat16' if options.bf16 else 'float32'}, {minutes:g} minutes"
     )
-    line = TrainingLine(options.seconds, _others(data, engine))
+    line = TrainingLine(options.seconds)
 
     def report(state: State) -> None:
         line.held_out(state.seconds, state.corrected)
 
     try:
+        line.others = _others(data, engine)
         train(run, Drawing(data.training, data.levels), held_out, checkpoint, log, report, threads, save_model,
               line.advance)  # fmt: skip
     except Stopped:
         line.clear()
-        note(f"{output} can be used as it is; the same command goes on after {run.seconds / 60:.1f} minutes")
+        if output.exists():
+            note(f"{output} can be used as it is; the same command goes on after {run.seconds / 60:.1f} minutes")
         raise
     line.clear()
     if not output.exists():
@@ -178,10 +179,10 @@ def _options(
     networks = CorrectorNetworks.restored(start.corrector) if start else None
     return CorrectorOptions(
         seconds=60 * minutes,
-        width=networks.width if networks else width or plan.WIDTH,
+        width=networks.width if networks else width or plan.width(data.training),
         blocks=networks.blocks if networks else plan.BLOCKS if blocks is None else blocks,
-        learning_rate=plan.STARTED_RATE if start else plan.NEW_RATE,
-        augment=plan.augmentation(data.training),
+        learning_rate=plan.learning_rate(data.training, start is not None),
+        augment=plan.augmentation(data.training, data.levels),
         bf16=has_fast_bf16(),
         seed=seed,
     )

@@ -12,10 +12,12 @@ _SECONDS_BETWEEN = 0.5
 
 
 class TrainingLine:
-    """A bar with the time that is left and held-out bits/dim so far, beside others' (a name and bits/dim each)."""
+    """A bar with the time that is left and held-out bits/dim so far, beside others'."""
 
-    def __init__(self, total_seconds: float, others: dict[str, float], clock: Callable[[], float] = time.monotonic):
-        self._total, self._others, self._clock = total_seconds, others, clock
+    def __init__(self, total_seconds: float, clock: Callable[[], float] = time.monotonic):
+        self._total, self._clock = total_seconds, clock
+        self.others: dict[str, float] = {}
+        """Names and bits/dim."""
         self._terminal = is_terminal()
         self._shown = clock() - _SECONDS_BETWEEN
         self._held_out = ""
@@ -23,7 +25,7 @@ class TrainingLine:
 
     def held_out(self, seconds: float, bits_per_dim: float) -> None:
         """There is a new figure."""
-        others = ", ".join(f"{name} {rate:.3f}" for name, rate in self._others.items())
+        others = ", ".join(f"{name} {rate:.3f}" for name, rate in self.others.items())
         self._held_out = f"held out {bits_per_dim:.3f} bits/dim ({others})"
         if not self._terminal:
             note(self._line(seconds))

@@ -68,8 +68,8 @@ class CorrectorContents:
     def parse_info(value: dict[str, Any]) -> CorrectorInfo:
         """Raises BadLayer where anything is missing or out of range."""
         known = {field.name for field in fields(CorrectorInfo)}
-        kind = value["channels"], value.get("levels", 256)
-        if not {"name", "channels"} <= set(value) <= known or kind not in ((1, 2), (1, 256), (3, 256)):
+        kind = value["channels"], value.get("levels")
+        if not {"name", "channels"} <= set(value) <= known or kind not in ((1, 2), (1, None), (3, None)):
             raise BadLayer("unknown, missing or wrong fields in the model's description")
         name = value["name"]
         if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():

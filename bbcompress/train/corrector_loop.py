@@ -64,7 +64,7 @@ class CorrectorOptions:
     strides: tuple[int, ...] = (2, 4)
     """Scales that are trained on; the networks serve all."""
     learning_rate: float = 3e-3
-    warm_up: float = 0.02
+    warm_up: float = 0.05
     """Part of the time over which the step size rises."""
     steady: float = 0.4
     """Part of the time before the step size falls, along a cosine."""

@@ -279,6 +279,26 @@ def _shape_cdf(shape: Tensor, x: Tensor) -> Tensor:
     return y
 
 
+class _WithinValues(torch.autograd.Function):
+    """Clamped, with the gradients that lead back inside: without them what is once outside would stay there."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, top: int) -> Tensor:
+        ctx.save_for_backward(x < 0, x > top)
+        return x.clamp(0, top)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        below, above = ctx.saved_tensors
+        (gradient,) = gradients
+        return torch.where(below, gradient.clamp_max(0), torch.where(above, gradient.clamp_min(0), gradient)), None
+
+
+def _within_values(x: Tensor, top: int) -> Tensor:
+    y: Tensor = _WithinValues.apply(x, top)  # type: ignore[no-untyped-call]
+    return y
+
+
 _SCALES = torch.tensor([LEAST_SCALE * (8 + k % 8) / 8 * 2.0 ** (k // 8) for k in range(CLASSES)])
 
 
@@ -291,7 +311,7 @@ def bits(
     moves, octaves, quarters = (numbers[:, n * channels : (n + 1) * channels].movedim(1, 0) for n in range(3))
     base = _SCALES.to(numbers.device)[classes.long()]
     # a mean is never outside the values
-    error = values - (values - errors + moves.clamp(-4, 4) * base).clamp(0, top)
+    error = values - _within_values(values - errors + moves.clamp(-4, 4) * base, top)
     scale = base * torch.exp2(octaves.clamp(-4, 4))
     shape = torch.tensor(shapes, dtype=torch.float32, device=numbers.device).view(-1, 1, 1, 1) + 4 * quarters
     shape = shape.clamp(0, SHAPES - 1)

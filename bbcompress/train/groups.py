@@ -15,6 +15,8 @@ from bbcompress.train.pictures import Pixels, depth_of
 SIDE = 96
 """Largest height and width of what is drawn."""
 GROUP_PIXELS = 4 * SIDE * SIDE
+GRID = 8
+"""Crops begin at multiples of it."""
 LARGEST_SHARE = 1 << 18
 """A picture of more pixels is not drawn more often."""
 
@@ -49,7 +51,11 @@ class Drawing:
 
 
 def _crop(pixels: Pixels, height: int, width: int, random: np.random.Generator) -> Pixels:
-    top, left = random.integers(pixels.shape[0] - height + 1), random.integers(pixels.shape[1] - width + 1)
+    # where networks see a place in JPEG's grid, it is the picture's
+    top, left = (
+        GRID * random.integers((whole - part) // GRID + 1)
+        for whole, part in zip(pixels.shape[:2], (height, width), strict=True)
+    )
     return pixels[top : top + height, left : left + width]
 
 

@@ -244,8 +244,8 @@ def train(
     After each epoch the -ELBO of `held_out` pixels (M, P) is measured. Writes `output`.checkpoint and `output`.csv
     after each epoch, calls `at_checkpoint`, and goes on from them where they exist. A run that was interrupted and
     resumed gives the same weights as one that was not, given as many `threads`, each of which takes its share of every
-    batch. On a GPU, whose memory takes all images, steps are CUDA graphs; networks come back to the CPU. Raises OtherRun
-    where the files are another run's.
+    batch. On a GPU, whose memory takes all images, steps are CUDA graphs; networks come back to the CPU. Raises
+    OtherRun where the files are another run's.
     """
     model.to(device)
     training, held_out = training.to(device), held_out.to(device)

@@ -8,13 +8,26 @@ from bbcompress.train.corrector_loop import AS_PHOTOGRAPHS, AS_THEY_ARE, TURNED
 from bbcompress.train.pictures import Pixels, total_subpixels
 
 SAMPLED_PICTURES = 64
+LEAST_CHANGED_SIDE = 32
 SYNTHETIC = 0.35
 """Where as many pixels are as their left neighbours, pictures are drawn or rendered rather than taken."""
 FEW_SUBPIXELS = 1 << 20
-"""Of photographs; of fewer ones more are made by changing them."""
-NEW_RATE, STARTED_RATE = 3e-3, 1.5e-3
+"""Networks learn so few by heart, so that more are made by turning or changing them, and networks are smaller."""
+NEW_RATE, STARTED_RATE, RATE_OF_FEW = 3e-3, 1.5e-3, 1e-3
 """Step sizes from nothing, and from a model."""
-WIDTH, BLOCKS = 64, 1
+WIDTH, WIDTH_OF_FEW, BLOCKS = 64, 32, 1
+
+
+def width(pictures: Sequence[Pixels]) -> int:
+    """Channels of networks that are trained from nothing."""
+    return WIDTH_OF_FEW if total_subpixels(pictures) < FEW_SUBPIXELS else WIDTH
+
+
+def learning_rate(pictures: Sequence[Pixels], started: bool) -> float:
+    """The largest step size."""
+    if total_subpixels(pictures) < FEW_SUBPIXELS:
+        return RATE_OF_FEW
+    return STARTED_RATE if started else NEW_RATE
 
 
 def is_synthetic(pictures: Sequence[Pixels]) -> bool:
@@ -24,9 +37,12 @@ def is_synthetic(pictures: Sequence[Pixels]) -> bool:
     return float(np.mean(equal)) > SYNTHETIC
 
 
-def augmentation(pictures: Sequence[Pixels]) -> str:
+def augmentation(pictures: Sequence[Pixels], levels: int) -> str:
     """What is done to pictures before they are trained on."""
-    if is_synthetic(pictures):
+    few = total_subpixels(pictures) < FEW_SUBPIXELS
+    if levels == 2:
         return AS_THEY_ARE
-    few = total_subpixels(pictures) < FEW_SUBPIXELS and pictures[0].dtype == np.uint8
-    return AS_PHOTOGRAPHS if few and min(min(pixels.shape[-3:-1]) for pixels in pictures) >= 32 else TURNED
+    if is_synthetic(pictures):
+        return TURNED if few else AS_THEY_ARE
+    small = min(min(pixels.shape[-3:-1]) for pixels in pictures) < LEAST_CHANGED_SIDE
+    return AS_PHOTOGRAPHS if few and not small and pictures[0].dtype == np.uint8 else TURNED

@@ -75,7 +75,9 @@ def test_bits_are_those_of_the_file(group: list[Observation]) -> None:
     """But for the rounding of means, and the least freq that every value has."""
     for o in group:
         numbers = torch.zeros(o.seen.shape[0], 9, *o.seen.shape[1:3])
-        trained = bits(numbers, *(torch.from_numpy(part) for part in (o.values, o.errors, o.classes)), o.shapes, o.depth)
+        trained = bits(
+            numbers, *(torch.from_numpy(part) for part in (o.values, o.errors, o.classes)), o.shapes, o.depth
+        )
         for channel, shape in enumerate(o.shapes):
             values = o.values[channel].ravel()
             means = np.rint((values - o.errors[channel].ravel()) * 2**MEAN_BITS).astype(np.int64)
@@ -86,6 +88,7 @@ def test_bits_are_those_of_the_file(group: list[Observation]) -> None:
 
 def test_steps_lower_the_bits_of_what_is_seen_again(group: list[Observation]) -> None:
     run = CorrectorRun(3, OPTIONS)
+    run.seconds = 10.0  # after the warm-up
     losses = [run.take_step(group) for _ in range(60)]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0] - 0.02
@@ -125,3 +128,14 @@ def test_changed_crops_are_of_the_same_kind() -> None:
         assert all(o.values.min() >= 0 and o.values.max() <= 255 for o in found)
         kinds.add(found[0].values.tobytes())
     assert len(kinds) > 3
+
+
+def test_means_outside_the_values_find_back() -> None:
+    """Of black and white, where a network has moved every mean out of range, on the wrong side."""
+    numbers = torch.zeros(1, 3, 1, 2)
+    numbers[0, 0] = torch.tensor([[3.5, -3.5]])
+    numbers.requires_grad_()
+    values, errors = torch.tensor([0, 1]).view(1, 1, 1, 2), torch.tensor([-0.5, 0.5]).view(1, 1, 1, 2)
+    bits(numbers, values, errors, torch.full((1, 1, 1, 2), 32), (8,), 1).sum().backward()
+    assert numbers.grad is not None
+    assert numbers.grad[0, 0, 0, 0] > 0 > numbers.grad[0, 0, 0, 1]

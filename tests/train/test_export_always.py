@@ -43,7 +43,8 @@ def test_a_step_from_a_shipped_model_can_be_exported(path: Path, tmp_path: Path)
     model = with_sharpest_mixtures(restore(contents))
     pixels = to_tensor(model, images.astype(np.uint8))
     state = TrainingState(model, TrainingOptions())
-    state.take_step(pixels, 1e-3, [torch.Generator().manual_seed(0)])
+    rate, warmth, share = torch.tensor(1e-3), torch.tensor(1.0), torch.tensor(1.0)
+    state.take_step(pixels, rate, warmth, share, [torch.Generator().manual_seed(0)])
     export(model, pixels, "after", tmp_path / "after.safetensors")
     assert load(tmp_path / "after.safetensors").identity != read_header(path).identity
 

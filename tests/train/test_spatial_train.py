@@ -339,7 +339,8 @@ def test_equalized_networks_are_the_same_function():
 def test_options_are_for_some_models(tmp_path):
     np.save(tmp_path / "blobs.npy", blobs(channels=1)[..., 0])
     result = CliRunner().invoke(
-        main, ["train", f"{tmp_path}/blobs.npy", "-o", f"{tmp_path}/m.safetensors", "--coarser", "--architecture", "staged"]
+        main,
+        ["train", f"{tmp_path}/blobs.npy", "-o", f"{tmp_path}/m.safetensors", "--coarser", "--architecture", "staged"],
     )
     assert result.exit_code == 2 and "--coarser is for models to --start from" in result.output
     assert not list(tmp_path.glob("m.*"))

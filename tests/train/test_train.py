@@ -226,7 +226,9 @@ def test_the_command_trains_resumes_and_reports(tmp_path):
 def test_colour_images_are_refused_clearly(tmp_path):
     data = tmp_path / "colour.npy"
     np.save(data, np.zeros((300, 4, 4, 3), np.uint8))
-    done = CliRunner().invoke(main, ["train", str(data), "-o", str(tmp_path / "m.safetensors"), "--architecture", "dense"])
+    done = CliRunner().invoke(
+        main, ["train", str(data), "-o", str(tmp_path / "m.safetensors"), "--architecture", "dense"]
+    )
     assert done.exit_code == 1
     assert "3 channels" in done.output
     assert not (tmp_path / "m.safetensors").exists()
