@@ -1,4 +1,4 @@
-"""Make bbcompress/codec/general_tables.py: predictors for pictures in general, from crops of photographs.
+"""Make bbcompress/codec/general_tables.py, and the same in docs/FORMAT.md, section 18.7: predictors for any picture.
 
     python benchmarks/general_predictors.py crops.npy
 
@@ -8,6 +8,7 @@ They are part of the format: after the first release this table never changes.
 """
 
 import argparse
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,26 @@ Table = tuple[list[int], list[int], list[int], int]
 # ruff: noqa: E501
 TABLES: dict[tuple[int, int, int], Table] = {
 '''
+FORMAT = Path(__file__).parent.parent / "docs" / "FORMAT.md"
+SECTION = "### 18.7"
+
+
+def document(found: dict[Unit, Predictor]) -> None:
+    """Write the numbers into the document of the format, where they are its last section."""
+    before, section = FORMAT.read_text("utf-8").split(SECTION)
+    out = SECTION + section.split("\n    ")[0]
+    for unit, predictor in sorted(found.items(), key=lambda item: (item[0].channels, item[0])):
+        knots = predictor.knots.tolist()
+        while len(knots) > 1 and knots[-1] == knots[-2]:
+            knots.pop()
+        lists = {"weights": predictor.weights.tolist(), "context": predictor.context.tolist(), "knots": knots}
+        out += f"\n    C {unit.channels} stage {unit.stage} channel {unit.channel} shape {predictor.shape}\n"
+        for name, numbers in lists.items():
+            out += textwrap.fill(
+                " ".join(map(str, [name, *numbers])), 120, initial_indent="    ", subsequent_indent=" " * 8
+            )
+            out += "\n"
+    FORMAT.write_text(before + out, "utf-8")
 
 
 def predictors(pictures: np.ndarray) -> dict[Unit, Predictor]:
@@ -54,7 +75,9 @@ def main() -> None:
     green, red, blue = colour.astype(np.float64)
     grey = np.rint(0.299 * red + 0.587 * green + 0.114 * blue).astype(np.uint8)[None]
     tables = HEAD
-    for unit, found in {**predictors(grey), **predictors(colour)}.items():
+    every = {**predictors(grey), **predictors(colour)}
+    document(every)
+    for unit, found in every.items():
         numbers = [found.weights.tolist(), found.context.tolist(), found.knots.tolist(), found.shape]
         tables += f"    {tuple(unit)}: (\n" + "".join(f"        {part},\n" for part in numbers) + "    ),\n"
     Path(__file__).parent.parent.joinpath("bbcompress/codec/general_tables.py").write_text(tables + "}\n")

@@ -50,22 +50,22 @@ class Outcome(NamedTuple):
 def mutated(data: bytes, rng: random.Random) -> bytes:
     """The file with some fields changed, and its checksums right."""
     if blocks.read_form(Source(data)) == blocks.Form.SINGLE:
-        body = _changed(data[3 : -blocks.SHORT_CRC_BYTES], rng)
+        body = changed(data[3 : -blocks.SHORT_CRC_BYTES], rng)
         return blocks.checked(data[:3] + body, blocks.SHORT_CRC_BYTES)
     *inner, index = blocks_of(data)
     bodies = [(block.type, block.body or b"") for block in inner]
     place = rng.randrange(len(bodies) + 1)
     if place < len(bodies):
-        bodies[place] = bodies[place][0], _changed(bodies[place][1], rng)
+        bodies[place] = bodies[place][0], changed(bodies[place][1], rng)
     packed = [blocks.pack_block(blocks.BlockType(type), body) for type, body in bodies]
-    index_body = _index(index.body or b"", packed)
+    index_body = index_of(index.body or b"", packed)
     if place == len(bodies):
-        index_body = _changed(index_body, rng)
+        index_body = changed(index_body, rng)
     index_block = blocks.pack_block(blocks.BlockType.INDEX, index_body)
     return data[:7] + b"".join(packed) + index_block + blocks.pack_trailer(index_block)
 
 
-def _index(old: bytes, packed: list[bytes]) -> bytes:
+def index_of(old: bytes, packed: list[bytes]) -> bytes:
     """An index of the blocks' new sizes, with the old numbers of pictures."""
     index = unpack_index(old, 1 << 30)
     segments = [entry._replace(size=len(block)) for entry, block in zip(index.segments, packed, strict=False)]
@@ -73,7 +73,7 @@ def _index(old: bytes, packed: list[bytes]) -> bytes:
     return pack_index(Index(segments, *sizes))
 
 
-def _changed(body: bytes, rng: random.Random) -> bytes:
+def changed(body: bytes, rng: random.Random) -> bytes:
     out = bytearray(body)
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         # fields stand before payloads, so most changes are made there

@@ -349,7 +349,7 @@ def test_no_folder_is_left_of_what_failed(here):
     before = everything_below(here)
     # its parts are sound, and only the pixels show the damage
     bbc("decompress", FILES / "bad-archive-digest.bb", "-o", "a/b/c", code=3)
-    bbc("decompress", FILES / "missing-archive-model.bb", "-o", "a/b/c", code=5)
+    bbc("decompress", FILES / "unsupported-archive-model.bb", "-o", "a/b/c", code=5)
     bbc("decompress", FILES / "bad-single-digest.bb", "-o", "c.png", code=3)
     bbc("decompress", FILES / "bad-archive-same-number.bb", "-o", "a", "--keep-going", code=3)
     assert everything_below(here) == before
@@ -423,7 +423,7 @@ def test_an_interruption_of_an_archive_leaves_nothing(digits_folder, here, monke
 
         monkeypatch.setattr(files, name, stopped)
         if name == "read":
-            monkeypatch.setattr("bbcompress.cli.inputs.read", stopped)
+            monkeypatch.setattr("bbcompress.cli.reading.read", stopped)
         done = CliRunner().invoke(main, command)
         assert len(calls) == after + 1
         assert done.exit_code == (130 if stop is KeyboardInterrupt else 1)
@@ -464,8 +464,8 @@ def test_names_that_are_folders_of_other_names(here):
         (2, ["decompress"]),
         (3, ["decompress", FILES / "bad-flipped-bit.bb", "-o", "x.png"]),
         (4, ["decompress", FILES / "unsupported-method.bb", "-o", "x.png"]),
-        (5, ["decompress", FILES / "missing-model.bb", "-o", "x.png"]),
-        (6, ["decompress", FILES / "limit-pixels.bb", "-o", "x.png"]),
+        (5, ["decompress", FILES / "unsupported-model.bb", "-o", "x.png"]),
+        (6, ["decompress", FILES / "unsupported-pixels.bb", "-o", "x.png"]),
     ],
 )
 def test_exit_codes_of_a_real_process(here, code, arguments):
@@ -554,7 +554,7 @@ def test_standard_input_among_files(here):
 
 
 def test_info_for_programs(here):
-    for name in ("good-single-grey.bb", "good-stored-rgb.bb", "good-archive-folders.bb", "missing-model.bb"):
+    for name in ("good-single-grey.bb", "good-stored-rgb.bb", "good-archive-folders.bb", "unsupported-model.bb"):
         done = bbc("info", FILES / name, "--json")
         info = json.loads(done.stdout)
         assert done.stderr == ""
@@ -568,7 +568,7 @@ def test_info_for_programs(here):
                 "good-single-grey.bb": ["mnist-grey"],
                 "good-stored-rgb.bb": [],
                 "good-archive-folders.bb": ["mnist-binary", "mnist-grey"],
-                "missing-model.bb": ["not installed"],
+                "unsupported-model.bb": [None],
             }[name]
         )
 

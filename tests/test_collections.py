@@ -24,6 +24,7 @@ from bbcompress.cli import main
 from bbcompress.codec.registry import Registry
 from bbcompress.images import Item, Picture
 from bbcompress.images.errors import ImageError
+from bbcompress.images.peek import START_BYTES, peek
 from bbcompress.images.place import UNKNOWN
 
 
@@ -244,3 +245,15 @@ def test_what_is_killed_leaves_the_old_archive_or_the_new_one(
     assert (after == data) != is_new
     if is_new:
         assert_holds(after, {**pictures, "b.png": rgb()})
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.ppm"])
+def test_the_start_of_a_file_says_what_its_picture_is(name: str, tmp_path: Path) -> None:
+    write(rgb(30, 20), tmp_path / name)
+    data = (tmp_path / name).read_bytes()
+    assert peek(data[:START_BYTES], len(data)) == ("RGB", 600)
+
+
+@given(st.binary(max_size=70), st.sampled_from([b"", b"BM", b"P6", b"P1 ", b"RIFF0000WEBPVP8L", b"\x89PNG\r\n\x1a\n"]))
+def test_any_start_of_a_file_is_looked_at(start: bytes, signature: bytes) -> None:
+    assert peek((signature + start)[:START_BYTES], 99).pixels >= 0

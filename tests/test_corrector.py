@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from bbcompress.archive.payload import Lattice
 from bbcompress.archive.planes import PlanesForm
 from bbcompress.codec import fit_gain, lattice, lattice_coder, lattice_walk
 from bbcompress.codec.corrections import Corrections
-from bbcompress.codec.corrector import Corrector
+from bbcompress.codec.corrector import Corrector, relative_error
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES, Planes, Scale
@@ -219,3 +220,16 @@ def test_a_corrector_of_other_channels_is_refused(path: Path, mode: str) -> None
     for fitting in "L", "LA", "L16":
         form = PlanesForm(fitting, 16 if fitting == "L16" else 8)
         assert Lattice(payload.model_id, form, payload.sizes, payload.data).checked_model(found, MAX_PIXELS)
+
+
+@pytest.mark.parametrize("type", [np.uint8, np.uint16, np.int32, np.int64])
+def test_relative_errors_hang_on_no_type(type: Any) -> None:
+    """Products that float32 rounds to a half, though they are none."""
+    values = np.arange(256).astype(type)
+    for number in range(32, 64):
+        classes = np.full(256, number)
+        means = np.arange(256) * 37 % (255 << 6)
+        by_value = float(np.float32(8 / (2.0**-5 * (8 + number % 8) / 8 * 2.0 ** (number // 8))))
+        for value, mean, found in zip(values, means, relative_error(values, means, classes), strict=True):
+            exact = Fraction(int(value) * 64 - int(mean), 64) * Fraction(by_value)
+            assert found == min(max(round(exact) + 128, 0), 255)

@@ -178,8 +178,8 @@ def test_what_cannot_be_read_is_an_error_with_its_name(source, here, what, mode)
     # as nobody, but only once all modules are read, which may be private to root
     script = (
         "import os\nfrom bbcompress.cli import errors, inputs, main\n"
-        "errors._explained(ValueError())\nreal = inputs.walk\n"
-        f"def walk(top):\n    os.getuid() or (os.setgid({NOBODY}), os.setuid({NOBODY}))\n    return real(top)\n"
+        "errors.explained(ValueError())\nreal = inputs.walk\n"
+        f"def walk(top, globs):\n    os.getuid() or (os.setgid({NOBODY}), os.setuid({NOBODY}))\n    return real(top, globs)\n"
         "inputs.walk = walk\nmain(['compress', 'in', '-o', 'x.bb'])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
@@ -395,7 +395,7 @@ def test_nothing_is_written_through_links_in_the_target(source, here):
 @pytest.mark.parametrize("output", ["", ".", "nowhere/x.bb", "there"])
 def test_wrong_outputs_are_refused_before_the_work(here, monkeypatch, output):
     (here / "there").mkdir()
-    monkeypatch.setattr("bbcompress.cli.inputs.read", None)  # nothing is read
+    monkeypatch.setattr("bbcompress.cli.reading.read", None)  # nothing is read
     done = bbc("compress", FILES / "digit.png", "-o", output, "-f", code=2 if output == "" else 1)
     assert "Traceback" not in done.stderr
     bbc("compress", "", "-o", "x.bb", code=2)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bbcompress.archive.encode import Coded, encode, encode_planes
+from bbcompress.archive.encode import Coded, encode, encode_planes, estimate
 from bbcompress.archive.forms import PixelForm, form_for
 from bbcompress.archive.planes import PlanesForm, planes_form
 from bbcompress.codec.corrector_file import CorrectorInfo, CorrectorModel
@@ -120,13 +121,26 @@ def estimates(pictures: Sequence[Picture], ways: Sequence[Candidate], registry: 
     sample = [crop for picture in pictures[:: -(-len(pictures) // images)] for crop in _crops(picture)]
     subpixels = sum(crop.pixels.size for crop in sample)
     storing = registry.engine.submit(lambda: np.array([8.0 * len(stored.encode(crop)) for crop in sample]))
-    coded = [coded_with(way, sample, registry, shifted=False) for way in ways]
+    few = len(pictures) <= SAMPLE_CROPS  # so that how a chain begins counts
+    coded = [_estimated(way, sample, registry, few) for way in ways]
     stored_bits = storing.result()
     found = [Estimate(None, "stored", float(stored_bits.sum()) / subpixels)]
-    for way, one in zip(ways, coded, strict=True):
-        bits = np.minimum(one.net_bits, stored_bits) if len(pictures) > 1 else one.net_bits
-        found.append(Estimate(way, one.model, float(bits.sum()) / subpixels))
+    for way, (name, net_bits) in zip(ways, coded, strict=True):
+        bits = np.minimum(net_bits, stored_bits) if len(pictures) > 1 else net_bits
+        found.append(Estimate(way, name, float(bits.sum()) / subpixels))
     return sorted(found, key=lambda estimate: estimate.bits_per_dim)
+
+
+def _estimated(
+    way: Candidate, sample: Sequence[Picture], registry: Registry, few: bool
+) -> tuple[str, NDArray[np.float64]]:
+    """The model's name, and the bits of each picture: of a chain of these alone where there are `few`."""
+    if few or way.model is None or isinstance(way.form, PlanesForm) or way.form.has_alpha:
+        coded = coded_with(way, sample, registry, shifted=False)
+        return coded.model, coded.net_bits
+    model = registry.load(way.model)
+    assert not isinstance(model, CorrectorModel)
+    return model.info.name, estimate(model, sample, way.form)
 
 
 def promising(found: Sequence[Estimate]) -> list[Estimate]:

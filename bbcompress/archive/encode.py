@@ -83,23 +83,44 @@ def encode(
     sizes = [(picture.height, picture.width) for picture in pictures]
     shifts = _shifts_for(model, pixels) if shifted else [()] * len(pixels)
     tiling = tiles.tiling(sizes, TILE, shifts)
-    cut = [
-        chain.Group(model.sized(*group.size, group.shifts), part)
-        for group, part in zip(tiling, tiles.cut(pixels, tiling), strict=True)
-    ]
+    cut = _cut(model, pixels, tiling)
     count = sum(len(group.tiles) for group in tiling)
     bits = int(SUBPIXEL_BITS[form.levels] * sum(part.size for part in pixels))
     density = max(1, bits // (count * TILE_BITS_PER_LANE))
     lanes = min(MAX_TILE_LANES, max(1, bits // CHAIN_BITS_PER_LANE))
     width = BATCH_PIXELS // max(group.size[0] * group.size[1] for group in tiling)
     encoded = chain.encode(cut, chain.Layout(width, lanes, density), steps, method, bottom, subpixels_done)
-    net_bits = np.zeros(len(pictures))
-    np.add.at(net_bits, [tile.image for group in tiling for tile in group.tiles], encoded.net_bits)
+    net_bits = _by_image(tiling, encoded.net_bits, len(pictures))
     planes = [plane for picture in pictures if (plane := alpha_of(picture, form)) is not None]
     alphas = [stored.encode(plane) for plane in planes]
     if alphas:
         net_bits += 8.0 * np.array([len(alpha) for alpha in alphas])
     return Coded(name, Tiles(model.identity, form, encoded.plan, TILE, sizes, shifts, alphas, encoded.data), net_bits)
+
+
+def estimate(model: ChainModel, pictures: Sequence[Picture], form: PixelForm) -> NDArray[np.float64]:
+    """Net bits that pictures, which all have this form, take somewhere in a long chain; the form has no alpha."""
+    pixels = [to_pixels(picture, form) for picture in pictures]
+    if isinstance(model, DenseModel):
+        return chain.estimate([chain.Group(model, np.stack(pixels).reshape(len(pixels), -1))], MAX_CHAIN_WIDTH)
+    sizes = [(picture.height, picture.width) for picture in pictures]
+    tiling = tiles.tiling(sizes, TILE, [()] * len(sizes))
+    width = BATCH_PIXELS // max(group.size[0] * group.size[1] for group in tiling)
+    return _by_image(tiling, chain.estimate(_cut(model, pixels, tiling), width), len(pictures))
+
+
+def _cut(model: SpatialModel, pixels: Sequence[Pixels], tiling: Sequence[tiles.TileGroup]) -> list[chain.Group]:
+    return [
+        chain.Group(model.sized(*group.size, group.shifts), part)
+        for group, part in zip(tiling, tiles.cut(pixels, tiling), strict=True)
+    ]
+
+
+def _by_image(tiling: Sequence[tiles.TileGroup], bits: NDArray[np.float64], images: int) -> NDArray[np.float64]:
+    """The sums of what tiles take."""
+    sums = np.zeros(images)
+    np.add.at(sums, [tile.image for group in tiling for tile in group.tiles], bits)
+    return sums
 
 
 def encode_planes(

@@ -20,7 +20,7 @@ KEPT = "kept as files"
 """The method of these in a summary."""
 
 
-def _silent(text: str) -> None:
+def silent(text: str) -> None:
     """For where nobody asks."""
 
 
@@ -39,7 +39,7 @@ class Options:
     """1: predictors alone, which are quick, for all pictures that they can code; 2: what is promising is tried."""
     segment_pixels: int = SEGMENT_PIXELS
     """Pixels of a segment, unless one picture has more: what is decoded for any of its pictures, and held in memory."""
-    report: Callable[[str], None] = _silent
+    report: Callable[[str], None] = silent
     """Told what was chosen, and why."""
     progress: Progress = field(default_factory=Progress)
     """Told of pixels that are coded and checked."""

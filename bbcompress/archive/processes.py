@@ -7,7 +7,7 @@ whose pipe closes ends: none outlives a parent that was killed.
 import logging
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 from multiprocessing.connection import Connection, wait
@@ -16,9 +16,9 @@ from typing import NamedTuple
 from bbcompress.archive.compress import Encode, here
 from bbcompress.archive.encode_job import Encoded, encode_job
 from bbcompress.archive.errors import ArchiveError
+from bbcompress.archive.job_encoder import OpenRegistry
 from bbcompress.archive.jobs import Job
 from bbcompress.archive.options import Options
-from bbcompress.codec.registry import Registry
 from bbcompress.progress import Progress
 
 PAY_FROM_PIXELS = 1 << 18
@@ -26,9 +26,6 @@ PAY_FROM_PIXELS = 1 << 18
 JOBS_AHEAD = 2
 """For each process: jobs that are done or being done while an earlier one is waited for."""
 _log = logging.getLogger("bbcompress")
-
-OpenRegistry = Callable[[int], Registry]
-"""Models, on an engine of so many threads; can be pickled."""
 
 
 class ProcessDied(ArchiveError):

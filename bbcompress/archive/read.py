@@ -152,9 +152,9 @@ class Archive:
     def tree(self) -> Tree:
         """Attributes of files and folders, where they are kept."""
         names = self.names
-        return (
-            self._read(BlockType.ATTRIBUTES, lambda body: unpack_tree(body, names or ()), Tree()) if names else Tree()
-        )
+        if names is None:
+            return Tree()
+        return self._read(BlockType.ATTRIBUTES, lambda body: unpack_tree(body, names), Tree())
 
     def decode(
         self,

@@ -121,10 +121,15 @@ def model_file_option(function: Function) -> Function:
 
 @contextlib.contextmanager
 def opened(path: str) -> "Iterator[Source]":
-    """A file to read at any place; of standard input for `-`, and of what cannot be read so, a copy on disk."""
+    """A file or URL to read at any place; of standard input for `-`, and of what cannot be read so, a copy on disk."""
     from bbcompress.archive.source import Source
     from bbcompress.images.place import is_stream
+    from bbcompress.images.remote import Url, is_url
 
+    if is_url(path):
+        with Url(path).opened() as file:
+            yield Source(file)
+        return
     if path != "-" and not is_stream(Path(path)):
         source = Source(Path(path))
         try:
@@ -164,7 +169,12 @@ def write_stdout(data: bytes) -> None:
 def writing(output: str, overwrite: bool) -> Iterator["New"]:
     """A file to write, which is put at `output` when it is whole; - is standard output, never a terminal."""
     from bbcompress.images.place import New, placing
+    from bbcompress.images.remote import Url, is_url, placing_at
 
+    if is_url(output):
+        with placing_at(Url(output), overwrite=overwrite) as new:
+            yield new
+        return
     if output != "-":
         with placing(Path(output), overwrite=overwrite) as new:
             yield new

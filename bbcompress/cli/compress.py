@@ -34,26 +34,34 @@ def command(images: tuple[str, ...], output: str | None, force: bool, **options:
     \b
     bbc compress digit.png -o digit.bb
     bbc compress scans/ -o scans.bb --include '*.png' --exclude 'drafts/*'
+    bbc compress --scheduler tcp://host:8786 s3://bucket/scans -o s3://bucket/scans.bb
     find . -name '*.tif' -print0 | bbc compress -o scans.bb --files-from - -0
     """
     from bbcompress.archive.compress import compress_single, write_archive
     from bbcompress.cli.inputs import STDIN
     from bbcompress.images.place import Attributes, check_output
+    from bbcompress.images.remote import Url, check_url, is_url
 
     asked = Asked(**options)
     if output == "" or "" in images:
         raise click.UsageError("a file's name is empty")
     if not images and asked.files_from is None:
         raise click.UsageError("name images, or folders of them")
-    one_file = len(images) == 1 and asked.files_from is None and not Path(images[0]).is_dir()
+    one_file = len(images) == 1 and asked.files_from is None
+    if one_file:
+        one_file = not (Url(images[0]).is_folder() if is_url(images[0]) else Path(images[0]).is_dir())
     if output is None:
+        if any(map(is_url, images)):
+            raise click.UsageError("name the file to write with -o")
         if not one_file:
             raise click.UsageError("several images or a folder: name the file to write with -o")
         output = "-" if images[0] == STDIN else str(Path(images[0]).with_suffix(".bb"))
     if [*images, asked.files_from].count(STDIN) > 1:
         raise click.UsageError("- can be given once")
     with about(output), shown_progress(asked.quiet or asked.verbose) as progress:
-        if output != "-":
+        if is_url(output):
+            check_url(Url(output), overwrite=force)
+        elif output != "-":
             check_output(Path(output), overwrite=force)
         registry, how = asked.options(progress)
         listed = asked.listed(images, output)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bbcompress.cli.inputs import Inputs
     from bbcompress.codec.registry import Registry
     from bbcompress.images.picture import Item
+    from bbcompress.images.remote import Url
     from bbcompress.progress import Progress
 
 _OPTIONS: list[Callable[[Any], Any]] = [
@@ -80,6 +81,11 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--no-times", is_flag=True, help="Leave out the times of files (permissions are kept)."),
     click.option("-v", "--verbose", is_flag=True, help="Say what was chosen, and why."),
     click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and warnings."),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Have the workers of this Dask scheduler (tcp://...) compress, not this machine (docs/CLUSTER.md).",
+    ),
     engine_options,
 ]
 
@@ -109,6 +115,7 @@ class Asked:
     no_times: bool
     verbose: bool
     quiet: bool
+    scheduler: str | None
     engine: str
     threads: int
 
@@ -147,11 +154,13 @@ class Asked:
         return inputs(listed.files, Reading(self.strip, self.pixels, self.max_pixels))
 
     def encode(self, options: "Options") -> "Encode":
-        """Encodes on so many cores, and says of what keeps its metadata though they were to be left out."""
+        """Encodes on so many cores, or a cluster; says of what keeps its metadata though they were to be left out."""
         from bbcompress.archive.processes import spread
 
         open_registry = partial(installed_models, self.engine, files=model_files(self.model))
         encode = spread(open_registry, options, self.threads)
+        if self.scheduler is not None:
+            encode = self._elsewhere(self.scheduler, options)
 
         def noting(jobs: "Iterable[Job]") -> "Iterator[Encoded]":
             for encoded in encode(jobs):
@@ -160,6 +169,19 @@ class Asked:
                 yield encoded
 
         return noting
+
+    def _elsewhere(self, scheduler: str, options: "Options") -> "Encode":
+        from bbcompress.archive.cluster import over_cluster
+        from bbcompress.archive.job_encoder import JobEncoder
+        from bbcompress.cli.reading import sent
+
+        files = [file.resolve() for file in model_files(self.model)]
+        if options.model is not None:
+            options = replace(options, model=options.model.resolve())
+        encode = over_cluster(
+            scheduler, JobEncoder.of(partial(installed_models, self.engine, files=files), options), options
+        )
+        return lambda jobs: encode(map(sent, jobs))
 
     def note_kept(self, name: str, item: "Item") -> None:
         """The same of one."""
@@ -187,7 +209,9 @@ class Asked:
             note(f"{name}: kept as a file ({reason}), with its metadata")
 
 
-def _is_same(path: Path, output: str) -> bool:
+def _is_same(path: "Path | Url", output: str) -> bool:
+    if not isinstance(path, Path):
+        return str(path) == output
     try:
         return path.samefile(output)
     except OSError:  # there is no output yet, or it is standard output

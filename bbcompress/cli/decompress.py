@@ -53,11 +53,14 @@ def command(
     bbc decompress scans.bb -o scans
     """
     from bbcompress.archive.read import Archive
+    from bbcompress.images.remote import is_url
 
     if not file or output == "":
         raise click.UsageError("a file's name is empty")
     with about(file), opened(file) as source, shown_progress(quiet) as progress:
         archive = Archive(source, recover=keep_going)
+        if output is None and is_url(file):
+            raise click.UsageError("name what to write with -o")
         if output is None:
             output = "-" if file == "-" else str(_default_output(Path(file), archive))
         wanted = Wanted(archive, installed_models(engine, threads, models), file)

@@ -16,6 +16,7 @@ from bbcompress.cli.walk import walk
 from bbcompress.images.errors import ImageError
 from bbcompress.images.peek import START_BYTES, Peek, peek
 from bbcompress.images.place import UNKNOWN, Attributes, attributes_of, umask
+from bbcompress.images.remote import Url, is_url, starts
 from bbcompress.varint import Malformed
 
 STDIN = "-"
@@ -26,7 +27,7 @@ class File(NamedTuple):
 
     name: str
     """To keep."""
-    path: Path | None
+    path: Path | Url | None
     """None for standard input."""
     attributes: Attributes
     peek: Peek
@@ -63,6 +64,16 @@ class Inputs:
             self.add_folder((prefix + folder).rstrip("/"), attributes)
         self.left_out += below.left_out
 
+    def add_url(self, name: str, url: Url, globs: Globs = ALL) -> None:
+        """The same for a URL. Of what is there neither permissions nor times are kept."""
+        below = {"": (url, url.size())} if not url.is_folder() else url.files_below()
+        wanted = {file: found for file, found in below.items() if not file or _is_wanted(file, globs)}
+        prefix = f"{name}/" if name else ""
+        for (file, (found, size)), start in zip(
+            wanted.items(), starts(list(wanted.values()), START_BYTES), strict=True
+        ):
+            self.files.append(File(prefix + file if file else name, found, UNKNOWN, peek(start, size)))
+
     def add_folder(self, name: str, attributes: Attributes) -> None:
         mode = attributes.mode or 0
         self.private_to &= (mode & 0o111) * 0o6  # who may search the folder may read and write what is in it
@@ -97,11 +108,17 @@ def listed_images(arguments: tuple[str, ...], globs: Globs = ALL, listed: Iterab
     for argument in arguments:
         if argument == STDIN:
             found.add("image.png", None, UNKNOWN)
+        elif is_url(argument):
+            url = Url(argument)
+            found.add_url("" if url.is_folder() else url.name, url, globs)
         else:
             path = Path(argument)
             found.add_argument("" if path.is_dir() else path.name, path, globs)
     for line in listed:
-        found.add_argument(_kept_path(line), Path(line), globs)
+        if is_url(line):
+            found.add_url(Url(line).path, Url(line), globs)
+        else:
+            found.add_argument(_kept_path(line), Path(line), globs)
     if len(arguments) > 1:
         found.folders.pop("", None)
     if not found.files and (globs != ALL or set(found.folders) <= {""}):
@@ -127,6 +144,12 @@ def _kept_path(line: str) -> str:
     return "" if name == "." else name
 
 
+def _is_wanted(file: str, globs: Globs) -> bool:
+    """Whether this path below a folder is, and the folders on its way are not left out."""
+    ends = (end for end, character in enumerate(file) if character == "/")
+    return globs.takes(file) and not any(globs.refuses(file[:end]) for end in ends)
+
+
 def _status(path: Path) -> os.stat_result:
     try:
         return path.stat()
@@ -144,7 +167,7 @@ def _peek(path: Path | None) -> Peek:
 
 
 def _check_names(found: Inputs) -> None:
-    seen: dict[str, Path | None] = {}
+    seen: dict[str, Path | Url | None] = {}
     for name, source, *_ in found.files:
         try:
             check_name(name_bytes(name))

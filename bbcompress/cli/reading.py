@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from bbcompress.archive.jobs import Input, input_of
+from bbcompress.archive.jobs import Input, Job, input_of
 from bbcompress.cli.common import read_stdin
 from bbcompress.cli.directory import Directory
 from bbcompress.images.errors import ImageError
 from bbcompress.images.files import read
 from bbcompress.images.header import MAX_PIXELS
 from bbcompress.images.picture import Item, KeptFile
+from bbcompress.images.remote import Url
 
 if TYPE_CHECKING:
     from bbcompress.cli.inputs import File
@@ -36,12 +37,14 @@ class Reading(NamedTuple):
 class FileReader:
     """Reads a file, in whatever process; raises ImageError where it cannot be read, or is none that is wanted."""
 
-    path: Path | None
+    path: Path | Url | None
     """None for standard input."""
     reading: Reading
+    data: bytes | None = None
+    """Of the file, where it has been read."""
 
     def __call__(self) -> Item:
-        data = read_stdin() if self.path is None else _contents(self.path)
+        data = _contents(self.path) if self.data is None else self.data
         name = self.path.name if self.path else ""
         item = read(data, name, strip=self.reading.strip, max_pixels=self.reading.max_pixels)
         if not self.reading.pixels:
@@ -57,6 +60,11 @@ def inputs(files: Iterable[File], reading: Reading) -> Iterator[Input]:
     for file in files:
         reader = FileReader(file.path, reading)
         yield input_of(file.name, reader()) if file.path is None else Input(file.name, reader, *file.peek)
+
+
+def sent(job: Job) -> Job:
+    """The job for another machine: with the bytes of this machine's files, while what a URL names is read there."""
+    return job._replace(sources=[source._replace(read=_sent(source.read)) for source in job.sources])
 
 
 @contextlib.contextmanager
@@ -75,6 +83,16 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _contents(path: Path) -> bytes:
+def _sent(read: Callable[[], Item]) -> Callable[[], Item]:
+    if isinstance(read, FileReader) and isinstance(read.path, Path):
+        return replace(read, data=_contents(read.path))
+    return read
+
+
+def _contents(path: Path | Url | None) -> bytes:
+    if path is None:
+        return read_stdin()
+    if isinstance(path, Url):
+        return path.read_bytes()
     with opened(path) as file:
         return file.read()

@@ -24,10 +24,13 @@ from bbcompress.codec.refine import Method, refine
 from bbcompress.codec.two_part import pop_first, push_first, search
 from bbcompress.coding.distributions import MICROBITS, Uniform, code_lengths, push
 from bbcompress.coding.rans import LOWER_BOUND, Stack, Symbols, Underflow
+from bbcompress.exact.noise import philox
 from bbcompress.progress import Advance, ignore
 
 STARTS = ((1, 1), (2, 1), (2, 2), (2, 4), (8, 4), (32, 8), (128, 16))
 """Ways to start a chain (first, growth), from the fastest to the one that needs the least on the stack."""
+
+_SUPPLY_WORDS = 64
 
 
 class DamagedChain(ValueError):
@@ -148,17 +151,39 @@ def _encode(groups: Sequence[Group], plan: Plan, latents: list[Symbols], bottom:
     for batch in plan.batches([len(pixels) for _, pixels in groups]):
         model, pixels = groups[batch.group].model, groups[batch.group].pixels[batch.images]
         stack.widen(batch.lanes)
-        posterior = _posterior(model, pixels, batch, plan)
-        q = latent_distribution(model, posterior)
-        bins = stack.pop(q)
-        lengths = [-code_lengths(q.intervals(bins)[1], q.precision)]
-        latent = latent_bins(model).centres[bins].reshape(posterior.mean.shape)
-        lengths += [stage.push(stack) for stage in reversed(intervals(model, pixels, latent))]
-        lengths.append(push(stack, Uniform(model.latent_bits, len(bins)), bins))
-        total = sum(length.reshape(len(pixels), -1).sum(1) for length in lengths)
+        total = _push_batch(model, stack, pixels, _posterior(model, pixels, batch, plan))
         net_microbits[batch.number : batch.number + len(pixels)] = total
         advance(pixels.size)
     return EncodedChain(plan, stack.to_bytes(), net_microbits / MICROBITS)
+
+
+def _push_batch(model: SizedModel, stack: Stack, pixels: Pixels, posterior: Posterior) -> NDArray[np.int64]:
+    """Code a batch with bits back; its images' net lengths in units of 1 / MICROBITS."""
+    q = latent_distribution(model, posterior)
+    bins = stack.pop(q)
+    lengths = [-code_lengths(q.intervals(bins)[1], q.precision)]
+    latent = latent_bins(model).centres[bins].reshape(posterior.mean.shape)
+    lengths += [stage.push(stack) for stage in reversed(intervals(model, pixels, latent))]
+    lengths.append(push(stack, Uniform(model.latent_bits, len(bins)), bins))
+    total: NDArray[np.int64] = sum(length.reshape(len(pixels), -1).sum(1) for length in lengths)
+    return total
+
+
+def estimate(groups: Sequence[Group], width: int) -> NDArray[np.float64]:
+    """Net bits of images (images,) somewhere in a long chain, in batches of at most `width`: the first posteriors pop
+    noise, always the same, so that no image needs two parts."""
+    found = []
+    for model, pixels in groups:
+        lanes = max(1, min(width, len(pixels)))
+        words = _SUPPLY_WORDS + lanes * (1 + model.latent * model.latent_bits // 32)
+        counters = np.zeros((4, -(-words // 4)), np.uint64)
+        counters[0] = np.arange(counters.shape[1])
+        stack = Stack.from_bytes(b"\1" + philox(counters, (0, 0)).astype(">u4").tobytes(), lanes=1)
+        stack.widen(lanes)
+        for start in range(0, len(pixels), width):
+            batch = pixels[start : start + width]
+            found.append(_push_batch(model, stack, batch, model.posterior(batch)))
+    return np.concatenate(found) / MICROBITS
 
 
 class DecodedChain(NamedTuple):

@@ -146,7 +146,8 @@ def _rounded(values: NDArray[np.int32], bits: int, limit: int) -> Integers:
 
 def relative_error(values: Integers, means: Integers, classes: Integers) -> NDArray[np.uint8]:
     """Errors in 2^-3 of their predictor's scale, as bytes around `ZERO`."""
-    steps = (values - means.astype(np.float32) * np.float32(2.0**-MEAN_BITS)) * _steps_per_value().take(classes)
+    # in float64, whatever the values' type, the product is exact
+    steps = (values.astype(np.float64) - means * 2.0**-MEAN_BITS) * _steps_per_value().take(classes)
     found: NDArray[np.uint8] = np.clip(np.rint(steps) + ZERO, 0, 255).astype(np.uint8)
     return found
 

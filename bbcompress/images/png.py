@@ -66,6 +66,11 @@ class _Kind(NamedTuple):
     interlace: int = 0
 
     @property
+    def known(self) -> bool:
+        """Whether there are files of this kind."""
+        return self.depth in _DEPTHS.get(self.colour, ()) and self[2:4] == (0, 0) and self.interlace <= 1
+
+    @property
     def mode(self) -> str:
         return mode_of(self.depth, self.colour)
 
@@ -88,7 +93,7 @@ def split(data: bytes, max_pixels: int) -> Picture:
     chunks = list(_chunks(data))
     width, height, *rest = struct.unpack(">IIBBBBB", chunks[0].data)
     kind = _Kind(*rest)
-    if kind.depth not in _DEPTHS.get(kind.colour, ()) or rest[2:4] != [0, 0] or kind.interlace > 1:
+    if not kind.known:
         raise NotWhole("PNG of an unknown kind")
     require_size("PNG", width, height, max_pixels)
     names = [chunk.name for chunk in chunks]
@@ -113,8 +118,10 @@ def join(picture: Picture) -> bytes:
     body = picture.metadata.body
     if not body and picture.mode not in _USUAL:
         raise DamagedImage(f"damaged metadata: no PNG file holds a picture of mode {picture.mode} without its metadata")
+    if 0 < len(body) < 5:
+        raise DamagedImage("damaged metadata: too short for a PNG")
     kind = _Kind(*body[:5]) if body else _Kind(*_USUAL[picture.mode])
-    if kind.mode != picture.mode:
+    if not kind.known or kind.mode != picture.mode:
         raise DamagedImage("damaged metadata: a PNG of another mode than its picture")
     chunks = _unpack(body[5:]) if body else [Chunk(b"IDAT", b"")]
     head = Chunk(b"IHDR", struct.pack(">II", picture.width, picture.height) + bytes(kind))

@@ -1,7 +1,7 @@
 """Write the golden files of this folder: python tests/files/make.py (from a checkout with the test requirements).
 
 Files that a release has shipped are never made anew: they must decode forever. This writes those that are missing.
-Before the first release, when a model has changed: python tests/files/make.py --anew. README.md is written by hand.
+Before the first release, when a model has changed: python tests/files/make.py --anew. catalogue.tsv is written by hand.
 """
 
 import json
@@ -35,8 +35,10 @@ from helpers import (  # noqa: E402
     single_file,
     thumbnails,
 )
+from made_models import make_corrector  # noqa: E402
 
-from bbcompress.archive.compress import Options, compress_single  # noqa: E402
+from bbcompress.archive.attributes import Tree  # noqa: E402
+from bbcompress.archive.compress import Options, compress_archive, compress_single  # noqa: E402
 from bbcompress.archive.encode import encode, encode_planes  # noqa: E402
 from bbcompress.archive.forms import PixelForm  # noqa: E402
 from bbcompress.archive.limits import MAX_IMAGES  # noqa: E402
@@ -46,8 +48,11 @@ from bbcompress.archive.planes import planes_form  # noqa: E402
 from bbcompress.archive.read import Archive  # noqa: E402
 from bbcompress.archive.segment import Segment, pack_segment  # noqa: E402
 from bbcompress.archive.single import pack_single  # noqa: E402
+from bbcompress.codec.corrector_file import CorrectorModel  # noqa: E402
+from bbcompress.codec.model_file import load, save  # noqa: E402
 from bbcompress.codec.refine import Method  # noqa: E402
 from bbcompress.images import Item, KeptFile, Picture, file_bytes, read, stored  # noqa: E402
+from bbcompress.images.place import UNKNOWN, Attributes  # noqa: E402
 from bbcompress.varint import write_varint  # noqa: E402
 
 CHUNKS = ((b"gAMA", b"\0\0\xb1\x8f"), (b"tEXt", b"Title\0Gr\xfcn"), (b"iTXt", b"Title\0\0\0de\0\0Gr\xc3\xbcn"))
@@ -93,27 +98,31 @@ def wrong_bottom(picture: Picture) -> Tiles:
         return in_colour([picture], PixelForm.RGB)
 
 
-def coarse_to_fine(pictures: list[Picture]) -> Lattice:
-    """Coded by predictors alone, whatever would be shorter."""
+def coarse_to_fine(pictures: list[Picture], corrector: str = "") -> Lattice:
+    """Coded by predictors, whatever would be shorter, that networks of this folder correct somewhat where named."""
     form = planes_form(pictures[0])
     assert form is not None
-    payload = encode_planes(None, pictures, form, registry().engine).payload
+    model = load(FOLDER / f"{corrector}.safetensors") if corrector else None
+    assert model is None or isinstance(model, CorrectorModel)
+    with patch("bbcompress.codec.lattice_coder.with_gain", lambda own, *_: own._replace(gain=3, wider=1)):
+        payload = encode_planes(model, pictures, form, registry().engine).payload
     assert isinstance(payload, Lattice)
     return payload
 
 
-def lattice_archive(*segments: list[Picture]) -> tuple[bytes, dict[str, Item]]:
+def lattice_archive(*segments: list[Picture], corrector: str = "") -> tuple[bytes, dict[str, Item]]:
     bodies, every = [], list[Picture]()
     for pictures in segments:
         numbers = np.arange(len(every), len(every) + len(pictures))
-        bodies.append(pack_segment(Segment(numbers, coarse_to_fine(pictures), pictures_digest(pictures))))
+        payload = coarse_to_fine(pictures, corrector)
+        bodies.append(pack_segment(Segment(numbers, payload, pictures_digest(pictures))))
         every += pictures
     names = [f"{number}.png" for number in range(len(every))]
     return hand_made(bodies, list(map(len, segments)), pack_names(names)), dict(zip(names, every, strict=True))
 
 
-def lattice_single(picture: Picture) -> tuple[bytes, dict[str, Item]]:
-    return pack_single(coarse_to_fine([picture]), pictures_digest([picture])), {"": picture}
+def lattice_single(picture: Picture, corrector: str = "") -> tuple[bytes, dict[str, Item]]:
+    return pack_single(coarse_to_fine([picture], corrector), pictures_digest([picture])), {"": picture}
 
 
 def in_grey(picture: Picture, shift: int = 0) -> Picture:
@@ -193,11 +202,23 @@ def good() -> dict[str, tuple[bytes, dict[str, Item]]]:
         [*thumbnails(6), edges, photograph(9, 9, 1, 1)], [deep, in_grey(edges, 4)], [in_grey(edges)]
     )
     files["archive-lattice-alpha"] = lattice_archive([with_alpha(one) for one in thumbnails(3)])
+    small = photograph(40, 90, 45, 38)
+    files["single-corrected"] = lattice_single(small, "corrector-3")
+    files["single-corrected-sixteen"] = lattice_single(in_grey(small, 4), "corrector-1")
+    files["archive-corrected"] = lattice_archive(
+        [*thumbnails(3), small, photograph(9, 9, 1, 2)], [with_alpha(small)], corrector="corrector-3"
+    )
     text = KeptFile(b"kept as it is, again and again\n" * 9, "notes.txt")
     files["single-kept"] = single(text), {"": text}
     noise = KeptFile(np.random.default_rng(1).bytes(50), "noise.bin")
     mixed = {"a/notes.txt": text, "digit.png": binary_digits(1)[0], "noise.bin": noise}
     files["archive-kept"] = archive_of(mixed), mixed
+    some_folders = {"": Attributes(0o755, 5), "a": UNKNOWN, "b": Attributes(0o700, 10**18), "e/mpty": UNKNOWN}
+    times = [Attributes(0o644, 10**18 + 10**9 * n) for n in range(5)]
+    files["archive-attributes"] = (
+        compress_archive(folders.items(), paper_models(), Options(), Tree([*times, UNKNOWN], some_folders))[0],
+        folders,
+    )
     files["archive-empty"] = archive_of({}), {}
     pair = {"first.png": rgb(1, 2), "second.png": rgb(2, 1)}
     segments = [stored_segment(number, picture) for number, picture in enumerate(pair.values())]
@@ -257,8 +278,8 @@ def _names(name: bytes) -> bytes:
     return b"\1\0" + write_varint(len(name)) + name + b"\0"
 
 
-def refused(digit: bytes) -> dict[str, tuple[bytes, int]]:
-    """Sound files that this version does not read, by name, with the exit code."""
+def refused(digit: bytes) -> dict[str, bytes]:
+    """Sound files that this version does not read, by name."""
     a, names = stored_segment(0, rgb(1, 2)), pack_names(["a.png"])
     (part,) = Archive(digit).parts
     assert isinstance(part.payload, BitsBack)
@@ -270,27 +291,29 @@ def refused(digit: bytes) -> dict[str, tuple[bytes, int]]:
     huge = Picture("L", np.zeros((1, 1), np.uint8)).header._replace(width=1 << 20, height=1 << 20).pack()
     many = b"\1\1\0" + write_varint(MAX_IMAGES - 1) + chain[4:]
     return {
-        "unsupported-version.bb": (single_file(b"\xbbC\2" + b"of the future"), 4),
-        "unsupported-archive-version.bb": (hand_made([a], [1], names, version=2), 4),
-        "unsupported-form.bb": (single_file(b"\xbbC\x21" + b"of the future"), 4),
-        "unsupported-method.bb": (single_file(b"\xbbC\1\x0f" + bytes(20)), 4),
-        "unsupported-archive-method.bb": (hand_made([b"\x0f" + a[1:]], [1], names), 4),
-        "unsupported-pixel-form.bb": (single_file(b"\xbbC\1\xf1" + bytes(20)), 4),
-        "unsupported-refinement.bb": (
-            hand_made([refined[: steps_at + 1] + b"\xff" + refined[steps_at + 2 :]], [1], names),
-            4,
+        "unsupported-version.bb": single_file(b"\xbbC\2" + b"of the future"),
+        "unsupported-archive-version.bb": hand_made([a], [1], names, version=2),
+        "unsupported-form.bb": single_file(b"\xbbC\x21" + b"of the future"),
+        "unsupported-method.bb": single_file(b"\xbbC\1\x0f" + bytes(20)),
+        "unsupported-archive-method.bb": hand_made([b"\x0f" + a[1:]], [1], names),
+        "unsupported-pixel-form.bb": single_file(b"\xbbC\1\xf1" + bytes(20)),
+        "unsupported-refinement.bb": hand_made(
+            [refined[: steps_at + 1] + b"\xff" + refined[steps_at + 2 :]], [1], names
         ),
-        "missing-model.bb": (pack_single(foreign, bytes(4)), 5),
-        "missing-archive-model.bb": (hand_made([chain], [1], names), 5),
-        "limit-pixels.bb": (pack_single(Stored(b"\0" + huge + bytes(20)), bytes(4)), 6),
-        "limit-pictures.bb": (hand_made([many, many], [1, 1], pack_names(["a.png", "b.png"])), 6),
+        "unsupported-model.bb": pack_single(foreign, bytes(4)),
+        "unsupported-archive-model.bb": hand_made([chain], [1], names),
+        "unsupported-pixels.bb": pack_single(Stored(b"\0" + huge + bytes(20)), bytes(4)),
+        "unsupported-pictures.bb": hand_made([many, many], [1, 1], pack_names(["a.png", "b.png"])),
     }
 
 
 def main() -> None:
     if sys.argv[1:] == ["--anew"]:
-        for old in [*FOLDER.glob("*.bb"), *FOLDER.glob("expected.json")]:
+        for old in [*FOLDER.glob("*.bb"), *FOLDER.glob("*.safetensors"), *FOLDER.glob("expected.json")]:
             old.unlink()
+    for contents in (make_corrector(1), make_corrector(3)):
+        if not (FOLDER / f"{contents.info.name}.safetensors").exists():
+            save(FOLDER / f"{contents.info.name}.safetensors", contents)
     expected = json.loads(EXPECTED.read_text("utf-8")) if EXPECTED.exists() else {}
 
     def put(name: str, data: bytes, what: dict[str, Any]) -> None:
@@ -301,12 +324,12 @@ def main() -> None:
 
     sound = good()
     for name, (data, pictures) in sound.items():
-        put(name, data, {"exit": 0, "pictures": {kept: facts(picture) for kept, picture in pictures.items()}})
+        put(name, data, {"pictures": {kept: facts(picture) for kept, picture in pictures.items()}})
     kinds = ("single-grey", "archive-folders", "archive-metadata")
     for name, (data, recovered) in bad(*(sound[f"good-{kind}.bb"][0] for kind in kinds)).items():
-        put(name, data, {"exit": 3, "recovered": recovered})
-    for name, (data, code) in refused(sound["good-single-binary.bb"][0]).items():
-        put(name, data, {"exit": code})
+        put(name, data, {"recovered": recovered})
+    for name, data in refused(sound["good-single-binary.bb"][0]).items():
+        put(name, data, {})
     EXPECTED.write_text(json.dumps(expected, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
 
 

@@ -1,0 +1,83 @@
+"""Sections 18.4 and 13.6: networks that correct predictors."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from second_decoder.int8 import Network
+from second_decoder.lattice import FAR, NEAR, PARTS, Integers, at, places
+from second_decoder.networks import Tensors
+from second_decoder.predictor import CLASSES, Unit, class_of, spread
+
+Floats = NDArray[np.float32]
+
+
+class Corrector:
+    def __init__(self, description: dict[str, Any], tensors: Tensors):
+        self.channels = description["info"]["channels"]
+        self.networks = {
+            stage: Network(f"stages.{stage}", layers, tensors) for stage, layers in enumerate(description["stages"], 1)
+        }
+
+
+def to_bytes(x: NDArray[np.floating]) -> Integers:
+    return np.clip(np.rint(x).astype(np.int64) + 128, 0, 255)
+
+
+def per_value(classes: Integers) -> Floats:
+    """z of 18.4."""
+    scale = 2.0**-5 * (1 + classes % 8 / 8) * 2.0 ** (classes // 8)
+    return (8 / scale).astype(np.float32)
+
+
+def relative_error(values: Integers, means: Integers, classes: Integers) -> Integers:
+    """Of float64, in which the product is exact."""
+    return to_bytes((values - means / 64) * per_value(classes).astype(np.float64))
+
+
+def look(
+    values: list[Integers],
+    relative: list[Integers],
+    stride: int,
+    stage: int,
+    depth: int,
+    means: Integers,
+    classes: Integers,
+) -> Integers:
+    """What a stage's network sees, (N, h, w, inputs)."""
+    single = np.float32
+    m, z = means.astype(single) / single(64), per_value(classes)
+    near = [[at(value, stride, stage, place).astype(single) for place in places(stage, FAR)] for value in values]
+    sums = [sum(n[1:4], n[0]) for n in near]
+    seen = [to_bytes((n - m) * z) for n in near[0]]
+    for k in range(1, len(values)):
+        slope = (sums[k] - sums[0]) / single(4)
+        seen += [to_bytes(((n - n_0) - slope) * single(2) * z) for n, n_0 in zip(near[k], near[0], strict=True)]
+    seen.append(to_bytes((2 * classes - 160).astype(single)))
+    for k in range(len(values)):
+        seen.append(to_bytes((2 * class_of(spread(values, stride, stage, k)[0] << 8) - 160).astype(single)))
+    for total in sums:
+        seen.append(to_bytes(total * single(2.0 ** (6 - depth)) - single(128)))
+    for error in relative:
+        seen += [at(error, stride, stage, place) for place in places(stage, NEAR)]
+    row, column = (half * stride // 2 for half in PARTS[stage])
+    for axis, first in ((1, row), (2, column)):
+        shape = [-1 if n == axis else 1 for n in range(3)]
+        pair = ((first + stride * np.arange(seen[0].shape[axis])) % 8 // 2).reshape(shape)
+        seen += [np.broadcast_to(np.where(pair == t, 160, 128), seen[0].shape) for t in range(4)]
+    return np.stack(seen, 3)
+
+
+def corrected(
+    unit: Unit, outputs: Integers, channel: int, depth: int, means: Integers, classes: Integers
+) -> tuple[Integers, Integers, Integers]:
+    """Mean, class and shape of each place, given the outputs (N, h, w, 3 * channels)."""
+    moves, octaves, quarters = np.split(outputs, 3, 3)
+    p = np.clip((moves[..., channel] + (1 << 9)) >> 10, -128, 128)
+    o = np.clip((octaves[..., channel] + (1 << 11)) >> 12, -32, 32)
+    q = np.clip((quarters[..., channel] + (1 << 12)) >> 13, -15, 15)
+    scale = (8 + classes % 8) << (classes // 8)  # in 2^-8
+    moved = np.clip(means + ((p * unit.gain * scale + 512) >> 10), 0, 64 * ((1 << depth) - 1))
+    wider = np.clip(classes + unit.wider + ((o * unit.gain + 4) >> 3), 0, CLASSES - 1)
+    return moved, wider, np.clip(unit.shape + ((q * unit.gain + 4) >> 3), 0, 15)
