@@ -128,7 +128,7 @@ def command(
     corrector = architecture is None and not has_latents(start)
     refuse_other_options(corrector)
     if corrector:
-        train_corrector(data, output, name, start, minutes, width, blocks, options["seed"], threads)
+        train_corrector(data, output, name, start, minutes, width, blocks, options["seed"], threads, device)
         return
     if start is not None:
         refuse_architecture_options()

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from bbcompress.cli.errors import ExitCode, Stopped, fail
 from bbcompress.cli.terminal import note
-from bbcompress.cli.training import require_torch
+from bbcompress.cli.training import device_of, require_torch
 from bbcompress.cli.training_line import TrainingLine
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bbcompress.train.corrector_loop import CorrectorOptions, HeldOut
     from bbcompress.train.pictures import Data
 
-OPTIONS = ("data", "output", "name", "start", "minutes", "width", "blocks", "seed", "threads")
+OPTIONS = ("data", "output", "name", "start", "minutes", "width", "blocks", "seed", "threads", "device")
 """What a corrector's training takes."""
 ITS_OWN = ("minutes", "width")
 """And a VAE's does not."""
@@ -61,6 +61,7 @@ def train_corrector(
     blocks: int | None,
     seed: int,
     threads: int,
+    device: str | None,
 ) -> None:
     """Train on the pictures of `source`, and report; the model file is written whenever it is better."""
     cores = os.cpu_count() or 1
@@ -71,6 +72,7 @@ def train_corrector(
     if not output.absolute().parent.is_dir():
         raise click.UsageError(f"{output.parent}: no such folder")
     require_torch(threads)
+    chosen = device_of(device)
     from bbcompress.codec.corrector_file import CorrectorContents
     from bbcompress.codec.model_file import save
     from bbcompress.exact.engine import Engine
@@ -95,8 +97,8 @@ def train_corrector(
             _refuse_other_networks(checkpoint, options, width, blocks)
         else:
             model = _start(start, data, held_out, engine, width is None and blocks is None)
-            options = _options(data, model, minutes, width, blocks, seed)
-        run = CorrectorRun(data.channels, options, model.corrector if model else None, _digest(data))
+            options = _options(data, model, minutes, width, blocks, seed, chosen.type == "cuda")
+        run = CorrectorRun(data.channels, options, model.corrector if model else None, _digest(data), chosen)
         if checkpoint.exists():
             run.load(checkpoint)
             note(f"{checkpoint}: goes on after step {run.step}, {run.seconds / 60:.1f} minutes")
@@ -170,7 +172,13 @@ def _start(
 
 
 def _options(
-    data: "Data", start: "CorrectorModel | None", minutes: float, width: int | None, blocks: int | None, seed: int
+    data: "Data",
+    start: "CorrectorModel | None",
+    minutes: float,
+    width: int | None,
+    blocks: int | None,
+    seed: int,
+    on_gpu: bool,
 ) -> "CorrectorOptions":
     from bbcompress.train import plan
     from bbcompress.train.corrector_loop import CorrectorOptions
@@ -183,7 +191,9 @@ def _options(
         blocks=networks.blocks if networks else plan.BLOCKS if blocks is None else blocks,
         learning_rate=plan.learning_rate(data.training, start is not None),
         augment=plan.augmentation(data.training, data.levels),
-        bf16=has_fast_bf16(),
+        bf16=on_gpu or has_fast_bf16(),
+        groups=plan.GPU_GROUPS if on_gpu else 1,
+        uses=plan.GPU_USES if on_gpu else plan.USES,
         seed=seed,
     )
 

@@ -13,6 +13,7 @@ from bbcompress.cli.terminal import note
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -136,6 +137,16 @@ def require_torch(threads: int) -> None:
     torch.set_flush_denormal(True)
 
 
+def device_of(name: str | None) -> "torch.device":
+    """Where to compute. Raises UsageError where torch cannot."""
+    from bbcompress.train.cuda_graph import NoSuchDevice, chosen_device
+
+    try:
+        return chosen_device(name)
+    except NoSuchDevice as error:
+        raise click.UsageError(str(error)) from error
+
+
 def refuse_overwriting(model: Path, output: Path) -> None:
     """Raise UsageError where `output` is the model that a new one is made from."""
     if output.resolve() == model.resolve():
@@ -191,13 +202,9 @@ def train_with(
     from bbcompress.datasets import DatasetError
     from bbcompress.exact.network import InexactNetwork
     from bbcompress.train.architectures import to_tensor
-    from bbcompress.train.cuda_graph import NoSuchDevice, chosen_device
     from bbcompress.train.loop import OtherRun, TrainingState, train
 
-    try:
-        chosen = chosen_device(device)
-    except NoSuchDevice as error:
-        raise click.UsageError(str(error)) from error
+    chosen = device_of(device)
     if len(images) < validation + options.batch:
         raise DatasetError(f"{data}: {len(images)} images are too few for batches and --validation")
     pixels = to_tensor(model, rounded(images, model.largest_value + 1))

@@ -4,6 +4,7 @@ A step takes one group: pictures that share a fit (`bbcompress.train.groups`). O
 step, so that it is done by processes of its own, and each observed group is used some times.
 """
 
+import copy
 import csv
 import json
 import math
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import NamedTuple
@@ -30,12 +32,14 @@ from bbcompress.codec.corrector import Corrector
 from bbcompress.codec.lattice import STAGES
 from bbcompress.codec.lattice import strides as all_strides
 from bbcompress.train.corrector_networks import CorrectorNetworks, bits
+from bbcompress.train.cuda_graph import GraphedStep
 from bbcompress.train.groups import Drawing
 from bbcompress.train.observe import Observation, observe
 from bbcompress.train.optimizer import Optimizer
 from bbcompress.train.photographs import changed, turned
 from bbcompress.train.pictures import Pixels
 
+CPU = torch.device("cpu")
 AVERAGED = 0.003
 """Of the weights that each step puts into their moving average, once there were enough steps."""
 AVERAGED_LATEST = 8
@@ -47,8 +51,14 @@ KEPT_GROUPS = 48
 CHECKPOINT_SECONDS = 20.0
 EVALUATION_SHARE = 0.05
 """Of the time, for held-out pictures, at most."""
+MOST_LAYOUTS = 16
+"""Of groups, for which a GPU keeps graphs."""
 AS_THEY_ARE, TURNED, AS_PHOTOGRAPHS = "none", "turned", "photographs"
 """What is done to groups before they are seen."""
+
+
+Layout = tuple[tuple[int, int, tuple[int, ...]], ...]
+"""Of a step's observations: stage, bits of values, shape of what is seen."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,8 @@ class CorrectorOptions:
     """Part of the time before the step size falls, along a cosine."""
     uses: int = 3
     """Of each observed group."""
+    groups: int = 1
+    """Observed groups that a step takes: several where a step of one leaves a GPU idle."""
     augment: str = AS_PHOTOGRAPHS
     bf16: bool = True
     """Convolutions in bfloat16: faster where processors have units for it."""
@@ -105,15 +117,22 @@ class HeldOut(NamedTuple):
 class CorrectorRun:
     """A training run: networks, their average, optimisers, and how far it is."""
 
-    def __init__(self, channels: int, options: CorrectorOptions, start: Corrector | None = None, data: str = ""):
+    def __init__(
+        self,
+        channels: int,
+        options: CorrectorOptions,
+        start: Corrector | None = None,
+        data: str = "",
+        device: torch.device = CPU,
+    ):
         """`start` has weights to begin with, of the same width and blocks; `data` is told from other runs' data by."""
         torch.manual_seed(options.seed)
-        self.options, self._data = options, data
+        self.options, self._data, self.device = options, data, device
         self.networks = CorrectorNetworks(channels, options.width, options.blocks)
         if start is not None:
             self.networks.load_state_dict(CorrectorNetworks.restored(start).state_dict())
-        self.average = CorrectorNetworks(channels, options.width, options.blocks)
-        self.average.load_state_dict(self.networks.state_dict())
+        self.networks.to(device)
+        self.average = copy.deepcopy(self.networks)
         self._optimizers = {
             stage: Optimizer(self.networks.stages[str(stage)], options.learning_rate, muon=True) for stage in STAGES
         }
@@ -122,26 +141,43 @@ class CorrectorRun:
         self.best = math.inf
         """The fewest held-out bits/dim so far."""
 
-    def take_step(self, group: Sequence[Observation]) -> float:
-        """One step of each stage's network; returns bits/dim of the finest scale."""
+        self._steps: dict[Layout, GraphedStep] = {}
+
+    def take_step(self, group: Sequence[Observation]) -> Tensor:
+        """One step of each stage's network; returns bits/dim of the finest scale, a tensor () that the next step may
+        overwrite."""
+        layout = tuple((o.stage, o.depth, o.seen.shape) for o in group)
+        step = self._steps.get(layout) or GraphedStep(partial(self._step, layout), self.device)
+        if len(self._steps) < MOST_LAYOUTS:
+            self._steps[layout] = step
+        self.step += 1
+        share = max(AVERAGED, AVERAGED_LATEST / (self.step + AVERAGED_LATEST))
+        return step(self._rate(), share, *(tensor for o in group for tensor in _tensors(o)))
+
+    def _step(self, layout: Layout, rate: Tensor, share: Tensor, *tensors: Tensor) -> Tensor:
+        """The same for observations as tensors, one after another."""
+        observations = [(*about, tensors[5 * n : 5 * n + 5]) for n, about in enumerate(layout)]
+        size = max(math.prod(seen[:3]) for _, _, seen in layout)
         finest = []
-        size = max(o.values[0].size for o in group)
         for stage in STAGES:
             network = self.networks.stages[str(stage)]
             network.zero_grad()
-            for o in group:
-                if o.stage == stage:
-                    loss = self._bits(network, o).mean()
-                    (loss * (o.values[0].size / size)).backward()
-                    if o.values[0].size == size:
-                        finest.append(float(loss.detach()))
-            if torch.isfinite(clip_grad_norm_(network.parameters(), 1.0)):
-                self._optimizers[stage].step(self._rate())
-        self.step += 1
-        share = max(AVERAGED, AVERAGED_LATEST / (self.step + AVERAGED_LATEST))
+            for its_stage, depth, seen, of_it in observations:
+                if its_stage == stage:
+                    loss, part = self._bits(network, of_it, depth).mean(), math.prod(seen[:3]) / size
+                    (loss * part).backward()  # type: ignore[no-untyped-call]
+                    if part == 1:
+                        finest.append(loss.detach())
+            clip_grad_norm_(network.parameters(), 1.0)
+            for parameter in network.parameters():
+                if parameter.grad is not None:
+                    # clipped by an infinite norm
+                    parameter.grad.nan_to_num_(0.0, 0.0, 0.0)
+            self._optimizers[stage].step(rate)
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.networks.parameters()), share)
-        return float(np.mean(finest))
+            for average, parameter in zip(self.average.parameters(), self.networks.parameters(), strict=True):
+                average.lerp_(parameter, share)
+        return torch.stack(finest).mean()
 
     @torch.no_grad()
     def held_out(self, groups: Sequence[Sequence[Observation]]) -> dict[tuple[int, int], NDArray[np.float64]]:
@@ -149,9 +185,11 @@ class CorrectorRun:
         totals: dict[tuple[int, int], NDArray[np.float64]] = {}
         for group in groups:
             for o in group:
-                alone = _bits_alone(o)
-                corrected = self._bits(self.average.stages[str(o.stage)], o) if o.seen.shape[3] else alone
-                pair = torch.stack([alone.sum((1, 2, 3)), corrected.sum((1, 2, 3))]).double().numpy()
+                tensors = [tensor.to(self.device) for tensor in _tensors(o)]
+                alone = corrected = self._bits(None, tensors, o.depth)
+                if o.seen.shape[3]:
+                    corrected = self._bits(self.average.stages[str(o.stage)], tensors, o.depth)
+                pair = torch.stack([alone.sum((1, 2, 3)), corrected.sum((1, 2, 3))]).double().cpu().numpy()
                 totals[o.stride, o.stage] = totals.get((o.stride, o.stage), 0) + pair
         return totals
 
@@ -190,9 +228,14 @@ class CorrectorRun:
         if not same_data:
             raise ValueError(f"{path}: of a run on other images; remove it to start anew, or name another output")
 
-    def _bits(self, network: torch.nn.Module, o: Observation) -> Tensor:
-        dtype = torch.bfloat16 if self.options.bf16 else torch.float32
-        return bits(network(torch.from_numpy(o.seen), dtype), *_tensors(o), o.shapes, o.depth)
+    def _bits(self, network: torch.nn.Module | None, tensors: Sequence[Tensor], depth: int) -> Tensor:
+        """Of an observation as tensors, by the predictors alone where there is no network."""
+        seen, values, errors, classes, shapes = tensors
+        if network is None:
+            numbers = torch.zeros(len(seen), 3 * len(shapes), *seen.shape[1:3], device=self.device)
+        else:
+            numbers = network(seen, torch.bfloat16 if self.options.bf16 else torch.float32)
+        return bits(numbers, values, errors, classes, shapes, depth)
 
     def _rate(self) -> float:
         done, steady = min(1.0, self.seconds / self.options.seconds), self.options.steady
@@ -222,14 +265,10 @@ def stored_options(checkpoint: Path) -> CorrectorOptions:
         raise ValueError(f"{checkpoint}: damaged, or of another version; remove it to start anew") from error
 
 
-def _tensors(o: Observation) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.from_numpy(o.values), torch.from_numpy(o.errors), torch.from_numpy(o.classes)
-
-
-def _bits_alone(o: Observation) -> Tensor:
-    """By the predictors, without networks."""
-    numbers = torch.zeros(o.seen.shape[0], 3 * len(o.shapes), *o.seen.shape[1:3])
-    return bits(numbers, *_tensors(o), o.shapes, o.depth)
+def _tensors(o: Observation) -> Sequence[Tensor]:
+    """Of an observation: what is seen, values, errors, classes, shapes."""
+    arrays = o.seen, o.values, o.errors, o.classes
+    return *(torch.from_numpy(array) for array in arrays), torch.tensor(o.shapes, dtype=torch.float32)
 
 
 class State(NamedTuple):
@@ -267,11 +306,11 @@ def train(
     options = run.options
     random = np.random.default_rng([options.seed, run.step])
     kept: list[list[Observation]] = []
-    losses: list[float] = []
+    total, steps = torch.zeros((), device=run.device), 0
     evaluation_seconds = 0.0
 
     def evaluate() -> None:
-        nonlocal evaluation_seconds
+        nonlocal evaluation_seconds, steps
         started = time.monotonic()
         found = run.held_out(held_out.groups)
         alone, corrected = (float(total) for total in sum(pair.sum(1) for pair in found.values()) / held_out.subpixels)
@@ -283,7 +322,7 @@ def train(
         state = State(
             run.step,
             run.seconds,
-            float(np.mean(losses)) if losses else math.nan,
+            float(total) / steps if steps else math.nan,
             alone,
             corrected,
             better,
@@ -291,7 +330,8 @@ def train(
         )
         _write(log, state)
         report(state)
-        losses.clear()
+        total.zero_()
+        steps = 0
         evaluation_seconds = time.monotonic() - started
 
     if run.step == 0:
@@ -308,9 +348,12 @@ def train(
                 kept.append(group)
             else:
                 kept[random.integers(KEPT_GROUPS)] = group
-            losses.append(run.take_step(group))
-            for _ in range(options.uses - 1):
-                losses.append(run.take_step(kept[random.integers(len(kept))]))
+            for use in range(options.uses):
+                groups = [group] if use == 0 else []
+                while len(groups) < options.groups:
+                    groups.append(kept[random.integers(len(kept))])
+                total += run.take_step([observation for each in groups for observation in each])
+                steps += 1
             now = time.monotonic()
             run.seconds = before + now - start
             advance(run.seconds)

@@ -5,6 +5,7 @@ when they are exported, and export cannot fail.
 """
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -245,7 +246,9 @@ def _lower_tails() -> Tensor:
     return torch.tensor(np.stack([shape_cdf(shape, x) for shape in range(SHAPES)]), dtype=torch.float32)
 
 
-_TAILS = _lower_tails()
+@cache
+def _tails(device: torch.device) -> Tensor:
+    return _lower_tails().flatten().to(device)
 
 
 class _ShapeCdf(torch.autograd.Function):
@@ -257,7 +260,7 @@ class _ShapeCdf(torch.autograd.Function):
         place = ((_REACH - x.abs()) * (_PLACES / _REACH)).clamp_(0, _PLACES - 1e-3)
         column, row = place.long(), shape.clamp(0, SHAPES - 1.001).long()
         between, along = shape - row, place - column
-        tails = _TAILS.to(x.device).view(-1)
+        tails = _tails(x.device)
         index = row * (_PLACES + 1) + column
         a, b = tails[index], tails[index + 1]
         c, d = tails[index + _PLACES + 1], tails[index + _PLACES + 2]
@@ -299,21 +302,23 @@ def _within_values(x: Tensor, top: int) -> Tensor:
     return y
 
 
-_SCALES = torch.tensor([LEAST_SCALE * (8 + k % 8) / 8 * 2.0 ** (k // 8) for k in range(CLASSES)])
+@cache
+def _scales(device: torch.device) -> Tensor:
+    return torch.tensor([LEAST_SCALE * (8 + k % 8) / 8 * 2.0 ** (k // 8) for k in range(CLASSES)], device=device)
 
 
 def bits(
-    numbers: Tensor, values: Tensor, errors: Tensor, classes: Tensor, shapes: tuple[int, ...], depth: int
+    numbers: Tensor, values: Tensor, errors: Tensor, classes: Tensor, shapes: Tensor | tuple[int, ...], depth: int
 ) -> Tensor:
     """What values of `depth` bits (channels, N, h, w) cost in bits, corrected by numbers (N, 3 channels, h, w); see
     `bbcompress.train.observe.Observation`."""
     channels, top = len(shapes), (1 << depth) - 1
     moves, octaves, quarters = (numbers[:, n * channels : (n + 1) * channels].movedim(1, 0) for n in range(3))
-    base = _SCALES.to(numbers.device)[classes.long()]
+    base = _scales(numbers.device)[classes.long()]
     # a mean is never outside the values
     error = values - _within_values(values - errors + moves.clamp(-4, 4) * base, top)
     scale = base * torch.exp2(octaves.clamp(-4, 4))
-    shape = torch.tensor(shapes, dtype=torch.float32, device=numbers.device).view(-1, 1, 1, 1) + 4 * quarters
+    shape = torch.as_tensor(shapes, dtype=torch.float32, device=numbers.device).view(-1, 1, 1, 1) + 4 * quarters
     shape = shape.clamp(0, SHAPES - 1)
     # the side of the mean where the CDF is small and precise
     turned = torch.where(error > 0, -1.0, 1.0)

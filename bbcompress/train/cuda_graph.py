@@ -35,7 +35,7 @@ class GraphedStep:
     call on.
 
     The step must leave all that it changes in place, and wait for nothing that is computed: no `.item()`, no branch on
-    a tensor. It takes numbers as tensors () of the device.
+    a tensor. It takes numbers as tensors (), and all tensors on the device.
     """
 
     def __init__(self, step: Callable[..., Tensor], device: torch.device, generators: Sequence[torch.Generator] = ()):
@@ -49,7 +49,9 @@ class GraphedStep:
         self._result: Tensor | None = None
 
     def __call__(self, *inputs: Tensor | float) -> Tensor:
-        """One step; the result is overwritten by the next."""
+        """One step; on a GPU the result is overwritten by the next."""
+        if self._device.type != "cuda":
+            return self._step(*(torch.as_tensor(given, device=self._device) for given in inputs))
         if not self._inputs:
             self._inputs = [
                 torch.empty_like(given, device=self._device)
@@ -62,7 +64,7 @@ class GraphedStep:
                 kept.copy_(given, non_blocking=True)
             else:
                 kept.fill_(given)
-        return self._replayed() if self._device.type == "cuda" else self._step(*self._inputs)
+        return self._replayed()
 
     def _replayed(self) -> Tensor:
         if self._eager_steps:

@@ -16,6 +16,10 @@ FEW_SUBPIXELS = 1 << 20
 NEW_RATE, STARTED_RATE, RATE_OF_FEW = 3e-3, 1.5e-3, 1e-3
 """Step sizes from nothing, and from a model."""
 WIDTH, WIDTH_OF_FEW, BLOCKS = 64, 32, 1
+USES = 3
+"""Of each observed group."""
+GPU_GROUPS, GPU_USES = 4, 12
+"""A step of one group leaves a GPU idle, and processors observe groups more slowly than it takes steps."""
 
 
 def width(pictures: Sequence[Pixels]) -> int:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from experiment import Experiment, Images, Run, run
 
+from bbcompress.train.vae import VAEBase
+
 LONG_EPOCHS = 100
 """Of the half-asleep encoder for binary digits, as in the paper."""
 METHODS = ("half-asleep", *(f"denoising {sigma}" for sigma in (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)))
@@ -16,24 +18,22 @@ def measure(experiment: Experiment) -> None:
         vae = experiment.section4_vae(images)
         epoch = experiment.snapshots(images)[-1]
         further = experiment.shortened(images.kind.encoder).epochs
-        for method, made in encoders(experiment, images, vae, epoch):
+        for method, model in encoders(experiment, images, vae, epoch):
             row = {"kind": kind, "VAE epochs": epoch, "further": further, "method": method}
-            experiment.add(rows, row | {"test_bits_per_dim": experiment.rate(made.model, images)})
+            experiment.add(rows, row | {"test_bits_per_dim": experiment.rate(model, images)})
     experiment.write(rows, "test -ELBO, 10 samples an image (colour: 2), of encoders trained `further` epochs, seed 0")
 
 
-def encoders(experiment: Experiment, images: Images, vae: Run, epoch: int) -> Iterator[tuple[str, Run]]:
-    """Names and encoders, each trained when it is its turn."""
-    yield "VAE", vae
-    yield "VAE, further", experiment.fitted(images, vae, epoch, "VAE")
+def encoders(experiment: Experiment, images: Images, vae: Run, epoch: int) -> Iterator[tuple[str, VAEBase]]:
+    """Names and models with these encoders, each trained when it is its turn."""
+    yield "VAE", vae.at_epoch(epoch)
+    yield "VAE, further", experiment.fitted(images, vae, epoch, "VAE").model
     for method in METHODS:
-        yield method, experiment.fitted(images, vae, epoch, method)
+        yield method, experiment.fitted(images, vae, epoch, method).model
     if images.name == "binary":
-        yield (
-            f"half-asleep, {LONG_EPOCHS} epochs",
-            experiment.fitted(images, vae, epoch, "half-asleep", epochs=LONG_EPOCHS),
-        )
-    yield "optimal (saw the test set)", experiment.optimal(images, vae, epoch)
+        longer = experiment.fitted(images, vae, epoch, "half-asleep", epochs=LONG_EPOCHS)
+        yield f"half-asleep, {LONG_EPOCHS} epochs", longer.model
+    yield "optimal (saw the test set)", experiment.optimal(images, vae, epoch).model
 
 
 if __name__ == "__main__":

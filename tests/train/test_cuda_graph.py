@@ -1,14 +1,22 @@
 """Steps that can be captured: what they wait for, where their inputs lie, and that graphs and plain steps agree."""
 
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
+from bbcompress.codec.corrector import inputs  # noqa: E402
+from bbcompress.codec.lattice import STAGES  # noqa: E402
+from bbcompress.train.corrector_loop import CorrectorOptions, CorrectorRun  # noqa: E402
 from bbcompress.train.cuda_graph import EAGER_STEPS, GraphedStep, NoSuchDevice, chosen_device  # noqa: E402
 from bbcompress.train.loop import CPU, TrainingOptions, TrainingState, train  # noqa: E402
 from bbcompress.train.objectives import ELBO, Denoising, HalfAsleep, Sleep  # noqa: E402
+from bbcompress.train.observe import Observation  # noqa: E402
 from bbcompress.train.spatial_vae import SpatialConfig, SpatialVAE  # noqa: E402
 from bbcompress.train.vae import VAE, VAEConfig  # noqa: E402
 
@@ -56,17 +64,60 @@ def test_waiting_would_be_noticed():
     assert operations.names & set(WAITS)
 
 
-def test_numbers_become_tensors_and_inputs_stay_where_they_are():
-    seen = []
+def observations(seed):
+    """Two scales of two crops of 16 x 16 pixels, as `bbcompress.train.observe` gives them."""
+    random = np.random.default_rng(seed)
+    found = []
+    for stride, stage in product((4, 2), STAGES):
+        places = (2, 16 // stride, 16 // stride)
+        seen = random.integers(0, 256, (*places, inputs(3, stage)), np.uint8)
+        values = random.integers(0, 256, (3, *places))
+        errors = random.normal(0, 20, values.shape).astype(np.float32)
+        classes = random.integers(20, 40, values.shape, np.uint8)
+        found.append(Observation(stride, stage, 8, seen, values, errors, classes, (1, 2, 3)))
+    return found
 
-    def step(batch, number):
-        seen.append((batch.data_ptr(), number.data_ptr()))
-        return batch.sum() * number
 
-    graphed = GraphedStep(step, CPU)
-    results = [float(graphed(torch.full((3,), value), 0.5 * value)) for value in (1.0, 2.0, 3.0)]
-    assert results == [1.5, 6.0, 13.5]
-    assert len(set(seen)) == 1
+CORRECTOR = CorrectorOptions(width=8)
+
+
+def test_a_correctors_step_waits_for_nothing():
+    run = CorrectorRun(3, CORRECTOR)
+    made = []
+    run.take_step(observations(0))
+    step = next(iter(run._steps.values()))
+    step._step = lambda *tensors: made.append(watched(run, tensors)) or torch.zeros(())
+    run.take_step(observations(1))
+    assert "convolution_backward" in made[0] and not made[0] & set(WAITS)
+
+
+def watched(run, tensors):
+    """Names of what a step does with tensors."""
+    (layout,) = run._steps
+    with Operations() as operations:
+        run._step(layout, *tensors)
+    return operations.names
+
+
+def test_a_correctors_step_of_two_groups_is_the_mean_of_theirs():
+    """The sum of their gradients, which no optimiser tells from the mean."""
+    runs = [CorrectorRun(3, replace(CORRECTOR, bf16=False)) for _ in range(2)]
+    groups = observations(0), observations(1)
+    rate = float(runs[0].take_step([*groups[0], *groups[1]]))
+    apart = [float(CorrectorRun(3, replace(CORRECTOR, bf16=False)).take_step(group)) for group in groups]
+    assert rate == pytest.approx(sum(apart) / 2, rel=1e-5)
+    runs[1].take_step(groups[0])
+    assert len(runs[0]._steps) == len(runs[1]._steps) == 1
+    assert not torch.equal(*(run.networks.stages["1"].last.weight for run in runs))
+
+
+def test_gradients_that_are_not_finite_leave_weights_finite():
+    run = CorrectorRun(3, CORRECTOR)
+    hook = run.networks.stages["1"].last.weight.register_hook(lambda gradient: gradient * float("inf"))
+    run.take_step(observations(0))
+    hook.remove()
+    run.take_step(observations(0))
+    assert all(torch.isfinite(parameter).all() for parameter in run.networks.parameters())
 
 
 def test_a_device_that_is_not_there_is_refused():
@@ -107,3 +158,13 @@ def test_replayed_steps_draw_new_noise_and_the_same_after_seeding():
         drawn.append([step(1.0).clone() for _ in range(EAGER_STEPS + 3)])
     assert all(torch.equal(first, again) for first, again in zip(*drawn, strict=True))
     assert not torch.equal(drawn[0][-1], drawn[0][-2])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_corrector_learns_on_a_gpu_as_on_the_cpu():
+    rates = {}
+    for device in (CPU, chosen_device("cuda")):
+        run = CorrectorRun(3, replace(CORRECTOR, bf16=False), device=device)
+        rates[device.type] = [float(run.take_step(observations(step % 3))) for step in range(20)]
+        assert run.held_out([observations(3)]).keys() == {(stride, stage) for stride in (2, 4) for stage in STAGES}
+    assert rates["cuda"] == pytest.approx(rates["cpu"], rel=0.01)
