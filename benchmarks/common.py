@@ -16,6 +16,7 @@ from PIL import Image
 from bbcompress.archive.compress import CheckFailed, Options, Summary, compress_archive
 from bbcompress.archive.encode import Coded, encode
 from bbcompress.archive.forms import form_for
+from bbcompress.archive.options import MAX_SEGMENT_PIXELS
 from bbcompress.archive.read import Archive
 from bbcompress.codec.model_file import Model
 from bbcompress.codec.refine import Method
@@ -91,7 +92,8 @@ def models_of(name: str, registry: Registry, options: argparse.Namespace) -> lis
 
 def compressed(named: Named, registry: Registry, model: Path, steps: int) -> tuple[bytes, Summary]:
     """An archive that was decoded and compared; what is shorter so is stored."""
-    return compress_archive(named, registry, Options(model=model, refine_steps=steps, check=True))
+    options = Options(model=model, refine_steps=steps, check=True, segment_pixels=MAX_SEGMENT_PIXELS)
+    return compress_archive(named, registry, options)
 
 
 def cases(options: argparse.Namespace, registry: Registry) -> Iterator[tuple[str, np.ndarray, Named, Path]]:

@@ -31,6 +31,7 @@ from PIL import Image
 
 from bbcompress.archive.choose import candidates
 from bbcompress.archive.compress import Options, compress_archive
+from bbcompress.archive.options import MAX_SEGMENT_PIXELS
 from bbcompress.codec.registry import Registry
 from bbcompress.images import Picture, read_file
 from bbcompress.train.peers import Coder, image_coders, sheet
@@ -138,7 +139,9 @@ def bbc(images: list[Pixels], bilevel: bool, steps: list[int]) -> Iterator[tuple
     models = [way.model for way in candidates(named[0][1], registry, None)]
     for model, count in [(None, 0), *product(models, steps)]:
         started = time.perf_counter()
-        data, _ = compress_archive(named, registry, Options(model=model, refine_steps=count, check=False))
+        data, _ = compress_archive(
+            named, registry, Options(model=model, refine_steps=count, check=False, segment_pixels=MAX_SEGMENT_PIXELS)
+        )
         encode_ms = 1e3 * (time.perf_counter() - started)
         started = time.perf_counter()
         decoded(data, named, registry)

@@ -179,7 +179,9 @@ def test_what_cannot_be_read_is_an_error_with_its_name(source, here, what, mode)
     script = (
         "import os\nfrom bbcompress.cli import errors, inputs, main\n"
         "errors.explained(ValueError())\nreal = inputs.walk\n"
-        f"def walk(top, globs):\n    os.getuid() or (os.setgid({NOBODY}), os.setuid({NOBODY}))\n    return real(top, globs)\n"
+        "def walk(top, globs):\n"
+        f"    os.getuid() or (os.setgid({NOBODY}), os.setuid({NOBODY}))\n"
+        "    return real(top, globs)\n"
         "inputs.walk = walk\nmain(['compress', 'in', '-o', 'x.bb'])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

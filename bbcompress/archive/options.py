@@ -13,7 +13,8 @@ from bbcompress.images.picture import Item, KeptFile, Picture
 from bbcompress.progress import Progress
 
 SEGMENT_PIXELS = 1 << 19
-"""Measured by `benchmarks/segments.py`: of digits, which are the shortest, larger segments save less than 2 % more."""
+"""By `benchmarks/segments.py`, 2,000 binary digits: 1.2 % more than in one segment, at 2.8 instead of 6.3 s an access;
+in segments of 2^17 pixels 6.5 % more, at 0.5 s."""
 MAX_SEGMENT_PIXELS = 1 << 23
 """So that a segment's tiles are fewer than `MAX_CHAIN_IMAGES`."""
 KEPT = "kept as files"
