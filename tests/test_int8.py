@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from bbcompress.exact import engine as engine_module
 from bbcompress.exact import int8_numpy, int8_onnx, int8_proof
-from bbcompress.exact.bands import bands, run_in_bands
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.int8 import Bytes, Convolution, Layer, Linear, Network, Residual
 from bbcompress.exact.int8_numpy import Run
@@ -260,59 +259,39 @@ def test_layers_keep_their_own_integers() -> None:
         layer.weight[0] = 0
 
 
-# --- bands, batches, threads ------------------------------------------------------------------------------------
+# --- rows, batches, threads -------------------------------------------------------------------------------------
 
 
-def test_bands_see_what_their_rows_need() -> None:
-    for height, rows, radius in [(10, 3, 2), (1, 1, 4), (7, 20, 3), (9, 1, 0)]:
-        found = bands(height, rows, radius)
-        assert [row for band in found for row in range(height)[band.rows]] == list(range(height))
-        for band in found:
-            seen = range(height)[band.seen]
-            assert list(seen[band.inside]) == list(range(height)[band.rows])
-            assert seen.start == max(0, band.rows.start - radius) and seen.stop == min(height, band.rows.stop + radius)
+def computed(engine: Engine, whole: Network, x: Bytes) -> NDArray[Any]:
+    """What an engine gives, as the coder asks it."""
+    return engine.prepared(whole, whole.multiply_adds * x[..., 0].size)(x)
 
 
 @pytest.mark.parametrize("name", ["numpy", "onnx"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_bands_and_threads_make_no_difference(name: str, threads: int) -> None:
+def test_rows_with_margins_and_threads_make_no_difference(name: str, threads: int) -> None:
     whole = network(3, 10, 32, 2, 5)
     assert whole.radius == 4
     x = pixels(4, 3, 41, 17, 10)
     expected = int8_numpy.prepare(whole)(x)
     engine = Engine(threads, name)
-    for rows in (None, 1, 5, 16, 41, 1000):
-        np.testing.assert_array_equal(run_in_bands(engine, whole, x, rows), expected)
-    np.testing.assert_array_equal(np.concatenate([run_in_bands(engine, whole, one[None]) for one in x]), expected)
-    assert run_in_bands(engine, whole, x[:0]).shape == (0, 41, 17, 5)
 
+    def rows(first: int) -> NDArray[Any]:
+        above = max(0, first - whole.radius)
+        return computed(engine, whole, x[:, above : first + 7 + whole.radius])[:, first - above :][:, :7]
 
-def test_large_pictures_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is bounded: no call sees many more places than it should."""
-    monkeypatch.setattr("bbcompress.exact.bands.PLACES", 500)
-    whole, seen = network(5, 3, 4, 1, 2), []
-    run = int8_numpy.prepare(whole)
-
-    def watching(x: Bytes) -> NDArray[Any]:
-        seen.append(x.shape)
-        return run(x)
-
-    engine = Engine(2)
-    monkeypatch.setattr(engine, "prepared", lambda *_: watching)
-    for shape in (1, 200, 20, 3), (100, 8, 8, 3):
-        x = pixels(6, *shape)
-        seen.clear()
-        np.testing.assert_array_equal(run_in_bands(engine, whole, x), run(x))
-        assert len(seen) > 5
-        assert all(count * (height - 2 * whole.radius) * width <= 500 for count, height, width, _ in seen)
+    np.testing.assert_array_equal(np.concatenate(engine.map(rows, range(0, 41, 7)), axis=1), expected)
+    np.testing.assert_array_equal(np.concatenate([computed(engine, whole, one[None]) for one in x]), expected)
 
 
 def test_work_within_work_does_not_wait_for_itself() -> None:
     whole, x = network(7, 3, 8, 1, 2), pixels(8, 4, 16, 5, 3)
     engine = Engine(2, "numpy")
-    futures = [engine.submit(lambda: run_in_bands(engine, whole, x)) for _ in range(4)]
+    futures = [
+        engine.submit(lambda: engine.map(lambda one: computed(engine, whole, one[None]), list(x))) for _ in range(4)
+    ]
     for future in futures:
-        np.testing.assert_array_equal(future.result(timeout=30), int8_numpy.prepare(whole)(x))
+        np.testing.assert_array_equal(np.concatenate(future.result(timeout=30)), int8_numpy.prepare(whole)(x))
 
 
 # --- which engine -----------------------------------------------------------------------------------------------
@@ -412,7 +391,7 @@ def test_wrong_engines_are_found_out(monkeypatch: pytest.MonkeyPatch, prepare: C
     engine.report = told.append
     x = pixels(1, 1, 12, 11, 8)
     for _ in range(2):
-        np.testing.assert_array_equal(run_in_bands(engine, whole, x), by_definition(whole, x))
+        np.testing.assert_array_equal(computed(engine, whole, x), by_definition(whole, x))
     assert len(told) == 1 and "numpy" in told[0] and "\n" not in told[0]
 
 
@@ -433,7 +412,7 @@ def test_old_releases_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, told = Engine(name="onnx"), []
     engine.report = told.append
     whole, x = network(0, 3, 8, 1, 2), pixels(0, 1, 4, 4, 3)
-    np.testing.assert_array_equal(run_in_bands(engine, whole, x), by_definition(whole, x))
+    np.testing.assert_array_equal(computed(engine, whole, x), by_definition(whole, x))
     assert told == ["8-bit networks: numpy, as ONNX Runtime cannot be used: onnxruntime 1.24.4 is older than 1.25"]
 
 
@@ -445,5 +424,5 @@ def test_engines_that_there_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "ONNX_PAYS_FROM", 0)
     engine = Engine()
     engine.report = told.append
-    np.testing.assert_array_equal(run_in_bands(engine, whole, x), by_definition(whole, x))
+    np.testing.assert_array_equal(computed(engine, whole, x), by_definition(whole, x))
     assert "numpy" in told[-1]

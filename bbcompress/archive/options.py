@@ -13,8 +13,8 @@ from bbcompress.images.picture import Item, KeptFile, Picture
 from bbcompress.progress import Progress
 
 SEGMENT_PIXELS = 1 << 19
-"""By `benchmarks/segments.py`, 2,000 binary digits: 1.2 % more than in one segment, at 2.8 instead of 6.3 s an access;
-in segments of 2^17 pixels 6.5 % more, at 0.5 s."""
+"""By `benchmarks/segments.py`, 2,000 binary digits: 0.8 % more than in one segment, at 2.5 instead of 5.6 s an access;
+in segments of 2^17 pixels 6.6 % more, at 0.5 s."""
 MAX_SEGMENT_PIXELS = 1 << 23
 """So that a segment's tiles are fewer than `MAX_CHAIN_IMAGES`."""
 KEPT = "kept as files"

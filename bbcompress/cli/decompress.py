@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bbcompress.cli.common import engine_options, installed_models, max_pixels_option, model_file_option, opened
+from bbcompress.cli.common import installed_models, opened
 from bbcompress.cli.errors import about
 from bbcompress.cli.progress_line import shown_progress
-from bbcompress.cli.write_images import Settings, Wanted, write_images
+from bbcompress.cli.write_images import Settings, Wanted, write_images, writing_options
 
 if TYPE_CHECKING:
     from bbcompress.archive.read import Archive
@@ -24,13 +24,7 @@ if TYPE_CHECKING:
     "for standard output. Another format than the image's own is written where it holds every pixel. A FIFO or a "
     "device such as /dev/null is written into; a link is refused, as is what leads out of the folder.",
 )
-@click.option("--keep-going", is_flag=True, help="Recover what is intact from a damaged file (still ends with code 3).")
-@model_file_option
-@max_pixels_option
-@click.option("-f", "--force", is_flag=True, help="Overwrite files.")
-@click.option("--no-times", is_flag=True, help="Leave the times of files as they come, not as they were.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-@engine_options
+@writing_options
 def command(
     file: str,
     output: str | None,

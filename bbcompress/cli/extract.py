@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from bbcompress.cli.common import engine_options, installed_models, max_pixels_option, model_file_option, opened
+from bbcompress.cli.common import installed_models, opened
 from bbcompress.cli.errors import about
 from bbcompress.cli.progress_line import shown_progress
-from bbcompress.cli.write_images import Settings, Wanted, write_images
+from bbcompress.cli.write_images import Settings, Wanted, write_images, writing_options
 
 
 @click.command()
@@ -20,13 +20,7 @@ from bbcompress.cli.write_images import Settings, Wanted, write_images
     show_default="the current folder",
     help="A folder, made if missing; for one image also a file, or - for standard output.",
 )
-@click.option("--keep-going", is_flag=True, help="Recover what is intact from a damaged file (still ends with code 3).")
-@model_file_option
-@max_pixels_option
-@click.option("-f", "--force", is_flag=True, help="Overwrite files.")
-@click.option("--no-times", is_flag=True, help="Leave the times of files as they come, not as they were.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-@engine_options
+@writing_options
 def command(
     file: str,
     wanted: tuple[str, ...],

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bbcompress.cli.common import write_stdout
+import click
+
+from bbcompress.cli.common import Function, engine_options, max_pixels_option, model_file_option, write_stdout
 from bbcompress.cli.errors import ExitCode, fail
 from bbcompress.cli.terminal import note
 
@@ -13,6 +15,22 @@ if TYPE_CHECKING:
     from bbcompress.codec.registry import Registry
     from bbcompress.images.place import Attributes
     from bbcompress.progress import Progress
+
+
+def writing_options(function: Function) -> Function:
+    """What `decompress` and `extract` have in common."""
+    options = (
+        click.option("--keep-going", is_flag=True, help="Recover what is intact from a damaged file (still code 3)."),
+        model_file_option,
+        max_pixels_option,
+        click.option("-f", "--force", is_flag=True, help="Overwrite files."),
+        click.option("--no-times", is_flag=True, help="Leave the times of files as they come, not as they were."),
+        click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
+        engine_options,
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 class Settings(NamedTuple):

@@ -31,7 +31,6 @@ Locator = Callable[[int], tuple[int, int, int]]
 """From a position to the symbol whose interval holds it, its start and its freq."""
 
 LOWER_BOUND = 1 << 31
-MAX_PRECISION = 31
 _LOWER = np.uint64(LOWER_BOUND)
 _WORD_BITS = np.uint64(32)
 

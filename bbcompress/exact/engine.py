@@ -98,10 +98,7 @@ class Engine:
         np.matmul(a, b, out=out)
 
     def prepared(self, network: Network, multiply_adds: int) -> Run:
-        """What runs the network, from any thread; `multiply_adds` is how much it is about to be used for.
-
-        `bbcompress.exact.bands.run_in_bands` runs it over pictures of any size.
-        """
+        """What runs the network, from any thread; `multiply_adds` is how much it is about to be used for."""
         with self._preparing:
             self._multiply_adds += multiply_adds
             if self._name == "auto" and self._multiply_adds >= ONNX_PAYS_FROM:
