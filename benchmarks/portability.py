@@ -201,6 +201,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+")
     parser.add_argument("--python", action="append", default=[], help="a further interpreter's command")
     parser.add_argument("--emulated", action="append", default=[], help="the same, for small inputs only")
+    parser.add_argument("--small", action="store_true", help="smallest inputs only, for all settings")
     parser.add_argument("--only", help="settings whose names hold this, beside the first")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -218,6 +219,7 @@ def main() -> None:
         for setting in settings(options.python, options.emulated):
             if rows and options.only and options.only not in setting.label:
                 continue
+            setting = setting._replace(small=setting.small or options.small)
             print(setting.label, file=sys.stderr, flush=True)
             started = time.monotonic()
             command = [*setting.python, __file__, str(options.photograph)]
