@@ -19,7 +19,7 @@ SEARCH_ROUNDS = 30
 """Most rounds of search among the grid's neighbouring points; it nearly always ends by itself before."""
 FAST_ROUNDS = 2
 """Where the image is not alone in its chain, and its few bits are worth little time."""
-SEARCH_MOVES = 16
+SEARCH_MOVES = 8
 """Most neighbouring points that a round tries."""
 SEARCH_LATENTS = 64
 """A latent of more numbers is not searched for, as it would take too many rounds, but refined."""
