@@ -146,15 +146,14 @@ def _compared(
         return np.array([8.0 * len(stored.encode(crop)) if None in ways else np.inf for crop in sample])
 
     beside = registry.engine.submit(storing)
-    coded = {way: _estimated(way, sample, registry, few) for way in ways if way is not None}
+    coded = [None if way is None else _estimated(way, sample, registry, few) for way in ways]
     stored_bits = beside.result()
-    bits_of = {
-        way: (name, net_bits if alone else np.minimum(net_bits, stored_bits)) for way, (name, net_bits) in coded.items()
-    }
-    if None in ways:
-        bits_of[None] = "stored", stored_bits
     subpixels = sum(crop.pixels.size for crop in sample)
-    found = [Estimate(way, name, float(bits.sum()) / subpixels) for way, (name, bits) in bits_of.items()]
+    found = []
+    for way, one in zip(ways, coded, strict=True):
+        name, net_bits = one or ("stored", stored_bits)
+        bits = net_bits if alone else np.minimum(net_bits, stored_bits)
+        found.append(Estimate(way, name, float(bits.sum()) / subpixels))
     return sorted(found, key=lambda estimate: estimate.bits_per_dim)
 
 
