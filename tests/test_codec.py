@@ -306,6 +306,15 @@ def test_search_ends_where_no_step_helps(tiny: DenseModel) -> None:
             assert cost(pixels, np.clip(best + move, 1, 255)) >= cost(pixels, best)
 
 
+def test_first_images_of_a_long_chain_are_not_searched_for(tiny: DenseModel) -> None:
+    pixels = sample(tiny, 1)
+    nearest = np.floor(tiny.posterior(pixels).mean[0] / tiny.grid_steps + 0.5).astype(np.int64) + 128
+    np.testing.assert_array_equal(two_part.search(tiny, pixels, 1 << 16), nearest)
+    searched = [two_part.search(tiny, one, 2) for one in np.split(sample(tiny, 8), 8)]
+    long = [two_part.search(tiny, one, 1 << 16) for one in np.split(sample(tiny, 8), 8)]
+    assert not np.array_equal(searched, long)
+
+
 # --- refinement -------------------------------------------------------------------------------------------------
 
 
