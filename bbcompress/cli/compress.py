@@ -64,9 +64,8 @@ def command(images: tuple[str, ...], output: str | None, force: bool, **options:
         elif output != "-":
             check_output(Path(output), overwrite=force)
         registry, how = asked.options(progress)
-        listed = asked.listed(images, output)
-        with writing(output, force) as new:
-            if one_file:
+        with asked.listed(images, output, registry, how) as listed, writing(output, force) as new:
+            if one_file and listed.files[0].array is None:
                 (only,) = asked.inputs(listed)
                 item = only.read()
                 asked.note_kept(only.name, item)

@@ -30,4 +30,4 @@ def _python_rows(batch: bytes) -> NDArray[np.uint8]:
         found = pickled_data(batch)
     except Refused as error:
         raise DatasetError(str(error)) from error
-    return np.frombuffer(found.pixels.encode("latin-1"), np.uint8).reshape(found.count, PICTURE_BYTES)
+    return np.frombuffer(found.pixels.encode("latin-1"), np.uint8).reshape(found.pictures, PICTURE_BYTES)

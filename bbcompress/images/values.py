@@ -45,7 +45,8 @@ def from_array(array: Array) -> Picture:
 def to_array(item: Item) -> Array:
     """The pixels of an item, which are nobody else's; of mode 1 bool, of palettes the indices.
 
-    Of an array file it is the array as the file has it; of a file that was kept, what Pillow reads. Raises :class:`ImageError` where that is nothing.
+    Of an array file it is the array as the file has it; of a file that was kept, what Pillow reads. Raises
+    :class:`ImageError` where that is nothing.
     """
     if isinstance(item, KeptFile):
         return np.array(to_image(item))

@@ -45,7 +45,7 @@ class Refused(ValueError):
 class Data(NamedTuple):
     """The array of a Python batch."""
 
-    count: int
+    pictures: int
     pixels: str
     """In Latin-1."""
     offset: int | None
@@ -73,7 +73,7 @@ def pickled(file: BinaryIO, size: int) -> Span:
         raise NotWhole("not an image") from error
     if data.offset is None:
         raise NotWhole("CIFAR batch of another version of Python")
-    return Span(data.offset, PICTURE_BYTES, data.count, _HEADER, planar=True)
+    return Span(data.offset, PICTURE_BYTES, data.pictures, _HEADER, planar=True)
 
 
 def pickled_data(batch: bytes) -> Data:
@@ -93,6 +93,12 @@ class _Text(str):
     """Bytes that are in the batch as they are."""
 
     offset: int
+
+
+def _text(text: str, offset: int) -> _Text:
+    found = _Text(text)
+    found.offset = offset
+    return found
 
 
 @dataclass(eq=False)
@@ -137,9 +143,7 @@ def _interpret(batch: bytes) -> object:
             case "BININT" | "BININT1" | "BININT2" | "SHORT_BINSTRING" | "BINUNICODE":
                 stack.append(argument)
             case "BINSTRING":
-                text = _Text(argument)
-                text.offset = (position or 0) + 5  # after the opcode and a length
-                stack.append(text)
+                stack.append(_text(str(argument), (position or 0) + 5))  # after the opcode and a length
             case "EMPTY_LIST":
                 stack.append([])
             case "EMPTY_DICT":

@@ -78,7 +78,8 @@ def packed(streams: Sequence[Stream], unpacked: Iterable[bytes]) -> Iterator[byt
     """A file in pieces, from its unpacked form: what are streams in it is deflated."""
     waiting, position = list(reversed(streams)), 0
     encoder = None
-    for piece in map(memoryview, unpacked):
+    for whole in unpacked:
+        piece = memoryview(whole)
         while piece or (encoder is not None and not waiting[-1].size):
             if encoder is None:
                 part = piece[: waiting[-1].offset - position] if waiting else piece

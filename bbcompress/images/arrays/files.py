@@ -22,11 +22,9 @@ _MAX_IN_MEMORY_BYTES = 1 << 28
 def may_be_array(start: bytes, name: str = "") -> bool:
     """Whether a file of this name with this start may be one of arrays."""
     name = name.lower()
-    return (
-        start.startswith((npy.MAGIC, idx.MAGIC, _GZIP, cifar.PICKLE))
-        or (start.startswith(npz.MAGIC) and not name or name.endswith(".npz"))
-        or name.endswith(".bin")
-    )
+    if start.startswith(npz.MAGIC):
+        return not name or name.endswith(".npz")
+    return start.startswith((npy.MAGIC, idx.MAGIC, _GZIP, cifar.PICKLE)) or name.endswith(".bin")
 
 
 def take_apart(file: BinaryIO, name: str, scratch: Callable[[], BinaryIO]) -> tuple[ArrayFile, BinaryIO]:
@@ -143,4 +141,4 @@ def values(data: bytes, name: str = "") -> npt.NDArray[Any]:
         unpacked.seek(start)
         found: npt.NDArray[Any] = np.lib.format.read_array(unpacked, allow_pickle=False)
         return found
-    return np.stack([read_picture(unpacked, span, number).pixels for number in range(span.count)])
+    return np.stack([read_picture(unpacked, span, number).pixels for number in range(span.pictures)])

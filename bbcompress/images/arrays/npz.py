@@ -105,7 +105,7 @@ def _data_start(file: BinaryIO, header: int) -> int:
     if len(found) < _LOCAL_BYTES or not found.startswith(MAGIC):
         raise NotWhole("damaged ZIP")
     name_bytes, extra_bytes = struct.unpack_from("<HH", found, 26)
-    return header + _LOCAL_BYTES + name_bytes + extra_bytes
+    return header + _LOCAL_BYTES + int(name_bytes) + int(extra_bytes)
 
 
 def made_anew(array: ArrayFile, unpacked: BinaryIO, out: BinaryIO) -> None:

@@ -1,7 +1,7 @@
 """A file of arrays as the pictures in it and its other bytes, from which it is made again byte for byte.
 
-Unpacked, such a file is *spans*, each of pictures of one mode and size at regular distances, and a *rest*: headers, labels,
-whatever is not of a picture. Some parts of it may be deflated in the file itself (`deflated.py`).
+Unpacked, such a file is *spans*, each of pictures of one mode and size at regular distances, and a *rest*: headers,
+labels, whatever is not of a picture. Some parts of it may be deflated in the file itself (`deflated.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Span(NamedTuple):
     """Where the first one's samples begin."""
     stride: int
     """Bytes from one picture to the next."""
-    count: int
+    pictures: int
     header: Header
     planar: bool = False
     """Whether there is one channel after another, instead of all of a pixel together."""
@@ -54,7 +54,7 @@ class Span(NamedTuple):
     @property
     def end(self) -> int:
         """After the last picture's samples."""
-        return self.offset + (self.count - 1) * self.stride + self.picture_bytes
+        return self.offset + (self.pictures - 1) * self.stride + self.picture_bytes
 
     def picture(self, samples: bytes) -> Picture:
         """From a picture's bytes in the file. Raises ``ValueError`` where they are none of a picture of this mode."""
@@ -95,24 +95,24 @@ class ArrayFile(NamedTuple):
 
     @property
     def pictures(self) -> int:
-        return sum(span.count for span in self.spans)
+        return sum(span.pictures for span in self.spans)
 
     @property
     def size(self) -> int:
         """Bytes of the unpacked file."""
-        return len(self.rest) + sum(span.count * span.picture_bytes for span in self.spans)
+        return len(self.rest) + sum(span.pictures * span.picture_bytes for span in self.spans)
 
     @property
     def pixels(self) -> int:
         """Of all pictures."""
-        return sum(span.count * span.header.width * span.header.height for span in self.spans)
+        return sum(span.pictures * span.header.width * span.header.height for span in self.spans)
 
     def span_of(self, number: int) -> tuple[Span, int]:
         """The span of a picture, and which of it that is."""
         for span in self.spans:
-            if number < span.count:
+            if number < span.pictures:
                 return span, number
-            number -= span.count
+            number -= span.pictures
         raise IndexError(number)
 
     @property
@@ -146,7 +146,7 @@ class ArrayFile(NamedTuple):
         out += write_varint(len(self.spans))
         end = 0
         for span in self.spans:
-            out += write_varint(span.offset - end) + write_varint(span.count)
+            out += write_varint(span.offset - end) + write_varint(span.pictures)
             out += write_varint(span.stride - span.picture_bytes) + span.header.pack()
             out.append(_PLANAR * span.planar | _BIG_ENDIAN * span.big_endian)
             end = span.end
@@ -191,7 +191,7 @@ class ArrayFile(NamedTuple):
         end = 0
         for span in self.spans:
             yield span.offset - end
-            yield from repeat(span.stride - span.picture_bytes, span.count - 1)
+            yield from repeat(span.stride - span.picture_bytes, span.pictures - 1)
             end = span.end
 
 
@@ -203,8 +203,8 @@ def array_file(file: BinaryIO, size: int, spans: Iterable[Span], streams: Sequen
         if span.offset < end or span.end > size:
             raise NotWhole("damaged file of arrays")
         end = span.end
-    pictures = sum(span.count for span in ordered)
-    samples = sum(span.count * span.picture_bytes for span in ordered)
+    pictures = sum(span.pictures for span in ordered)
+    samples = sum(span.pictures * span.picture_bytes for span in ordered)
     if pictures > _MAX_PICTURES:
         raise NotWhole(f"array of {pictures} images, more than there may be")
     if size - samples > MAX_BYTES // 2:
@@ -215,7 +215,7 @@ def array_file(file: BinaryIO, size: int, spans: Iterable[Span], streams: Sequen
         _check_bits(file, span)
         rest += _read(file, place, span.offset - place)
         between = span.stride - span.picture_bytes
-        for number in range(span.count - 1 if between else 0):
+        for number in range(span.pictures - 1 if between else 0):
             rest += _read(file, span.offset + number * span.stride + span.picture_bytes, between)
         place = span.end
     rest += _read(file, place, size - place)
@@ -234,7 +234,7 @@ def _check_bits(file: BinaryIO, span: Span) -> None:
     """Raise :class:`NotWhole` where booleans are not bytes of 0 or 1."""
     if span.header.mode != "1":
         return
-    for number in range(span.count):
+    for number in range(span.pictures):
         samples = _read(file, span.offset + number * span.stride, span.picture_bytes)
         if np.frombuffer(samples, np.uint8).max() > 1:
             raise NotWhole("array of bool with other bytes than 0 and 1")
