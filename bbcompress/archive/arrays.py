@@ -14,8 +14,9 @@ from bbcompress.archive.jobs import Input
 from bbcompress.archive.names import check_name, name_bytes
 from bbcompress.images.arrays.files import write as write_file
 from bbcompress.images.arrays.spans import ArrayFile, Span, read_picture
+from bbcompress.images.errors import DamagedImage
 from bbcompress.images.metadata import NO_METADATA, Format, Metadata
-from bbcompress.images.picture import Picture
+from bbcompress.images.picture import Item, Picture
 from bbcompress.varint import Malformed
 
 
@@ -60,6 +61,12 @@ def arrays_of(metadata: Mapping[int, Metadata], names: Sequence[str] | None, ima
             taken.add(name)
         found.append(Array(name, first, file))
     return found
+
+
+def array_at(arrays: Sequence[Array], number: int) -> Array | None:
+    """The one of these, by number, that a picture is of."""
+    place = bisect_right(arrays, number, key=lambda array: array.first) - 1
+    return arrays[place] if place >= 0 and number in arrays[place].numbers else None
 
 
 Opened = Callable[[], AbstractContextManager[BinaryIO]]
@@ -120,12 +127,14 @@ class ArrayPixels:
                 first += span.pictures
                 start += span.pictures * span.picture_bytes
 
-    def put(self, number: int, picture: Picture) -> Array | None:
+    def put(self, number: int, picture: Item) -> Array | None:
         """Keep a picture; if it was the last of an array, this array. Raises DamagedImage where it is none of its."""
         found = bisect_right(self._places, number, key=lambda place: place.first) - 1
         if found < 0 or number >= self._places[found].first + self._places[found].span.pictures:
             return None
         first, start, span, array = self._places[found]
+        if not isinstance(picture, Picture):
+            raise DamagedImage("a file is in the place of an array's picture")
         self._scratch.seek(start + (number - first) * span.picture_bytes)
         self._scratch.write(span.samples(picture))
         self._missing[array.first] -= 1
