@@ -172,8 +172,9 @@ class Archive:
     @overload
     def __getitem__(self, key: slice) -> list[Array]: ...
     def __getitem__(self, key: int | str | slice) -> Array | list[Array]:
-        """An image as an array of its own, or those of a slice; of a file that was kept, what Pillow reads of it; by the
-        name of a file of several images (`arrays`), its array, of the shape and type that it has there.
+        """An image as an array of its own, or those of a slice; of a file that was kept, what Pillow reads of it.
+
+        By the name of a file of several images (`arrays`), its array, of the shape and type that it has there.
 
         (H, W) or (H, W, C), uint8 or uint16, of black and white images bool; of images with a palette the indices.
         Raises IndexError, KeyError, ImageError for a kept file that is no image, an ArchiveError for what is damaged.

@@ -4,11 +4,15 @@ The pictures of `train.npy` are named `train.npy[0]`, `train.npy[1]` and so on a
 one's metadata say how the file is made of them (`bbcompress.images.arrays`).
 """
 
+import io
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import BinaryIO, NamedTuple
+
+import numpy as np
 
 from bbcompress.archive.jobs import Input
 from bbcompress.archive.names import check_name, name_bytes
@@ -101,42 +105,34 @@ def array_inputs(name: str, array: ArrayFile, unpacked: Opened) -> Iterator[Inpu
             number += 1
 
 
-class _Place(NamedTuple):
-    """Where a span's pictures are."""
-
-    first: int
-    """The number of the first one in the archive."""
-    start: int
-    """Where its samples are in the scratch file."""
-    span: Span
-    array: Array
-
-
 class ArrayPixels:
     """Samples of arrays' pictures, in a scratch file until there are all of an array's, in whatever order they come."""
 
     def __init__(self, arrays: Sequence[Array], scratch: BinaryIO):
-        self._scratch, self._arrays = scratch, arrays
+        self._arrays, self._scratch = arrays, scratch
         self._missing = {array.first: array.file.pictures for array in arrays}
-        self._places: list[_Place] = []
-        start = 0
-        for array in arrays:
-            first = array.first
-            for span in array.file.spans:
-                self._places.append(_Place(first, start, span, array))
-                first += span.pictures
-                start += span.pictures * span.picture_bytes
+        self._offsets = {array.first: np.zeros(array.file.pictures, np.int64) for array in arrays}
+        """Of each picture's samples in the scratch file: what arrays say of sizes is not believed before they come."""
+        self._spans = [
+            (array.first + first, span, array)
+            for array in arrays
+            for first, span in zip(accumulate(one.pictures for one in array.file.spans), array.file.spans, strict=True)
+        ]
+        """With the number after each one's last picture."""
 
     def put(self, number: int, picture: Item) -> Array | None:
         """Keep a picture; if it was the last of an array, this array. Raises DamagedImage where it is none of its."""
-        found = bisect_right(self._places, number, key=lambda place: place.first) - 1
-        if found < 0 or number >= self._places[found].first + self._places[found].span.pictures:
+        place = bisect_right(self._spans, number, key=lambda found: found[0])
+        if place == len(self._spans):
             return None
-        first, start, span, array = self._places[found]
+        _, span, array = self._spans[place]
+        if number < array.first:
+            return None
         if not isinstance(picture, Picture):
             raise DamagedImage("a file is in the place of an array's picture")
-        self._scratch.seek(start + (number - first) * span.picture_bytes)
-        self._scratch.write(span.samples(picture))
+        samples = span.samples(picture)
+        self._offsets[array.first][number - array.first] = self._scratch.seek(0, io.SEEK_END)
+        self._scratch.write(samples)
         self._missing[array.first] -= 1
         return None if self._missing[array.first] else array
 
@@ -150,8 +146,8 @@ class ArrayPixels:
 
     def _samples(self, array: Array) -> Iterator[bytes]:
         """Of all its pictures, in their order."""
-        for _, start, span, whose in self._places:
-            if whose.first == array.first:
-                self._scratch.seek(start)
-                for _ in range(span.pictures):
-                    yield self._scratch.read(span.picture_bytes)
+        offsets = iter(self._offsets[array.first].tolist())
+        for span in array.file.spans:
+            for _ in range(span.pictures):
+                self._scratch.seek(next(offsets))
+                yield self._scratch.read(span.picture_bytes)

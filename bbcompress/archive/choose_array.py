@@ -21,8 +21,8 @@ from bbcompress.images.picture import Picture
 
 _MARGIN = 1.01
 """By so much more than what is estimated pictures may take."""
-_NAMES_BYTES = 12
-"""Of the names of each ten times as many pictures."""
+_FRAME_BYTES = 64
+"""Besides, of names and of what says how the file is made."""
 _EXACT_BYTES = 1 << 18
 """Of a file for which it is found at once what keeping it takes."""
 
@@ -40,7 +40,7 @@ def is_kept(array: ArrayFile, unpacked: BinaryIO, file_bytes: int, registry: Reg
 
 def _pictures_bytes(array: ArrayFile, unpacked: BinaryIO, registry: Registry, options: Options) -> float:
     """What an archive pays for the array as pictures, beyond what it pays for a kept file."""
-    found = len(planes.deflate(array.pack())) + _NAMES_BYTES * len(str(array.pictures)) - STORED_SEGMENT_BYTES
+    found = len(planes.deflate(array.pack())) + _FRAME_BYTES - STORED_SEGMENT_BYTES
     return found + _MARGIN * sum(_span_bytes(span, unpacked, registry, options) for span in array.spans)
 
 

@@ -11,7 +11,8 @@ from bbcompress.archive.arrays import Array, array_at
 from bbcompress.archive.read import Archive, Decoded
 from bbcompress.archive.select import Selection
 from bbcompress.codec.registry import Registry
-from bbcompress.images.files import suffix_of
+from bbcompress.images.files import array_suffix, suffix_of
+from bbcompress.images.metadata import Format
 from bbcompress.images.place import is_stream
 
 if TYPE_CHECKING:
@@ -79,6 +80,13 @@ class Wanted(NamedTuple):
             ]
         return archive.decode(self.registry, settings.max_pixels, settings.progress, parts)
 
+    def _single_name(self) -> str | None:
+        """In the small form: of a kept file, or by the suffix of an array; other pictures have none."""
+        metadata = self.archive.metadata.get(0)
+        if metadata is None or metadata.format != Format.ARRAY:
+            return self.archive.kept_name
+        return "image" + array_suffix(metadata.body)
+
     def _name(self, number: int) -> str:
         """An image of an array is written as PNG, whose suffix its name lacks."""
         assert self.archive.names is not None
@@ -90,7 +98,7 @@ class Wanted(NamedTuple):
         path = Path(output)
         if self.files != 1 or path.is_dir():
             return False
-        own = self.archive.kept_name if self.archive.names is None else "".join(self.names)
+        own = self._single_name() if self.archive.names is None else "".join(self.names)
         suffix = path.suffix.lower()
         if is_stream(path) or (own is not None and suffix and suffix == Path(own).suffix.lower()):
             return True

@@ -88,11 +88,12 @@ def suffix_of(item: Item) -> str:
     if item.metadata.format == Format.PNM:
         return _PNM_SUFFIXES.get(item.mode, ".ppm")
     if item.metadata.format == Format.ARRAY:
-        return _array_suffix(item.metadata.body)
+        return array_suffix(item.metadata.body)
     return _SUFFIXES[item.metadata.format]
 
 
-def _array_suffix(body: bytes) -> str:
+def array_suffix(body: bytes) -> str:
+    """That of a file of an array, by its metadata. Raises :class:`DamagedImage`."""
     try:
         return ArrayFile.unpack(body).suffix
     except Malformed as error:

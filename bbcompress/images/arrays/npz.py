@@ -16,6 +16,7 @@ MAGIC = b"PK\3\4"
 _LOCAL_BYTES = 30
 _ENCRYPTED, _DESCRIBED_LATER = 1, 8
 _COPIED_BYTES = 1 << 20
+_MAX_IN_MEMORY_BYTES = 1 << 28
 
 
 def take_apart(file: BinaryIO, size: int, scratch: Callable[[], BinaryIO]) -> tuple[ArrayFile, BinaryIO]:
@@ -108,6 +109,14 @@ def _data_start(file: BinaryIO, header: int) -> int:
     return header + _LOCAL_BYTES + int(name_bytes) + int(extra_bytes)
 
 
+def _inflated(data: bytes) -> bytes:
+    decoder = zlib.decompressobj(-zlib.MAX_WBITS)
+    plain = decoder.decompress(data, _MAX_IN_MEMORY_BYTES)
+    if not decoder.eof:
+        raise NotWhole("damaged ZIP")
+    return plain
+
+
 def made_anew(array: ArrayFile, unpacked: BinaryIO, out: BinaryIO) -> None:
     """Write a zip of the same members, names, times, order and contents, given its unpacked form: for where zlib is
     another than where it was taken apart, and deflates to another length than is written everywhere in it.
@@ -126,7 +135,7 @@ def made_anew(array: ArrayFile, unpacked: BinaryIO, out: BinaryIO) -> None:
                 unpacked.seek(place)
                 plain = unpacked.read(size)
                 if member.compress_type == zipfile.ZIP_DEFLATED and place not in unpacked_at:
-                    plain = zlib.decompress(plain, -zlib.MAX_WBITS)
+                    plain = _inflated(plain)
                 info = zipfile.ZipInfo(member.filename, member.date_time)
                 info.compress_type, info.create_system = member.compress_type, member.create_system
                 info.external_attr, info.comment = member.external_attr, member.comment

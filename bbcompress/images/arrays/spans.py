@@ -197,7 +197,9 @@ class ArrayFile(NamedTuple):
 
 def array_file(file: BinaryIO, size: int, spans: Iterable[Span], streams: Sequence[Stream] = ()) -> ArrayFile:
     """What an unpacked file of so many bytes holds, given its spans. Raises :class:`NotWhole`."""
-    ordered = sorted(spans)
+    ordered = [
+        span if span.pictures > 1 else span._replace(stride=span.picture_bytes) for span in sorted(spans)
+    ]  # so that equal files have equal spans
     end = 0
     for span in ordered:
         if span.offset < end or span.end > size:
