@@ -66,7 +66,7 @@ def _write_one(wanted: "Wanted", output: str, settings: Settings) -> None:
     from bbcompress.images.place import check_output, is_stream, place
 
     if wanted.files != 1:
-        fail("standard output takes one file; name a folder with -o", ExitCode.USAGE)
+        fail("standard output takes one image or array; name a folder with -o", ExitCode.USAGE)
     if output != "-" and not output.endswith(".*"):
         check_output(Path(output), overwrite=settings.force)  # before the work
     if wanted.arrays:
