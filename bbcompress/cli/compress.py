@@ -25,6 +25,8 @@ def command(images: tuple[str, ...], output: str | None, force: bool, **options:
     """Compress images, or folders of them, into one file. The sources are kept.
 
     Files that are no images, would not come back whole from pixels, or are smaller as they are, are kept as they are.
+    Arrays (.npy, .npz, IDX, CIFAR batches) are coded image by image, and come back as the same files.
+
     Folders are kept with their files' permissions and times; links to files are read, links to folders are not
     followed. A GLOB without a slash is for names, one with a slash for paths below the folder. Who may not read all
     sources may not read the file. It is in its place when it is whole and checked; what is killed (kill -9) leaves a
