@@ -23,6 +23,8 @@ _MARGIN = 1.01
 """By so much more than what is estimated pictures may take."""
 _FRAME_BYTES = 64
 """Besides, of names and of what says how the file is made."""
+_SAMPLE_PIXELS = 1 << 22
+"""Of the pictures that stand for all, unless one has more."""
 _EXACT_BYTES = 1 << 18
 """Of a file for which it is found at once what keeping it takes."""
 
@@ -47,7 +49,8 @@ def _pictures_bytes(array: ArrayFile, unpacked: BinaryIO, registry: Registry, op
 def _span_bytes(span: Span, unpacked: BinaryIO, registry: Registry, options: Options) -> float:
     """Of the pictures of a span, with what segments cost besides."""
     # more than SAMPLE_CROPS stand for many, of which a chain's start is no matter
-    wanted = min(span.pictures, 2 * SAMPLE_CROPS)
+    pixels = span.header.width * span.header.height
+    wanted = max(1, min(span.pictures, 2 * SAMPLE_CROPS, _SAMPLE_PIXELS // pixels))
     sample = [read_picture(unpacked, span, number * span.pictures // wanted) for number in range(wanted)]
     groups: dict[tuple[Candidate, ...], list[Picture]] = {}
     for picture in sample:
