@@ -6,7 +6,7 @@ import os
 import pickle
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -267,17 +267,16 @@ def test_a_folder_with_arrays_comes_back(archive: Path, tmp_path: Path) -> None:
 
 
 def test_jobs_sent_elsewhere_give_the_same_bytes(archive: Path) -> None:
-    """As to processes, or with their pictures to other machines."""
-    options = Options(effort=1, segment_pixels=1 << 12)
+    """To processes, or with their pictures to other machines."""
+    options, file = Options(effort=1, segment_pixels=1 << 12), io.BytesIO()
+
+    def encode(jobs: Iterable[Job]) -> Iterator[Encoded]:
+        for number, job in enumerate(jobs):
+            yield encode_job(pickle.loads(pickle.dumps(sent(job) if number % 2 else job)), registry(), options)
+
     with closing(listed_images((str(archive.parent / "in"),))) as listed:
-        for send in (lambda job: job, sent):
-            file = io.BytesIO()
-
-            def encode(jobs: Iterable[Job], send: Callable[[Job], Job] = send) -> Iterator[Encoded]:
-                return (encode_job(pickle.loads(pickle.dumps(send(job))), registry(), options) for job in jobs)
-
-            write_archive(file, inputs(listed.files, Reading(pixels=True)), encode, options, listed.tree(times=True))
-            assert file.getvalue() == archive.read_bytes()
+        write_archive(file, inputs(listed.files, Reading(pixels=True)), encode, options, listed.tree(times=True))
+    assert file.getvalue() == archive.read_bytes()
 
 
 def test_an_array_is_listed_once(archive: Path) -> None:

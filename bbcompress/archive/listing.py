@@ -116,7 +116,8 @@ def described(archive: Archive, registry: Registry) -> dict[str, Any]:
         "form": archive.form.name.lower(),
         "bytes": archive.size,
         "images": archive.images,
-        "images_with_metadata": len(archive.metadata),
+        "images_with_metadata": len(archive.metadata) - len(archive.arrays),
+        "arrays": len(archive.arrays),
         "segments": list(_segments(archive, models)),
     }
 

@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from bbcompress.images.errors import DamagedImage, ImageError, NotWhole
+from bbcompress.images.errors import DamagedImage, ImageError, LimitExceeded, NotWhole
 from bbcompress.images.header import MODES, Header
 from bbcompress.images.metadata import MAX_BYTES
 from bbcompress.images.picture import Picture
@@ -172,7 +172,7 @@ class ArrayFile(NamedTuple):
         place = gaps = 0
         for _ in range(reader.varint(len(body))):
             offset, count = place + reader.varint(_MAX_BYTES), reader.varint(_MAX_PICTURES)
-            between, header = reader.varint(_MAX_BYTES), Header.unpack(reader, max_pixels=_MAX_BYTES)
+            between, header = reader.varint(_MAX_BYTES), _header(reader)
             flags, colours = reader.byte(), MODES[header.mode].channels
             if not count or flags > (_PLANAR | _BIG_ENDIAN) or (flags & _PLANAR and colours == 1):
                 raise Malformed("pictures of an array that are none")
@@ -193,6 +193,13 @@ class ArrayFile(NamedTuple):
             yield span.offset - end
             yield from repeat(span.stride - span.picture_bytes, span.pictures - 1)
             end = span.end
+
+
+def _header(reader: Reader) -> Header:
+    try:
+        return Header.unpack(reader, max_pixels=_MAX_BYTES)
+    except LimitExceeded as error:
+        raise Malformed(str(error)) from error
 
 
 def array_file(file: BinaryIO, size: int, spans: Iterable[Span], streams: Sequence[Stream] = ()) -> ArrayFile:
