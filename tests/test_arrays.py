@@ -38,7 +38,7 @@ from bbcompress.cli.reading import Reading, inputs, sent
 from bbcompress.images import KeptFile, Picture, file_bytes, read, stored
 from bbcompress.images.arrays import deflated, files
 from bbcompress.images.arrays.spans import ArrayFile, Span, read_picture
-from bbcompress.images.errors import DamagedImage
+from bbcompress.images.errors import DamagedImage, NotWhole
 from bbcompress.images.header import Header
 from bbcompress.images.metadata import Format, Metadata
 from bbcompress.varint import Malformed
@@ -214,6 +214,15 @@ def test_members_that_overlap_are_no_pictures() -> None:
     central = data.index(b"PK\1\2", data.index(b"PK\1\2") + 1)
     data[central + 42 : central + 46] = bytes(4)  # the second one's place is the first's
     assert isinstance(read(bytes(data)), KeptFile)
+
+
+def test_members_before_the_file_are_no_pictures() -> None:
+    """Found by mutation: a seek to before the start."""
+    data = npz_bytes(False, a=GREY)
+    end = data.index(b"PK\5\6")
+    later = int.from_bytes(data[end + 16 : end + 20], "little") + 4
+    with pytest.raises(NotWhole):
+        files.take_apart(io.BytesIO(data[: end + 16] + later.to_bytes(4, "little") + data[end + 20 :]), "", io.BytesIO)
 
 
 def test_another_zlib_writes_the_same_members(monkeypatch: pytest.MonkeyPatch) -> None:

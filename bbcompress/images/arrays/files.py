@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
 
@@ -32,6 +33,15 @@ def take_apart(file: BinaryIO, name: str, scratch: Callable[[], BinaryIO]) -> tu
 
     Raises :class:`NotWhole` for a file of no pictures, with the reason. Memory is of the rest, whatever the file says.
     """
+    try:
+        return _taken_apart(file, name, scratch)
+    except NotWhole:
+        raise
+    except (ValueError, struct.error, IndexError, OverflowError) as error:
+        raise NotWhole("damaged file of arrays") from error
+
+
+def _taken_apart(file: BinaryIO, name: str, scratch: Callable[[], BinaryIO]) -> tuple[ArrayFile, BinaryIO]:
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     head = file.read(npy.HEAD_BYTES)
