@@ -10,12 +10,11 @@ of Dask; archives must be the same bytes, and the pictures must come back. Optio
 is looked at ten times a second: the most that one process had resident, and the proportional shares of all (of the
 command alone, where workers compress). One image is read by `bbcompress.open`, and from a zip of the PNG files, in
 milliseconds: files opened each time, or once, models loaded. A sheet of all by JPEG XL -e 7 is there for its bytes.
-Rows of sets that are not run stay in the results, if they are of this machine.
+Rows of sets that are not run stay in the results, if they are of this machine and these versions.
 """
 
 import argparse
 import contextlib
-import json
 import random
 import subprocess
 import sys
@@ -30,7 +29,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from common import RESULTS, add_data_arguments, machine, write_results
+from common import RESULTS, add_data_arguments, rows_of_other_sets, write_results
 from mixed import write_mixed
 from PIL import Image
 
@@ -212,16 +211,6 @@ def cluster(wanted: bool) -> Iterator[list[list[str]]]:
         yield [["--scheduler", workers.scheduler_address]]
 
 
-def kept_rows(path: Path, sets: list[str]) -> list[dict[str, Any]]:
-    """Of earlier results of this machine, those of other sets."""
-    if not path.exists():
-        return []
-    before, now = json.loads(path.read_text()), machine()
-    if {**before["machine"], "date": ""} != {**now, "date": ""}:
-        return []
-    return [row for row in before["rows"] if row["set"] not in sets]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", choices=["digits", "cifar-10", "mixed"], default=["digits", "cifar-10"])
@@ -239,7 +228,7 @@ def main() -> None:
         options.images, options.mixed_gigabytes, options.sets = 100, 0.002, ["digits", "mixed"]
         options.passed = [*options.passed, "--effort", "1"]
     output = options.output or RESULTS / "archives.json"
-    rows = kept_rows(output, options.sets)
+    rows = rows_of_other_sets(output, options.sets)
     with tempfile.TemporaryDirectory() as temporary, cluster(options.cluster) as more:
         top = options.folder or Path(temporary)
         for name, write in sources(options):
