@@ -84,7 +84,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option(
         "--scheduler",
         metavar="ADDRESS",
-        help="Have the workers of this Dask scheduler (tcp://...) compress, not this machine (docs/CLUSTER.md).",
+        help="Have the workers of this Dask scheduler (tcp://...) compress, not this machine (docs/ARCHIVES.md).",
     ),
     engine_options,
 ]
