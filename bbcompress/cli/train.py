@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bbcompress.cli.common import ANY_FILE
 from bbcompress.cli.terminal import note
 from bbcompress.cli.train_corrector import is_given, refuse_other_options, train_corrector
 from bbcompress.cli.training import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("data")
+@click.argument("data", type=ANY_FILE)
 @click.option(
     "--likelihood",
     type=click.Choice(["bernoulli", "logistic"]),
