@@ -34,19 +34,21 @@ class JobEncoder:
     """Of the models that there must be."""
     model: int | None
     """The place among them of the one that was asked for."""
+    threads: int
     run: bytes
     """By which a thread knows its models again."""
 
     @staticmethod
-    def of(open_registry: OpenRegistry, options: Options) -> "JobEncoder":
-        """With the models of this machine."""
+    def of(open_registry: OpenRegistry, options: Options, threads: int = 1) -> "JobEncoder":
+        """With the models of this machine; each job is to be done by so many threads."""
         found = list(open_registry(1).headers())
         model = None if options.model is None else [path for path, _ in found].index(options.model)
         plain = replace(options, model=None, report=silent, progress=Progress())
-        return JobEncoder(open_registry, plain, tuple(header.identity for _, header in found), model, token_bytes(8))
+        identities = tuple(header.identity for _, header in found)
+        return JobEncoder(open_registry, plain, identities, model, threads, token_bytes(8))
 
     def __call__(self, job: Job, report: Callable[[str], None] = silent) -> Encoded:
-        """`encode_job`, on one thread; `report` is told what was chosen. Raises as that, and OtherModels."""
+        """`encode_job`; `report` is told what was chosen. Raises as that, and OtherModels."""
         if getattr(_opened, "run", None) != self.run:
             _opened.registry, _opened.model = self._open()
             _opened.run = self.run
@@ -54,7 +56,7 @@ class JobEncoder:
         return encode_job(job, _opened.registry, replace(self.options, model=_opened.model, report=report))
 
     def _open(self) -> tuple[Registry, Path | None]:
-        registry = self.open_registry(1)
+        registry = self.open_registry(self.threads)
         found = list(registry.headers())
         if tuple(header.identity for _, header in found) != self.identities:
             raise OtherModels("a worker has other models than this machine: install the same bbcompress and models")

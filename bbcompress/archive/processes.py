@@ -8,18 +8,16 @@ import logging
 import multiprocessing
 import signal
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import chain
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
 from bbcompress.archive.compress import Encode, here
-from bbcompress.archive.encode_job import Encoded, encode_job
+from bbcompress.archive.encode_job import Encoded
 from bbcompress.archive.errors import ArchiveError
-from bbcompress.archive.job_encoder import OpenRegistry
+from bbcompress.archive.job_encoder import JobEncoder, OpenRegistry
 from bbcompress.archive.jobs import Job
 from bbcompress.archive.options import Options
-from bbcompress.progress import Progress
 
 PAY_FROM_PIXELS = 1 << 18
 """Pixels of jobs that take about as long as a process takes to start, a second of a core."""
@@ -58,7 +56,8 @@ def in_processes(open_registry: OpenRegistry, options: Options, count: int, thre
     """Encodes jobs in so many processes of so many threads. Raises what a job raised, or ProcessDied."""
 
     def encode(jobs: Iterable[Job]) -> Iterator[Encoded]:
-        processes = [_Process(_Encoder(open_registry, threads, options)) for _ in range(count)]
+        encoder = JobEncoder.of(open_registry, options, threads)
+        processes = [_Process(encoder) for _ in range(count)]
         try:
             yield from _in_order(processes, iter(jobs), options)
         finally:
@@ -77,36 +76,26 @@ class _Answer(NamedTuple):
     warnings: list[str]
 
 
-class _Encoder:
-    """What a process has of its own: models, which are loaded once, and what it is to say."""
-
-    def __init__(self, open_registry: OpenRegistry, threads: int, options: Options):
-        self._open, self._threads = open_registry, threads
-        self._options = replace(options, report=print, progress=Progress())
-
-    def answers(self, connection: Connection) -> None:
-        """Do jobs until the pipe closes."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it stops it
-        reports: list[str] = []
-        warnings = _Warnings()
-        _log.addHandler(warnings)
-        _log.propagate = False
-        options = replace(self._options, report=reports.append)
-        registry = self._open(self._threads)
-        registry.engine.report = reports.append
-        try:
-            while True:
-                encoded, failure = None, None
-                job = connection.recv()
-                try:
-                    encoded = encode_job(job, registry, options)
-                except Exception as error:
-                    failure = error
-                connection.send(_Answer(encoded, failure, reports.copy(), warnings.lines.copy()))
-                reports.clear()
-                warnings.lines.clear()
-        except (EOFError, OSError):
-            return
+def _answer_jobs(encoder: JobEncoder, connection: Connection) -> None:
+    """What a process does until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it stops it
+    reports: list[str] = []
+    warnings = _Warnings()
+    _log.addHandler(warnings)
+    _log.propagate = False
+    try:
+        while True:
+            encoded, failure = None, None
+            job = connection.recv()
+            try:
+                encoded = encoder(job, reports.append)
+            except Exception as error:
+                failure = error
+            connection.send(_Answer(encoded, failure, reports.copy(), warnings.lines.copy()))
+            reports.clear()
+            warnings.lines.clear()
+    except (EOFError, OSError):
+        return
 
 
 class _Warnings(logging.Handler):
@@ -121,10 +110,10 @@ class _Warnings(logging.Handler):
 class _Process:
     """A process, which is started with its first job."""
 
-    def __init__(self, encoder: _Encoder):
+    def __init__(self, encoder: JobEncoder):
         context = multiprocessing.get_context("spawn")
         self.connection, self._its_end = context.Pipe()
-        self._process = context.Process(target=encoder.answers, args=(self._its_end,), daemon=True)
+        self._process = context.Process(target=_answer_jobs, args=(encoder, self._its_end), daemon=True)
         self._started = False
 
     def begin(self, job: Job) -> None:
