@@ -54,7 +54,7 @@ def _connected(address: str, stack: ExitStack) -> Any:
 
         with dask.config.set({"logging": _NO_LOGS}):  # looked at when it is imported
             from distributed import Client
-            from distributed.comm import get_address_host_port
+            from distributed.comm.addressing import get_address_host_port
     except ImportError:
         raise ClusterError("a scheduler needs Dask: pip install 'bbcompress[cluster]'") from None
     stack.enter_context(dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}))
