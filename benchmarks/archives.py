@@ -39,7 +39,7 @@ from bbcompress.train.peers import jpeg_xl, sheet
 
 BBC = [sys.executable, "-c", "from bbcompress.cli import main; main()"]
 SECONDS_BETWEEN = 0.1
-ACCESSES = 20
+ACCESSES = 10
 
 
 def seconds_and_memory(arguments: list[str]) -> tuple[float, float, float]:
@@ -211,6 +211,11 @@ def cluster(wanted: bool) -> Iterator[list[list[str]]]:
         yield [["--scheduler", workers.scheduler_address]]
 
 
+def named(name: str, options: argparse.Namespace) -> str:
+    """A set with the options that it is compressed by."""
+    return " ".join([name, *options.passed])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", choices=["digits", "cifar-10", "mixed"], default=["digits", "cifar-10"])
@@ -228,7 +233,7 @@ def main() -> None:
         options.images, options.mixed_gigabytes, options.sets = 100, 0.002, ["digits", "mixed"]
         options.passed = [*options.passed, "--effort", "1"]
     output = options.output or RESULTS / "archives.json"
-    rows = rows_of_other_sets(output, options.sets)
+    rows = rows_of_other_sets(output, [named(name, options) for name in options.sets])
     with tempfile.TemporaryDirectory() as temporary, cluster(options.cluster) as more:
         top = options.folder or Path(temporary)
         for name, write in sources(options):
@@ -236,8 +241,7 @@ def main() -> None:
             files = made(folder, write)
             work = Path(tempfile.mkdtemp(dir=top))
             packed = zipped(files, folder, work / "all.zip")
-            sizes = {"set": name, "images": len(files), "options": " ".join(options.passed)}
-            sizes |= {"zip_bytes": packed.stat().st_size}
+            sizes = {"set": named(name, options), "images": len(files), "zip_bytes": packed.stat().st_size}
             sizes |= {"jpeg_xl_sheet_bytes": "" if name == "mixed" else jpeg_xl_bytes(files)}
             found = []
             for way in [*(["-T", count] for count in options.threads.split(",")), *more]:
