@@ -32,7 +32,12 @@ def training_options(objective: str, learning_rate: float) -> Callable[[Function
     """The options that all training has, with the defaults that differ."""
     options = (
         click.option(
-            "-o", "--output", required=True, type=click.Path(path_type=Path), help="Model file to write (.safetensors)."
+            "-o",
+            "--output",
+            required=True,
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Model file to write (.safetensors).",
         ),
         click.option("--name", help="The model's name. Default: the output's."),
         click.option(
