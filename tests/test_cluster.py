@@ -82,6 +82,18 @@ def test_a_scheduler_that_cannot_be_reached_is_told_in_one_line(address, digits,
     assert [path.name for path in tmp_path.iterdir()] == ["digits"]
 
 
+def test_appending_without_a_scheduler_leaves_the_archive(digits, tmp_path):
+    dask = pytest.importorskip("dask")
+    pytest.importorskip("distributed")
+    archive = tmp_path / "x.bb"
+    bbc("compress", digits / "000.png", digits / "001.png", "-o", archive, *SEGMENT)
+    before = archive.read_bytes()
+    with dask.config.set({"distributed.comm.timeouts.connect": "500ms"}):
+        bbc("append", "--scheduler", "tcp://127.0.0.1:1", archive, digits / "002.png", code=1)
+    assert archive.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["digits", "x.bb"]
+
+
 def test_a_scheduler_without_workers_is_told_in_one_line(digits, tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr("bbcompress.archive.cluster.WAIT_SECONDS", 0.1)
