@@ -9,13 +9,15 @@ Each set is a folder of PNG files, made in --folder and kept there: digits (--mn
 of Dask; archives must be the same bytes, and the pictures must come back. Options after -- go to `bbc compress`. Memory
 is looked at ten times a second: the most that one process had resident, and the proportional shares of all (of the
 command alone, where workers compress). One image is read by `bbcompress.open`, and from a zip of the PNG files, in
-milliseconds: files opened each time, or once, models loaded. A sheet of all by JPEG XL -e 7 is there for its bytes.
+milliseconds of the processor: files opened each time, or once, with models loaded. A sheet of all by JPEG XL -e 7 is
+there for its bytes.
 Rows of sets that are not run stay in the results, if they are of this machine and these versions.
 """
 
 import argparse
 import contextlib
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -23,10 +25,11 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from filecmp import cmp
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from common import RESULTS, add_data_arguments, rows_of_other_sets, write_results
@@ -42,11 +45,20 @@ SECONDS_BETWEEN = 0.1
 ACCESSES = 10
 
 
-def seconds_and_memory(arguments: list[str]) -> tuple[float, float, float]:
-    """Run `bbc`: seconds, MB of the largest of its processes, MB of all of them."""
+class Run(NamedTuple):
+    """What a command took."""
+
+    s: float
+    processor_s: float
+    largest_process_mb: float
+    all_processes_mb: float
+
+
+def run(arguments: list[str]) -> Run:
+    """Of `bbc`."""
     largest = together = 0
-    started = time.perf_counter()
-    with subprocess.Popen([*BBC, *arguments], start_new_session=True, stderr=subprocess.DEVNULL) as process:
+    started, used = time.perf_counter(), processor_seconds()
+    with subprocess.Popen([*BBC, *arguments], start_new_session=True) as process:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(SECONDS_BETWEEN)
@@ -56,7 +68,13 @@ def seconds_and_memory(arguments: list[str]) -> tuple[float, float, float]:
             largest, together = max(largest, *peaks), max(together, sum(shares))
     if process.returncode:
         raise SystemExit(f"bbc {' '.join(arguments)}: ended with {process.returncode}")
-    return time.perf_counter() - started, largest / 1e6, together / 1e6
+    return Run(time.perf_counter() - started, processor_seconds() - used, largest / 1e6, together / 1e6)
+
+
+def processor_seconds() -> float:
+    """Of all processes that were started here and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def processes_of(session: int) -> Iterator[Path]:
@@ -130,19 +148,14 @@ def measured(folder: Path, files: list[Path], work: Path, way: list[str], option
     """One way of compressing a folder to work/NAME.bb and, but by a cluster, bringing it back."""
     archive, before, back = work / "new.bb", work / f"{folder.name}.bb", work / "back"
     row: dict[str, Any] = {"way": " ".join(way) if way[0] == "-T" else "two workers"}
-    done = {"compress": seconds_and_memory(["compress", str(folder), "-o", str(archive), "-f", "-q", *way, *options])}
+    done = {"compress": run(["compress", str(folder), "-o", str(archive), "-f", "-q", *way, *options])}
     if way[0] == "-T":
-        done["decompress"] = seconds_and_memory(["decompress", str(archive), "-o", str(back), "-q", *way])
+        done["decompress"] = run(["decompress", str(archive), "-o", str(back), "-q", *way])
         check_same(files, folder, back)
         rmtree(back)
     for step in ("compress", "decompress"):
-        seconds, largest, together = done.get(step, ("", "", ""))
-        row |= {
-            f"{step}_s": seconds,
-            f"{step}_images_per_s": seconds and len(files) / seconds,
-            f"{step}_largest_process_mb": largest,
-            f"{step}_all_processes_mb": together,
-        }
+        row[f"{step}_images_per_s"] = len(files) / done[step].s if step in done else ""
+        row |= {f"{step}_{name}": getattr(done[step], name) if step in done else "" for name in Run._fields}
     if before.exists() and not cmp(archive, before, shallow=False):
         raise SystemExit(f"{folder.name}: {row['way']} makes another archive")
     archive.replace(before)
@@ -150,35 +163,42 @@ def measured(folder: Path, files: list[Path], work: Path, way: list[str], option
 
 
 def accesses(archive: Path, packed: Path, folder: Path, files: list[Path]) -> dict[str, float]:
-    """Milliseconds of reading one image of many, the same ones of an archive and of a zip."""
-    chosen = [str(path.relative_to(folder)) for path in random.Random(0).sample(files, min(ACCESSES, len(files)))]
+    """Processor milliseconds of reading one image of many, the same ones of an archive and of a zip."""
+    names = [str(path.relative_to(folder)) for path in files]
+    chosen = random.Random(0).sample(names, min(ACCESSES, len(names)))
+    middle = names[len(names) // 2]
 
-    def from_archive(opened: Any, name: str) -> np.ndarray:
+    def of_archive(opened: Any, name: str) -> np.ndarray:
         return np.asarray(opened[name])
 
-    def from_zip(opened: Any, name: str) -> np.ndarray:
+    def of_zip(opened: Any, name: str) -> np.ndarray:
         return np.asarray(Image.open(opened.open(name)))
 
     times = dict[str, float]()
-    for form, path, opening, read in (
-        ("bb", archive, bbcompress.open, from_archive),
-        ("zip", packed, zipfile.ZipFile, from_zip),
+    for form, opening, read in (
+        ("bb", partial(bbcompress.open, archive, cache_bytes=0), of_archive),
+        ("zip", partial(zipfile.ZipFile, packed), of_zip),
     ):
-        opening_ms, reading_ms = list[float](), list[float]()
-        for name in [chosen[0], *chosen]:  # the first also loads models
-            started = time.perf_counter()
-            with opening(path) as opened:
-                len(opened.namelist() if form == "zip" else opened.names)
-                begun = time.perf_counter()
-                read(opened, name)
-                done = time.perf_counter()
-            opening_ms.append(1e3 * (done - started))
-            reading_ms.append(1e3 * (done - begun))
-        times |= {
-            f"{form}_opened_each_time_ms": median(opening_ms[1:]),
-            f"{form}_opened_once_ms": median(reading_ms[1:]),
-        }
+        alone, together = list[float](), list[float]()
+        with opening() as once:
+            for name in chosen:
+                with timed(alone), opening() as opened:
+                    read(opened, name)
+                read(
+                    once, names[-1 if name < middle else 0]
+                )  # in another segment, as the last one is kept; models are loaded
+                with timed(together):
+                    read(once, name)
+        times |= {f"{form}_opened_each_time_ms": median(alone), f"{form}_opened_once_ms": median(together)}
     return times
+
+
+@contextlib.contextmanager
+def timed(found: list[float]) -> Iterator[None]:
+    """Notes milliseconds of the processor."""
+    started = time.process_time()
+    yield
+    found.append(1e3 * (time.process_time() - started))
 
 
 def jpeg_xl_bytes(files: list[Path]) -> int | str:
