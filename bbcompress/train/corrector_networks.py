@@ -266,7 +266,8 @@ class _ShapeCdf(torch.autograd.Function):
         c, d = tails[index + _PLACES + 1], tails[index + _PLACES + 2]
         low, high = a + along * (b - a), c + along * (d - c)
         value = low + between * (high - low)
-        density = ((1 - between) * (b - a) + between * (d - c)) * (_PLACES / _REACH)
+        # beyond the table nothing changes: what x grows by there is large, and would outweigh all else
+        density = ((1 - between) * (b - a) + between * (d - c)) * (x.abs() < _REACH) * (_PLACES / _REACH)
         upper = x > 0
         ctx.save_for_backward(torch.where(upper, low - high, high - low), density)
         return torch.where(upper, 1 - value, value)

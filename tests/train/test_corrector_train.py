@@ -139,3 +139,24 @@ def test_means_outside_the_values_find_back() -> None:
     bits(numbers, values, errors, torch.full((1, 1, 1, 2), 32), (8,), 1).sum().backward()
     assert numbers.grad is not None
     assert numbers.grad[0, 0, 0, 0] > 0 > numbers.grad[0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("error", [0.3, -7.0, 19.0, 90.0])
+@pytest.mark.parametrize("shape", [0.0, 6.3, 15.0])
+def test_gradients_are_what_bits_change_by(error: float, shape: float) -> None:
+    """Of a scale of 1/2, so that the largest error lies where the table has ended."""
+    values, errors = torch.full((1, 1, 1, 1), 128), torch.full((1, 1, 1, 1), error)
+    classes = torch.full((1, 1, 1, 1), 32)
+    numbers = torch.tensor([0.01, 0.02, 0.05]).view(1, 3, 1, 1).requires_grad_()
+
+    def cost(at: torch.Tensor) -> torch.Tensor:
+        return bits(at, values, errors, classes, torch.tensor([shape]), 8).sum()
+
+    cost(numbers).backward()
+    assert numbers.grad is not None
+    for place in range(3):
+        step = torch.zeros_like(numbers)
+        step[0, place] = 0.01
+        with torch.no_grad():
+            change = float(cost(numbers + step) - cost(numbers - step)) / 0.02
+        assert float(numbers.grad[0, place, 0, 0]) == pytest.approx(change, rel=0.1, abs=0.02)
