@@ -161,7 +161,9 @@ def main() -> None:
                 }
             )
             print(*rows[-1].values(), flush=True)
-    write_results("training", options.output or RESULTS / "training.json", rows, "archives and files of unseen images")
+        write_results(
+            "training", options.output or RESULTS / "training.json", rows, "archives and files of unseen images"
+        )
 
 
 if __name__ == "__main__":
