@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -160,6 +160,16 @@ def write_results(name: str, output: Path | None, rows: list[dict[str, object]],
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"benchmark": name, "includes": includes, "machine": machine(), "rows": rows}, indent=2))
     print(f"written to {path}")
+
+
+def rows_of_other_sets(path: Path, sets: Collection[str]) -> list[dict[str, object]]:
+    """Those of earlier results of this machine and these versions, to be kept where only some sets are run."""
+    if not path.exists():
+        return []
+    before, now = json.loads(path.read_text()), machine()
+    if {**before["machine"], "date": ""} != {**now, "date": ""}:
+        return []
+    return [row for row in before["rows"] if row["set"] not in sets]
 
 
 def table(rows: list[dict[str, object]]) -> list[str]:

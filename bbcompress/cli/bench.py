@@ -7,6 +7,7 @@ from contextlib import closing
 import click
 
 from bbcompress.cli.common import (
+    ANY_FILE,
     MAX_REFINE_STEPS,
     engine_options,
     refine_method_option,
@@ -16,8 +17,10 @@ from bbcompress.cli.terminal import result
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--model", default="auto", show_default=True, help="A model's name or file, or auto.")
+@click.argument("images", nargs=-1, required=True, type=ANY_FILE, metavar="IMAGE...")
+@click.option(
+    "--model", type=ANY_FILE, default="auto", show_default=True, metavar="NAME|FILE", help="The model, or auto."
+)
 @click.option("--refine-steps", default="0,1,2,5,10", show_default=True, metavar="K,K,...", help="Steps to compare.")
 @refine_method_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

@@ -5,17 +5,19 @@ from typing import Any
 
 import click
 
-from bbcompress.cli.common import writing
+from bbcompress.cli.common import ANY_FILE, writing
 from bbcompress.cli.compressing import Asked, compressing_options
 from bbcompress.cli.errors import about
 from bbcompress.cli.progress_line import shown_progress
 
 
 @click.command()
-@click.argument("images", nargs=-1, metavar="IMAGE...")
+@click.argument("images", nargs=-1, type=ANY_FILE, metavar="IMAGE...")
 @click.option(
     "-o",
     "--output",
+    type=ANY_FILE,
+    metavar="FILE",
     help="File to write; - for standard output. One image's default is its name with .bb. A FIFO or a device such as "
     "/dev/null is written into; a link is refused.",
 )
@@ -28,10 +30,10 @@ def command(images: tuple[str, ...], output: str | None, force: bool, **options:
     Arrays (.npy, .npz, IDX, CIFAR batches) are coded image by image, and come back as the same files.
 
     Folders are kept with their files' permissions and times; links to files are read, links to folders are not
-    followed. A GLOB without a slash is for names, one with a slash for paths below the folder. Who may not read all
-    sources may not read the file. It is in its place when it is whole and checked; what is killed (kill -9) leaves a
-    hidden file named .bbc-*. In memory are as many images, or segments of small ones, as -T says, and twice that
-    compressed.
+    followed. A GLOB without a slash is for names, one with a slash for paths below the folder.
+
+    The output is in its place when it is whole and checked; what is killed (kill -9) leaves a hidden file named .bbc-*.
+    Who may not read all sources may not read it.
 
     \b
     bbc compress digit.png -o digit.bb

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bbcompress.cli.common import (
+    ANY_FILE,
     MAX_REFINE_STEPS,
     MAX_SEGMENT_PIXELS,
     SEGMENT_PIXELS,
@@ -34,15 +35,22 @@ if TYPE_CHECKING:
     from bbcompress.progress import Progress
 
 _OPTIONS: list[Callable[[Any], Any]] = [
-    click.option("--model", default="auto", show_default=True, help="A model's name or file, or auto: the smallest."),
+    click.option(
+        "--model",
+        type=ANY_FILE,
+        default="auto",
+        show_default=True,
+        metavar="NAME|FILE",
+        help="The model to compress with. auto: whichever makes the smallest file.",
+    ),
     click.option(
         "--refine-steps",
         type=click.IntRange(0, MAX_REFINE_STEPS),
         default=0,
         show_default=True,
         metavar="K",
-        help="Optimise each image's posterior by K steps: smaller for digits and with the paper's models, hardly for "
-        "photographs; slower both ways (archives only; `bbc bench` compares).",
+        help="Optimise the latents of each image by K steps: smaller digits, slower both ways; without effect on "
+        "photographs, and on single images (`bbc bench` compares).",
     ),
     refine_method_option,
     max_pixels_option,
@@ -51,14 +59,14 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         is_flag=True,
         help="Leave out metadata: ICC profile, EXIF, XMP, text, resolution, gamma. What is kept as a file keeps them.",
     ),
-    click.option("--pixels", is_flag=True, help="Refuse files that would be kept as they are instead of as pixels."),
+    click.option("--pixels", is_flag=True, help="Refuse files that would be kept as they are, not as pixels."),
     click.option("--check/--no-check", default=True, help="Decode what was written and compare (default: check)."),
     click.option(
         "--effort",
         type=click.IntRange(1, 2),
         default=2,
         show_default=True,
-        help="1: quick, each picture by what it says of itself alone; 2: networks, and what is promising is tried.",
+        help="1: quick, without networks; 2: smaller, with the networks of models.",
     ),
     click.option(
         "--segment-size",
@@ -66,8 +74,8 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         default=SEGMENT_PIXELS,
         show_default=True,
         metavar="PIXELS",
-        help="Pixels that are coded together: smaller ones are quicker to read one image of, larger ones take fewer "
-        "bytes. An image of more is one by itself.",
+        help="Small images are coded together, so many pixels of them. Fewer: one image is quicker to read; more: "
+        "fewer bytes. A larger image is coded by itself.",
     ),
     click.option(
         "--include", multiple=True, metavar="GLOB", help="Of folders take only files that match one of these."
@@ -75,6 +83,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--exclude", multiple=True, metavar="GLOB", help="Of folders leave out files and folders that match."),
     click.option(
         "--files-from",
+        type=ANY_FILE,
         metavar="FILE",
         help="Also compress what is named in FILE (- for standard input), one name a line, kept with its path.",
     ),
@@ -85,7 +94,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option(
         "--scheduler",
         metavar="ADDRESS",
-        help="Have the workers of this Dask scheduler (tcp://...) compress, not this machine (docs/CLUSTER.md).",
+        help="Have the workers of this Dask scheduler (tcp://...) compress, not this machine (docs/ARCHIVES.md).",
     ),
     engine_options,
 ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bbcompress.cli.common import installed_models, opened
+from bbcompress.cli.common import ANY_FILE, installed_models, opened
 from bbcompress.cli.errors import about
 from bbcompress.cli.progress_line import shown_progress
 from bbcompress.cli.write_images import Settings, write_images, writing_options
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", type=ANY_FILE)
 @click.option(
     "-o",
     "--output",
+    type=ANY_FILE,
+    metavar="FILE|FOLDER",
     help="A file for one image, else a folder, made if missing (default: named as FILE, or as the file kept in it); - "
     "for standard output. Another format than the image's own is written where it holds every pixel. A FIFO or a "
     "device such as /dev/null is written into; a link is refused, as is what leads out of the folder.",

@@ -4,18 +4,20 @@ from pathlib import Path
 
 import click
 
-from bbcompress.cli.common import installed_models, opened
+from bbcompress.cli.common import ANY_FILE, installed_models, opened
 from bbcompress.cli.errors import about
 from bbcompress.cli.progress_line import shown_progress
 from bbcompress.cli.write_images import Settings, write_images, writing_options
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", type=ANY_FILE)
 @click.argument("wanted", nargs=-1, required=True, metavar="NAME|PATTERN|RANGE...")
 @click.option(
     "-o",
     "--output",
+    type=ANY_FILE,
+    metavar="FOLDER|FILE",
     default=".",
     show_default="the current folder",
     help="A folder, made if missing; for one image also a file, or - for standard output.",

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from bbcompress.cli.common import model_file_option, opened
+from bbcompress.cli.common import ANY_FILE, model_file_option, opened
 from bbcompress.cli.errors import about
 from bbcompress.cli.terminal import result
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", type=ANY_FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs (docs/JSON.md).")
 @model_file_option
 def command(file: str, as_json: bool, models: tuple[Path, ...]) -> None:

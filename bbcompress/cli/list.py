@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bbcompress.cli.common import model_file_option, opened
+from bbcompress.cli.common import ANY_FILE, model_file_option, opened
 from bbcompress.cli.errors import about
 from bbcompress.cli.terminal import result
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", type=ANY_FILE)
 @click.option("-l", "--long", is_flag=True, help="Also number, segment, mode, size, bytes, method and time of each.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs (docs/JSON.md).")
 @model_file_option
 def command(file: str, long: bool, as_json: bool, models: tuple[Path, ...]) -> None:
     """List the images of FILE (- for standard input), without decoding them.
 
-    Bytes are an image's part of its segment's: of images that are coded together nobody can say more. An image without
-    a name, of a file that holds it alone, is listed as -. An array is listed once, with how many images it is.
+    Of images that are coded together each is listed with the same share of their bytes. An image without a name, of a
+    file that holds it alone, is listed as -. An array is
+    listed once, with how many images it is.
     """
     from bbcompress.archive.listing import SCHEMA, files, listed
     from bbcompress.archive.read import Archive

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bbcompress.cli.common import engine_options, installed_models, max_pixels_option, model_file_option, opened
+from bbcompress.cli.common import (
+    ANY_FILE,
+    engine_options,
+    installed_models,
+    max_pixels_option,
+    model_file_option,
+    opened,
+)
 from bbcompress.cli.errors import ExitCode, about, explained
 from bbcompress.cli.progress_line import shown_progress
 from bbcompress.cli.terminal import note, result
@@ -19,7 +26,7 @@ _TOLD = 5
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=ANY_FILE, metavar="FILE...")
 @model_file_option
 @max_pixels_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
