@@ -53,7 +53,7 @@ def test_any_map_that_keeps_order_encodes_jobs():
 
 def test_a_worker_with_other_models_is_refused(monkeypatch):
     encoder = JobEncoder.of(partial(installed_models, "numpy"), Options())
-    other = JobEncoder(encoder.open_registry, encoder.options, encoder.identities[1:], None, b"another")
+    other = JobEncoder(encoder.open_registry, encoder.options, encoder.identities[1:], None, 1, b"another")
     with pytest.raises(OtherModels):
         other(None)
 
