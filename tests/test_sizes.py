@@ -6,7 +6,7 @@ import pytest
 from sizes import TABLE, sizes
 
 TOLERANCE = 0.0005
-"""Predictors are fitted in floats, and so may differ by a few bits between machines."""
+"""Stored pictures take a few bytes more or less by other versions of libraries."""
 
 
 def test_sizes_are_as_they_were() -> None:

@@ -52,8 +52,12 @@ def command(archive: str, images: tuple[str, ...], force: bool, **options: Any) 
         fail(f"{archive}: adds to archives of this machine only; copy it here, and back", ExitCode.USAGE)
     with about(archive), shown_progress(asked.quiet or asked.verbose) as progress:
         registry, how = asked.options(progress)
-        listed = asked.listed(images, archive)
-        with open(archive, "rb") as file, _alone(file.fileno(), archive), writing(archive, overwrite=True) as new:
+        with (
+            asked.listed(images, archive, registry, how) as listed,
+            open(archive, "rb") as file,
+            _alone(file.fileno(), archive),
+            writing(archive, overwrite=True) as new,
+        ):
             old = Archive(Source(file))
             progress.total = sum(one.peek.pixels for one in listed.files)
             tree = listed.tree(times=not asked.no_times)

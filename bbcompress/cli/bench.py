@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import closing
 
 import click
 
@@ -46,7 +47,8 @@ def command(
     method = Method[refine_method.upper()]
     rows = []
     registry, chosen = registry_and_model(model, engine, threads)
-    pictures = [(source.name, source.read()) for source in inputs(listed_images(images).files, Reading(pixels=True))]
+    with closing(listed_images(images)) as listed:
+        pictures = [(source.name, source.read()) for source in inputs(listed.files, Reading(pixels=True))]
     for steps in all_steps:
         started = time.perf_counter()
         options = Options(steps, chosen, check=False, refine_method=method)

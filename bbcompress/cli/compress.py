@@ -27,6 +27,8 @@ def command(images: tuple[str, ...], output: str | None, force: bool, **options:
     """Compress images, or folders of them, into one file. The sources are kept.
 
     Files that are no images, would not come back whole from pixels, or are smaller as they are, are kept as they are.
+    Arrays (.npy, .npz, IDX, CIFAR batches) are coded image by image, and come back as the same files.
+
     Folders are kept with their files' permissions and times; links to files are read, links to folders are not
     followed. A GLOB without a slash is for names, one with a slash for paths below the folder.
 
@@ -66,9 +68,8 @@ def command(images: tuple[str, ...], output: str | None, force: bool, **options:
         elif output != "-":
             check_output(Path(output), overwrite=force)
         registry, how = asked.options(progress)
-        listed = asked.listed(images, output)
-        with writing(output, force) as new:
-            if one_file:
+        with asked.listed(images, output, registry, how) as listed, writing(output, force) as new:
+            if one_file and listed.files[0].array is None:
                 (only,) = asked.inputs(listed)
                 item = only.read()
                 asked.note_kept(only.name, item)

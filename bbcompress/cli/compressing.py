@@ -1,5 +1,6 @@
 """What `bbc compress` and `bbc append` share: their options, and what these ask for."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial, reduce
@@ -143,18 +144,28 @@ class Asked:
             options = replace(options, report=note)
         return registry, options
 
-    def listed(self, images: tuple[str, ...], output: str) -> "Inputs":
-        """What the arguments and the list name; says what is left out. Raises where `output` is one of the files."""
+    @contextlib.contextmanager
+    def listed(
+        self, images: tuple[str, ...], output: str, registry: "Registry", options: "Options"
+    ) -> "Iterator[Inputs]":
+        """What the arguments and the list name, to be read within; says what is left out. Raises where `output` is one
+        of the files."""
+        from bbcompress.cli.arrays import reason_to_keep
         from bbcompress.cli.globs import Globs
         from bbcompress.cli.inputs import listed_images, names_in
 
         names = names_in(self.files_from, self.null) if self.files_from is not None else []
         listed = listed_images(images, Globs(self.include, self.exclude), names)
-        if any(file.path and _is_same(file.path, output) for file in listed.files):
-            raise click.UsageError(f"{output} is one of the images; name another file")
-        for line in listed.left_out:
-            note(f"bbc: warning: {line}")
-        return listed
+        with contextlib.closing(listed):
+            if any(file.path and _is_same(file.path, output) for file in listed.files):
+                raise click.UsageError(f"{output} is one of the images; name another file")
+            for line in listed.left_out:
+                note(f"bbc: warning: {line}")
+            if not self.pixels:
+                listed.keep_arrays(
+                    partial(reason_to_keep, max_pixels=self.max_pixels, registry=registry, options=options)
+                )
+            yield listed
 
     def inputs(self, listed: "Inputs") -> "Iterator[Input]":
         """The files, to be read."""

@@ -26,7 +26,8 @@ def command(file: str, as_json: bool, models: tuple[Path, ...]) -> None:
     if as_json:
         result(json.dumps({"file": file, **description}, indent=2))
         return
-    result(f"{file}: {description['form']}, {description['images']} images, {description['bytes']} bytes")
+    arrays = f", {description['arrays']} arrays of them" if description["arrays"] else ""
+    result(f"{file}: {description['form']}, {description['images']} images{arrays}, {description['bytes']} bytes")
     segments, images, sizes = Counter[str](), Counter[str](), Counter[str]()
     for segment in description["segments"]:
         way = segment["method"]

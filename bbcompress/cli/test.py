@@ -72,9 +72,17 @@ def _tested(file: str, registry: "Registry", max_pixels: int, quiet: bool) -> Ex
 
 def _tell(file: str, archive: "Archive") -> None:
     """One line of what is wrong, and the names of what is lost as results."""
+    from bbcompress.archive.arrays import array_at
+
+    arrays: dict[int, str] = {}
     for part, _ in archive.lost:
         for number in part.numbers.tolist():
-            if archive.names and number < len(archive.names):
+            array = array_at(archive.arrays, number)
+            if array is not None:
+                arrays[array.first] = str(array.name)
+            elif archive.names and number < len(archive.names):
                 result(f"{file}: lost: {archive.names[number]}")
+    for name in arrays.values():
+        result(f"{file}: lost: {name}")
     more = len(archive.damage) - _TOLD
     note("; ".join([f"bbc: {file}: {archive.damage[0]}", *archive.damage[1:_TOLD], *[f"and {more} more"][: more > 0]]))

@@ -1,10 +1,14 @@
-"""Finding the predictors of pictures: only an encoder does, so that nothing here need be exact or repeatable.
+"""Finding the predictors of pictures, which only an encoder does.
 
 Weights are fitted by least squares, weighted by how far off each pixel is expected to be, to a sample of a unit's
 pixels; then what is expected of errors, likewise; then the table of classes and the shape, by code lengths.
+
+So that the same file is written everywhere, matrices that are multiplied hold whole numbers, or multiples of a power of
+two, in float64: their sums are exact in any order. All else is single operations in a fixed order.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +16,7 @@ from numpy.typing import NDArray
 
 from bbcompress.codec.fit_classes import Coded, bits, fit_classes
 from bbcompress.codec.lattice import Scale
+from bbcompress.codec.least_squares import Equations
 from bbcompress.codec.parameters import coarser, length
 from bbcompress.codec.predictor import (
     CONTEXT_BITS,
@@ -29,7 +34,7 @@ from bbcompress.codec.predictor import (
 )
 from bbcompress.coding.shapes import MEAN_BITS
 
-Floats = NDArray[np.floating]
+Floats = NDArray[np.float64]
 
 SAMPLE = 1 << 14
 """Pixels that weights are fitted to."""
@@ -40,8 +45,10 @@ ROUNDS = 2
 LARGEST_CONTEXT = 3.9
 LARGEST_ERROR = 60.0
 """Errors above this, of 8-bit values, count as this where their magnitudes are fitted."""
-
-
+FITTED_BITS = 16
+"""Weights are fitted in units of 2^-16."""
+ROOT_BITS = 3
+"""Pixels of 8 bits are weighted by at most (2^3)^2."""
 WEIGHT_STEPS = (0, 1, 2, 3, 4)
 """Powers of two that weights may be multiples of."""
 
@@ -50,9 +57,9 @@ class Sample(NamedTuple):
     """Some pixels of a unit, from pictures of several sizes, with all that a predictor sees of them."""
 
     neighbours: Floats
-    """What weights are of (pixels, taps + 1): see `centres`."""
+    """What weights are of (taps + 1, pixels), whole numbers: see `centres`."""
     magnitudes: Floats
-    """Context terms (pixels, terms + 1) in steps of values, the last 1."""
+    """Context terms (terms + 1, pixels) in eighths of a step of values, whole numbers, the last one step."""
     values: Floats
     """Less the own channel's centre."""
     centres: Floats
@@ -63,115 +70,120 @@ class Sample(NamedTuple):
 def sample(unit: Unit, scales: Sequence[Scale], depth: int) -> Sample:
     """Of pictures whose pixels in this unit are there already."""
     total = sum(_pixels(scale, unit) for scale in scales)
-    rows: list[tuple[Floats, ...]] = []
-    others = centres(unit)
+    pieces = [(scale, _thinned(scale, unit, max(1.0, total / SAMPLE))) for scale in scales if _pixels(scale, unit)]
+    count = sum(int(np.prod(piece.shape)) for _, piece in pieces)
+    neighbours = np.empty((len(taps(unit)) + 1, count))
+    magnitudes = np.empty((len(terms(unit)) + 1, count))
+    values = np.empty(count)
     work = np.int32 if depth <= 8 else np.int64
-    for scale in scales:
-        if not _pixels(scale, unit):
-            continue
-        piece = _thinned(scale, unit, max(1.0, total / SAMPLE))
-        count = int(np.prod(piece.shape))
-        # columns lie together in memory: they are filled one by one
-        plain = np.empty((len(others), count), np.float32)
-        for column, tap in enumerate(taps(unit)):
-            plain[column] = view(scale.pixels, tap, piece).ravel()
-        plain[-1] = 1 << (depth - 1)
-        neighbours = np.empty_like(plain)
-        for column, other in enumerate(others):
-            np.subtract(plain[column], plain[other], out=neighbours[column])
-        neighbours[-1] = plain[-1]
-        own = plain[others.index(len(others) - 1)]
-        magnitudes = np.empty((len(terms(unit)) + 1, count), np.float32)
-        for column, term in enumerate(terms(unit)):
-            magnitudes[column] = magnitude(term, scale, piece, work).ravel()
-        magnitudes[-1] = 1 << ERROR_BITS
-        magnitudes *= 2.0**-ERROR_BITS
-        values = scale.inside(scale.pixels, unit.stage, unit.channel)[piece]
-        rows.append((neighbours.T, magnitudes.T, values.ravel() - own, own))
-    neighbours, magnitudes, values, own = (np.concatenate(parts) for parts in zip(*rows, strict=True))
-    return Sample(neighbours, magnitudes, values, own, len(values) / total)
+    stop = 0
+    for scale, piece in pieces:
+        start, stop = stop, stop + int(np.prod(piece.shape))
+        for row, tap in enumerate(taps(unit)):
+            neighbours[row, start:stop].reshape(piece.shape)[:] = view(scale.pixels, tap, piece)
+        for row, term in enumerate(terms(unit)):
+            magnitudes[row, start:stop].reshape(piece.shape)[:] = magnitude(term, scale, piece, work)
+        values[start:stop].reshape(piece.shape)[:] = scale.inside(scale.pixels, unit.stage, unit.channel)[piece]
+    neighbours[-1] = 1 << (depth - 1)
+    magnitudes[-1] = 1 << ERROR_BITS
+    own = neighbours[centres(unit).index(len(neighbours) - 1)].copy()
+    for row in _centres_last(unit):
+        neighbours[row] -= neighbours[centres(unit)[row]]
+    return Sample(neighbours, magnitudes, values - own, own, count / total)
+
+
+@cache
+def _centres_last(unit: Unit) -> list[int]:
+    """All taps, none before those that it is the centre of."""
+    of = centres(unit)
+
+    def steps(row: int) -> int:
+        """To the constant."""
+        return 0 if row == len(of) - 1 else 1 + steps(of[row])
+
+    return sorted(range(len(of) - 1), key=steps, reverse=True)
 
 
 def fit(unit: Unit, seen: Sample, depth: int, general: Predictor) -> Predictor:
     """The predictor that codes the sample best, near to the general one where there is little to go by."""
-    weights = (general.weights * 2.0**-WEIGHT_BITS).astype(np.float32)
-    context = (general.context * 2.0**-CONTEXT_BITS).astype(np.float32)
+    weights = general.weights * 2.0**-WEIGHT_BITS
+    context = general.context * 2.0**-CONTEXT_BITS
     least = 2.0 ** -(ERROR_BITS + 1)
-    expected = np.maximum(seen.magnitudes @ context, least)
-    errors = seen.values - seen.neighbours @ weights
-    ridge = float(seen.share / 2 / CONTEXT_DEVIATION**2)
+    magnitudes = seen.magnitudes * 2.0**-ERROR_BITS
+    expected = np.maximum(context @ magnitudes, least)
+    errors = seen.values - weights @ seen.neighbours
+    context_ridge = seen.share / 2 / CONTEXT_DEVIATION**2
+    roots = 1 / np.sqrt(magnitudes[0] * magnitudes[0] + 4)
     for number in range(ROUNDS):
-        scale = np.maximum(expected, 0.25) * 0.6
-        ratio = np.abs(errors) / scale
-        # of a logistic distribution: the derivative of its log density over the error
-        certainty = np.where(ratio > 1e-3, np.tanh(ratio / 2) / np.maximum(ratio, 1e-3), 0.5) / scale**2
-        if number == 0:
-            certainty = 1 / (seen.magnitudes[:, 0] ** 2 + 4)
-        weights += _least_squares(seen.neighbours, errors, certainty, seen.share / WEIGHT_DEVIATION**2)
-        errors = seen.values - seen.neighbours @ weights
+        if number:
+            scale = np.maximum(expected, 0.25) * 0.6
+            ratio = errors / scale
+            # nearly of a logistic distribution: the derivative of its log density over the error
+            roots = 1 / (np.sqrt(np.sqrt(ratio * ratio + 4)) * scale)
+        found = _equations(seen.neighbours, errors, roots, depth, ROOT_BITS)
+        change = found.solution(seen.share / WEIGHT_DEVIATION**2, np.zeros_like(weights))
+        weights += np.rint(change * 2.0**FITTED_BITS) * 2.0**-FITTED_BITS
+        errors = seen.values - weights @ seen.neighbours
         half = slice(None, None, 2)
-        context = _fit_context(
-            seen.magnitudes[half], errors[half], expected[half], context, ridge, LARGEST_ERROR * 2.0 ** (depth - 8)
-        )
-        expected = np.maximum(seen.magnitudes @ context, least)
+        context = _fit_context(magnitudes[:, half], errors[half], expected[half], context, context_ridge, depth)
+        expected = np.maximum(context @ magnitudes, least)
     whole_weights = np.rint(weights * 2.0**WEIGHT_BITS).astype(np.int64)
     whole_context = np.rint(context * 2.0**CONTEXT_BITS).astype(np.int64)
     fitted = Predictor(whole_weights, whole_context, general.knots, general.shape)
-    return fit_classes(fitted, coded(fitted, seen, depth), depth, seen.share)
+    return fit_classes(fitted, coded([fitted], seen, depth)[0], depth, seen.share)
 
 
 def best(unit: Unit, scales: Sequence[Scale], depth: int, general: Predictor) -> Predictor:
     """A unit's own predictor, with weights as coarse as pays, or the general one where that is cheaper."""
     seen = sample(unit, scales, depth)
     found = fit(unit, seen, depth, general)
-    candidates = [coarser(found, unit, step) for step in WEIGHT_STEPS]
-    costs = [unit_bits(candidate, seen, depth) + length(candidate, unit) for candidate in candidates]
-    cost, candidate = min(zip(costs, candidates, strict=True), key=lambda pair: pair[0])
-    return candidate if cost < unit_bits(general, seen, depth) else general
+    candidates = [*(coarser(found, unit, step) for step in WEIGHT_STEPS), general]
+    costs = [
+        bits(candidate, its, depth) / seen.share + (0 if candidate is general else length(candidate, unit))
+        for candidate, its in zip(candidates, coded(candidates, seen, depth), strict=True)
+    ]
+    # of the same costs the first is taken
+    return candidates[costs.index(min(costs))]
+
+
+def coded(predictors: Sequence[Predictor], seen: Sample, depth: int) -> list[Coded]:
+    """A sample as each predictor would code it."""
+    top = ((1 << depth) - 1) << MEAN_BITS
+    weights = np.array([predictor.weights for predictor in predictors]) * 2.0 ** (MEAN_BITS - WEIGHT_BITS)
+    contexts = np.array([predictor.context for predictor in predictors], np.float64)
+    values = (seen.values + seen.centres).astype(np.int64)
+    means = weights @ seen.neighbours
+    means += seen.centres * 2.0**MEAN_BITS
+    np.rint(means, out=means)
+    np.clip(means, 0, top, out=means)
+    expected = contexts @ seen.magnitudes
+    return [
+        Coded(values, mean.astype(np.int64), class_of(magnitude))
+        for mean, magnitude in zip(means, expected, strict=True)
+    ]
 
 
 def _fit_context(
-    magnitudes: Floats, errors: Floats, expected: Floats, context: Floats, ridge: float, largest: float
+    magnitudes: Floats, errors: Floats, expected: Floats, context: Floats, ridge: float, depth: int
 ) -> Floats:
     """Weights, none below 0, whose sums are what errors' magnitudes are expected to be."""
-    certainty = 1 / (expected * expected + 0.1)
-    weighted = magnitudes * certainty[:, None]
-    products = weighted.T @ magnitudes
-    products[np.diag_indices(len(products))] += ridge + 1e-6 * products.diagonal().mean()
-    off = weighted.T @ (np.minimum(np.abs(errors), largest) - magnitudes @ context)
+    roots = 1 / np.sqrt(expected * expected + 0.1)
+    off = np.minimum(np.abs(errors), LARGEST_ERROR * 2.0 ** (depth - 8))
+    equations = _equations(magnitudes, off, roots, depth, ROOT_BITS - 1)
     # terms whose weights would be below 0 are left out, and the others fitted again
     used = np.ones(len(context), bool)
     for _ in range(3):
-        # what leaving terms out takes away is put back by the others
-        wanted = off[used] + products[used][:, ~used] @ context[~used]
-        part = np.zeros_like(context)
-        part[used] = context[used] + np.linalg.solve(products[used][:, used], wanted)
+        part = equations.solution(ridge, context, used)
         if (part >= 0).all():
             break
         used &= part > 0
-    return np.clip(part, 0, LARGEST_CONTEXT)
+    return np.rint(np.clip(part, 0, LARGEST_CONTEXT) * 2.0**CONTEXT_BITS) * 2.0**-CONTEXT_BITS
 
 
-def _least_squares(columns: Floats, wanted: Floats, certainty: Floats, ridge: float) -> Floats:
-    weighted = columns * certainty[:, None]
-    products = (weighted.T @ columns).astype(np.float64)
-    products[np.diag_indices(len(products))] += ridge + 1e-6 * products.diagonal().mean()
-    return np.linalg.solve(products, (weighted.T @ wanted).astype(np.float64)).astype(np.float32)
-
-
-def coded(predictor: Predictor, seen: Sample, depth: int) -> Coded:
-    """A sample as the predictor would code it."""
-    top = ((1 << depth) - 1) << MEAN_BITS
-    weights = (predictor.weights * 2.0**-WEIGHT_BITS).astype(np.float32)
-    means = np.rint((seen.neighbours @ weights + seen.centres) * 2.0**MEAN_BITS)
-    expected = seen.magnitudes @ predictor.context.astype(np.float32) * np.float32(2.0**ERROR_BITS)
-    values = (seen.values + seen.centres).astype(np.int64)
-    return Coded(values, np.clip(means, 0, top).astype(np.int64), class_of(expected))
-
-
-def unit_bits(predictor: Predictor, seen: Sample, depth: int) -> float:
-    """What all pixels of the unit take, by the sample."""
-    return bits(predictor, coded(predictor, seen, depth), depth) / seen.share
+def _equations(rows: Floats, wanted: Floats, roots: Floats, depth: int, root_bits: int) -> Equations:
+    """Of values of 8 bits roots have so many at most; of deeper ones fewer, so that products' rounding stays small."""
+    deeper = (depth - 8) // 2
+    return Equations(rows, wanted, np.minimum(roots, 2.0 ** (root_bits - deeper)), depth + root_bits - deeper)
 
 
 def _pixels(scale: Scale, unit: Unit) -> int:

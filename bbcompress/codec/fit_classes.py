@@ -14,7 +14,7 @@ from bbcompress.codec.predictor import KNOT_CLASSES, KNOTS, Predictor
 from bbcompress.coding.distributions import MICROBITS, code_lengths
 from bbcompress.coding.shapes import CLASSES, LOGISTIC, MEAN_BITS, PRECISION, SHAPES, ScaledShapes
 
-Floats = NDArray[np.floating]
+Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 MOVES = np.arange(-12, 13)
@@ -35,7 +35,7 @@ class Coded(NamedTuple):
     """Not yet corrected."""
 
     def columns(self, depth: int) -> Integers:
-        """Of a table of `bits_of_errors`."""
+        """Of a table of `microbits_of_errors`."""
         errors = np.abs((self.values << MEAN_BITS) - self.means) + (1 << _LEAST_BITS)
         found = errors.astype(np.float32).view(np.int32) >> 20
         at_end = (self.values == 0) | (self.values == (1 << depth) - 1)
@@ -48,8 +48,9 @@ def _errors(depth: int) -> int:
 
 
 @cache
-def bits_of_errors(depth: int, shape: int) -> NDArray[np.float32]:
-    """What values take (classes, columns): by their errors those within the range, then those at its ends."""
+def microbits_of_errors(depth: int, shape: int) -> Floats:
+    """What values take (classes, columns), whole numbers, so that their sums are exact: by their errors those within
+    the range, then those at its ends."""
     steps = np.arange(_errors(depth))
     middles = 2.0 ** (_LEAST_BITS + steps // _STEPS) * (1 + (steps % _STEPS + 0.5) / _STEPS) - (1 << _LEAST_BITS)
     errors = np.tile(np.minimum(np.rint(middles), (1 << depth + MEAN_BITS) - 1).astype(np.int64), CLASSES)
@@ -59,30 +60,30 @@ def bits_of_errors(depth: int, shape: int) -> NDArray[np.float32]:
     within = ScaledShapes(depth + 1, (middle << MEAN_BITS) - errors, classes, shape).intervals(middle)
     at_end = ScaledShapes(depth, errors, classes, shape).intervals(np.zeros(len(errors), np.int64))
     columns = [code_lengths(interval[1], PRECISION).reshape(CLASSES, -1) for interval in (within, at_end)]
-    return (np.concatenate(columns, axis=1) / MICROBITS).astype(np.float32)
+    return np.concatenate(columns, axis=1).astype(np.float64)
 
 
 def bits(predictor: Predictor, coded: Coded, depth: int) -> float:
     """What the sample takes."""
-    table = bits_of_errors(depth, predictor.shape)
+    table = microbits_of_errors(depth, predictor.shape)
     rows = predictor.classes().take(coded.classes) * table.shape[1]
     rows += coded.columns(depth)
-    return float(table.take(rows).sum(dtype=np.float64))
+    return float(table.take(rows).sum()) / MICROBITS
 
 
 def fit_classes(predictor: Predictor, coded: Coded, depth: int, share: float) -> Predictor:
     """With the best table of classes and shape; `share` is the sample's of the unit's pixels."""
     width = 2 * _errors(depth)
     counts = np.bincount(coded.classes * width + coded.columns(depth), minlength=CLASSES * width)
-    counts = counts.reshape(CLASSES, width).astype(np.float32)
+    counts = counts.reshape(CLASSES, width).astype(np.float64)
     used = np.flatnonzero(counts.any(1))
     nearest = np.minimum((used + KNOT_CLASSES // 2) // KNOT_CLASSES, KNOTS - 1)
     by_shape: dict[int, Floats] = {}
 
     def of_classes(knots: Integers, shape: int) -> Floats:
-        """What the pixels of each used class take."""
+        """What the pixels of each used class take, in microbits of the sample."""
         if shape not in by_shape:
-            by_shape[shape] = counts[used] @ bits_of_errors(depth, shape).T / np.float32(share)
+            by_shape[shape] = counts[used] @ microbits_of_errors(depth, shape).T
         corrected = predictor._replace(knots=knots).classes()[used]
         found: Floats = by_shape[shape][np.arange(len(used)), corrected]
         return found
@@ -93,7 +94,7 @@ def fit_classes(predictor: Predictor, coded: Coded, depth: int, share: float) ->
     def moved(knots: Integers, shape: int, moves: Integers) -> Integers:
         """The best of some moves at each knot."""
         costs = [np.bincount(nearest, of_classes(knots + move, shape), KNOTS) for move in moves]
-        return _smoothest(knots, moves, np.array(costs))
+        return _smoothest(knots, moves, np.array(costs) / (share * MICROBITS))
 
     knots = moved(np.full(KNOTS, -4), LOGISTIC, MOVES[::3])
     shape = best_shape(knots, range(1, SHAPES, 2))
