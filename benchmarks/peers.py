@@ -7,7 +7,8 @@ Sizes are of whole files, decoded and compared. A set is coded as one file an im
 have one size, as one file of all ("solid"): a sheet of all images. bbc's are archives, by default and with each model
 that fits, which store what is shorter so. Bilevel pixels go to the general coders as bits. Times are wall times of one
 thread in ms an image, decoding included where a coder has one here. JPEG XL, zstd and brotli need `pip install
-bbcompress[peers]`; FLIF and JBIG2 (jbig2enc) are used where their commands `flif` and `jbig2` are installed.
+bbcompress[peers]`; FLIF and JBIG2 (jbig2enc) are used where their commands `flif` and `jbig2` are installed. Rows of
+sets that are not run stay in the results, if they are of this machine and these versions.
 """
 
 import argparse
@@ -22,10 +23,9 @@ from functools import partial
 from importlib import import_module
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from common import RESULTS, TEST_SETS, add_data_arguments, decoded, images_of, write_results
+from common import RESULTS, TEST_SETS, add_data_arguments, decoded, images_of, rows_of_other_sets, write_results
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -161,7 +161,8 @@ def main() -> None:
     parser.add_argument("--refine-steps", default="0,5")
     parser.add_argument("--output", type=Path, help="JSON file to write; default: results/ beside this script")
     options = parser.parse_args()
-    rows: list[dict[str, object]] = []
+    output = options.output or RESULTS / "peers.json"
+    rows = rows_of_other_sets(output, [Path(name).name for name in options.sets])
     for name, images, bilevel in image_sets(options):
         subpixels = sum(image.size for image in images)
 
@@ -180,30 +181,7 @@ def main() -> None:
             add(coder_name, "files", *measured(coder, images, bilevel))
             if len({image.shape for image in images}) == 1:
                 add(coder_name, "solid", *measured(coder, [sheet(images)], bilevel))
-    write_results("peers", options.output, rows, "whole files, decoded and compared where decode_ms is there")
-    plot(rows, (options.output or RESULTS / "peers.json").with_suffix(".png"))
-
-
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Rate against time to encode, a panel a set."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    names = list(dict.fromkeys(row["set"] for row in rows))
-    figure, axes = pyplot.subplots(
-        1, len(names), figsize=(1 + 5 * len(names), 4.5), squeeze=False, layout="constrained"
-    )
-    for axis, name in zip(axes[0], names, strict=True):
-        for row in (row for row in rows if row["set"] == name):
-            label = f"{row['coder']}, {row['form']}"
-            point = row["encode_ms"], row["bits_per_dim"]
-            axis.plot(*point, "o" if row["form"] == "solid" else "s", color="C3" if "bbc" in label else "C0")
-            axis.annotate(label, point, textcoords="offset points", xytext=(4, 3), fontsize=6)
-        axis.set(xscale="log", xlabel="time to encode (ms an image, one thread)", ylabel="bits/dim", title=name)
-        axis.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
+    write_results("peers", output, rows, "whole files, decoded and compared where decode_ms is there")
 
 
 if __name__ == "__main__":

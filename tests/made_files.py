@@ -11,6 +11,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 from hypothesis import strategies as st
+from made_arrays import gzipped, idx_bytes, npy_bytes, npz_bytes
 from PIL import Image
 
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -251,4 +252,20 @@ def other_files(draw: st.DrawFn) -> bytes:
     return out.getvalue()
 
 
-any_file = st.one_of(png_files(), tiff_files(), bmp_files(), pnm_files(), webp_files(), other_files())
+@st.composite
+def array_files(draw: st.DrawFn) -> bytes:
+    """Of one picture mostly, or of several or none."""
+    shape = draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
+    random = np.random.default_rng(draw(st.integers(0, 1000)))
+    array = random.integers(0, 2, shape).astype(draw(st.sampled_from(["?", "u1", "<u2", ">u2", "f4"])))
+    match draw(st.sampled_from(["npy", "npz", "deflated", "idx"])):
+        case "npy":
+            data = npy_bytes(array)
+        case "idx":
+            data = idx_bytes(array.astype(np.uint8))
+        case kind:
+            data = npz_bytes(kind == "deflated", a=array)
+    return gzipped(data) if draw(st.booleans()) else data
+
+
+any_file = st.one_of(png_files(), tiff_files(), bmp_files(), pnm_files(), webp_files(), array_files(), other_files())

@@ -70,6 +70,25 @@ def test_many_digits_go_by_the_model_that_is_better_for_many(first: int) -> None
     assert estimates(digits, candidates(digits[0], registry, None), registry)[0].name == "digits-binary"
 
 
+@pytest.mark.parametrize(("stored_bytes", "tried"), [(3000, 7), (245, 7 + 20)])
+def test_what_is_far_from_the_best_is_ruled_out_by_a_few(
+    installed: Registry, monkeypatch: pytest.MonkeyPatch, stored_bytes: int, tried: int
+) -> None:
+    """Of 40 pictures 20 are the sample, and every third of these may rule out storing."""
+    sizes: list[int] = []
+
+    def encode(picture: Picture) -> bytes:
+        sizes.append(picture.width)
+        return bytes(stored_bytes)
+
+    monkeypatch.setattr(stored, "encode", encode)
+    ways = [way for way in candidates(noise(9), installed, None) if way.model]
+    found = estimates([noise(9)] * 40, ways, installed)
+    assert len(sizes) == tried
+    assert len(found) == 3 and found == sorted(found, key=lambda estimate: estimate.bits_per_dim)
+    assert may_be_stored(found) == (tried > 7)
+
+
 def test_only_promising_ways_are_tried(installed: Registry) -> None:
     ways = candidates(flat(186), installed, None)
     assert [way.name for way in promising(estimates([flat(186)], ways, installed))] == ["stored"]

@@ -657,3 +657,34 @@ def test_help_and_version(here):
     assert bbc("--version").stdout.startswith("bbc")
     for command in ("compress", "decompress", "info", "test", "models", "train", "bench"):
         assert "Usage" in bbc(command, "--help").stdout
+
+
+def completions(monkeypatch, words):
+    """What a shell that completes the last of these words is given."""
+    monkeypatch.setenv("_BBC_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    return CliRunner().invoke(main, prog_name="bbc").stdout.split()
+
+
+def test_shells_complete_commands_options_and_files(monkeypatch):
+    assert completions(monkeypatch, "bbc de") == ["plain,decompress"]
+    assert completions(monkeypatch, "bbc compress --seg") == ["plain,--segment-size"]
+    assert completions(monkeypatch, "bbc test --engine n") == ["plain,numpy"]
+    for before_a_file in (
+        "compress",
+        "compress -o",
+        "append",
+        "decompress",
+        "decompress -o",
+        "extract",
+        "list",
+        "test",
+    ):
+        assert completions(monkeypatch, f"bbc {before_a_file} sc") == ["file,sc"]
+
+
+def test_appending_to_a_url_is_refused(here):
+    write(rgb(), here / "x.png")
+    done = bbc("append", "s3://bucket/scans.bb", "x.png", code=2)
+    assert done.stderr.count("\n") == 1 and "s3://bucket/scans.bb: " in done.stderr and "copy it" in done.stderr

@@ -1,7 +1,10 @@
 """Archives made by other processes and machines, and files that URLs name: the same bytes as here."""
 
+import contextlib
 import io
+import operator
 import os
+import socket
 import subprocess
 import sys
 from functools import partial
@@ -11,6 +14,8 @@ import pytest
 from click.testing import CliRunner
 from helpers import grey_digits, write
 
+from bbcompress.archive import cluster
+from bbcompress.archive.cluster import ClusterError
 from bbcompress.archive.compress import Options, write_archive
 from bbcompress.archive.job_encoder import JobEncoder, OtherModels
 from bbcompress.archive.jobs import input_of
@@ -67,6 +72,53 @@ def test_a_missing_package_is_told_in_one_line(missing, digits, tmp_path, monkey
     assert not (tmp_path / "x.bb").exists()
 
 
+@pytest.mark.parametrize("address", ["nonsense", "foo://127.0.0.1:8786", "tcp://127.0.0.1:1"])
+def test_a_scheduler_that_cannot_be_reached_is_told_in_one_line(address, digits, tmp_path):
+    dask = pytest.importorskip("dask")
+    pytest.importorskip("distributed")
+    with dask.config.set({"distributed.comm.timeouts.connect": "500ms"}):
+        done = bbc("compress", "--scheduler", address, digits, "-o", tmp_path / "x.bb", code=1)
+    assert done.stderr.count("\n") == 1 and f"no scheduler can be reached at {address}: " in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+
+
+def test_appending_without_a_scheduler_leaves_the_archive(digits, tmp_path):
+    dask = pytest.importorskip("dask")
+    pytest.importorskip("distributed")
+    archive = tmp_path / "x.bb"
+    bbc("compress", digits / "000.png", digits / "001.png", "-o", archive, *SEGMENT)
+    before = archive.read_bytes()
+    with dask.config.set({"distributed.comm.timeouts.connect": "500ms"}):
+        bbc("append", "--scheduler", "tcp://127.0.0.1:1", archive, digits / "002.png", code=1)
+    assert archive.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["digits", "x.bb"]
+
+
+def test_a_scheduler_without_workers_is_told_in_one_line(digits, tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr("bbcompress.archive.cluster.WAIT_SECONDS", 0.1)
+    with distributed.LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as cluster:
+        address = cluster.scheduler_address
+        done = bbc("compress", "--scheduler", address, digits, "-o", tmp_path / "x.bb", code=1)
+    assert done.stderr.count("\n") == 1 and f"has no workers; start some: dask worker {address}" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "details", "told"),
+    [("KilledWorker", ("job", None, 3), "memory enough"), ("client.FutureCancelledError", ("job", "lost"), "is gone")],
+)
+def test_what_becomes_of_a_lost_job_is_told(kind, details, told):
+    error = operator.attrgetter(kind)(pytest.importorskip("distributed"))(*details)
+
+    class Lost:
+        def result(self):
+            raise error
+
+    with pytest.raises(ClusterError, match=told):
+        cluster._result(Lost(), 1, Options())
+
+
 @pytest.fixture
 def memory():
     store = pytest.importorskip("fsspec").filesystem("memory")
@@ -115,6 +167,33 @@ def test_a_lost_worker_changes_nothing(digits, tmp_path):
                 os.kill(next(iter(cluster.workers.values())).pid, 9)
             assert client.wait(timeout=120) == 0
     assert (tmp_path / "there.bb").read_bytes() == (tmp_path / "here.bb").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_lost_scheduler_is_told_in_one_line(digits, tmp_path):
+    pytest.importorskip("distributed")
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    module = [sys.executable, "-m"]
+    code = "from bbcompress.cli import main; main()"
+    commands = (
+        [*module, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2]],
+        [*module, "distributed.cli.dask_worker", address, "--nthreads", "1", "--death-timeout", "5"],
+        [sys.executable, "-c", code, "compress", "--scheduler", address, digits, "-o", tmp_path / "x.bb", *SEGMENT],
+    )
+    with contextlib.ExitStack() as stack:
+        scheduler, worker, client = (
+            stack.enter_context(subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True))
+            for command in commands
+        )
+        stack.callback(worker.kill)
+        for line in scheduler.stderr:
+            if "Receive client connection" in line:
+                break
+        scheduler.kill()
+        message = client.communicate(timeout=60)[1]
+    assert client.returncode == 1 and message.count("\n") == 1 and "scheduler" in message
+    assert not (tmp_path / "x.bb").exists()
 
 
 @pytest.mark.slow

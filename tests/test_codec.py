@@ -165,7 +165,7 @@ def test_batches_cover_the_chain(images: int, first: int, width: int, growth: in
 def test_every_way_to_start(tiny_models: dict[str, DenseModel], first: int, growth: int) -> None:
     model = tiny_models["logistic-1"]
     pixels = sample(model, 140)
-    latents = [two_part.search(model, pixels[[n]], thorough=False) for n in range(first)]
+    latents = [two_part.search(model, pixels[[n]], len(pixels)) for n in range(first)]
     plan = Plan(140, first, 64, growth, 64, 4, 1)
     if growth == 1:  # images this small do not leave as much as the faster starts take
         with pytest.raises(Underflow):
@@ -299,11 +299,20 @@ def test_search_ends_where_no_step_helps(tiny: DenseModel) -> None:
         return two_part.push_first(tiny, Stack(), pixels, latent, [1])
 
     for pixels in np.split(sample(tiny, 4), 4):
-        start = two_part.search(tiny, pixels, thorough=False)
+        start = two_part.search(tiny, pixels, 2)
         best = two_part.search(tiny, pixels)
         assert cost(pixels, best) <= cost(pixels, start)
         for move in [*np.eye(len(best), dtype=np.int64), *-np.eye(len(best), dtype=np.int64)]:
             assert cost(pixels, np.clip(best + move, 1, 255)) >= cost(pixels, best)
+
+
+def test_first_images_of_a_long_chain_are_not_searched_for(tiny: DenseModel) -> None:
+    pixels = sample(tiny, 1)
+    nearest = np.floor(tiny.posterior(pixels).mean[0] / tiny.grid_steps + 0.5).astype(np.int64) + 128
+    np.testing.assert_array_equal(two_part.search(tiny, pixels, 1 << 16), nearest)
+    searched = [two_part.search(tiny, one, 2) for one in np.split(sample(tiny, 8), 8)]
+    long = [two_part.search(tiny, one, 1 << 16) for one in np.split(sample(tiny, 8), 8)]
+    assert not np.array_equal(searched, long)
 
 
 # --- refinement -------------------------------------------------------------------------------------------------

@@ -149,14 +149,14 @@ def test_what_means_nothing_is_an_error(tmp_path: Path) -> None:
 
 def test_a_name_comes_before_all_that_it_looks_like() -> None:
     names = ["3", "1:2", "*", "a/1", "[b]", "b", "a/b/2"]
-    assert select(["3"], names, 7) == [0]
-    assert select(["1:2"], names, 7) == [1]
-    assert select(["*"], names, 7) == [2]
-    assert select(["[b]"], names, 7) == [4]
-    assert select(["a", "[b", "b"][::2], names, 7) == [3, 5, 6]
-    assert select(["a/b/"], names, 7) == [6]
-    assert select(["?"], names, 7) == [0, 2, 5]
-    assert select(["2", ":9"], None, 3) == [0, 1, 2]
+    assert select(["3"], names, 7).pictures == [0]
+    assert select(["1:2"], names, 7).pictures == [1]
+    assert select(["*"], names, 7).pictures == [2]
+    assert select(["[b]"], names, 7).pictures == [4]
+    assert select(["a", "[b", "b"][::2], names, 7).pictures == [3, 5, 6]
+    assert select(["a/b/"], names, 7).pictures == [6]
+    assert select(["?"], names, 7).pictures == [0, 2, 5]
+    assert select(["2", ":9"], None, 3).pictures == [0, 1, 2]
     with pytest.raises(NoSuchImage):
         select(["9" * 5000], names, 7)
 
@@ -165,7 +165,7 @@ def test_a_name_comes_before_all_that_it_looks_like() -> None:
 def test_ranges_are_those_of_python(start: int, stop: int, images: int) -> None:
     expected = list(range(images))[start:stop]
     if expected:
-        assert select([f"{start}:{stop}"], None, images) == expected
+        assert select([f"{start}:{stop}"], None, images).pictures == expected
     else:
         with pytest.raises(NoSuchImage):
             select([f"{start}:{stop}"], None, images)

@@ -1,6 +1,7 @@
 """Files written once decode forever to the same pictures, and what was refused stays refused."""
 
 import csv
+import hashlib
 import json
 import re
 from functools import cache
@@ -18,6 +19,7 @@ from bbcompress.cli import main
 from bbcompress.codec.parameters import unpack
 from bbcompress.codec.refine import Method
 from bbcompress.codec.registry import Registry
+from bbcompress.images import Picture
 from bbcompress.images.place import UNKNOWN
 from bbcompress.varint import Reader
 
@@ -103,6 +105,20 @@ def test_good_files_decode_to_the_same_pictures(name: str, recover: bool) -> Non
     found = {item.name or "": facts(item.picture) for item in archive.decode(golden_models())}
     assert found == EXPECTED[name]["pictures"]
     assert archive.damage == []
+
+
+@pytest.mark.parametrize("name", [name for name in of_kind("good") if "arrays" in EXPECTED[name]])
+def test_arrays_of_good_files(name: str) -> None:
+    """Unpacked, as another zlib may deflate otherwise."""
+    archive = Archive((FILES / name).read_bytes())
+    found = {item.number: item.picture for item in archive.decode(golden_models())}
+    hashes = {}
+    for array in archive.arrays:
+        spans = [span for span in array.file.spans for _ in range(span.pictures)]
+        pictures = [found[number] for number in array.numbers]
+        samples = [span.samples(one) for span, one in zip(spans, pictures, strict=True) if isinstance(one, Picture)]
+        hashes[array.name] = hashlib.sha256(b"".join(array.file.unpacked(samples))).hexdigest()
+    assert hashes == EXPECTED[name]["arrays"]
 
 
 @pytest.mark.parametrize("name", of_kind("bad", "unsupported"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bbcompress.coding.distributions import Categorical, GridPrior, Uniform, push
-from bbcompress.coding.rans import LOWER_BOUND, Distribution, Stack, Underflow
+from bbcompress.coding.rans import FEW_LANES, LOWER_BOUND, Distribution, Stack, Underflow
 
 Symbols = NDArray[np.int64]
 MASK32 = (1 << 32) - 1
@@ -141,7 +141,7 @@ def push_symbols(stack: Stack, distribution: Distribution, symbols: Sequence[int
 
 
 @settings(max_examples=60)
-@given(lanes=st.integers(1, 9), items=pushes(), data=st.data())
+@given(lanes=st.integers(1, 2 * FEW_LANES), items=pushes(), data=st.data())
 def test_wide_stack_is_the_reference(lanes: int, items: list[Push], data: st.DataObject) -> None:
     first = words_of(data.draw(st.lists(heads(), min_size=lanes, max_size=lanes)), data.draw(tails()))
     stack, reference = Stack.unflatten(first, lanes), Reference.of(first.tolist(), lanes)
@@ -160,7 +160,7 @@ def test_wide_stack_is_the_reference(lanes: int, items: list[Push], data: st.Dat
 
 
 @settings(max_examples=60)
-@given(lanes=st.integers(1, 9), item=pushes().map(lambda items: items[0]))
+@given(lanes=st.integers(1, 2 * FEW_LANES), item=pushes().map(lambda items: items[0]))
 def test_what_was_popped_can_be_pushed_back(lanes: int, item: Push) -> None:
     """The bits-back direction: symbols sampled from whatever is there."""
     stack = wide_stack(lanes)
@@ -199,7 +199,7 @@ def test_a_stack_has_the_reference_words_while_it_shrinks() -> None:
 
 
 @settings(max_examples=50)
-@given(lanes=st.integers(1, 9), data=st.data())
+@given(lanes=st.integers(1, 2 * FEW_LANES), data=st.data())
 def test_different_distributions_for_each_symbol(lanes: int, data: st.DataObject) -> None:
     """Rows must pair each symbol with its own distribution, in short last rows too."""
     log2_steps = np.array(data.draw(st.lists(st.integers(-8, 4), min_size=1, max_size=40)))
@@ -212,7 +212,7 @@ def test_different_distributions_for_each_symbol(lanes: int, data: st.DataObject
     np.testing.assert_array_equal(stack.flatten(), before)
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 4, 7])
+@pytest.mark.parametrize("lanes", [1, 2, 7, FEW_LANES + 1, 20])
 def test_craystack_gives_the_same_words(lanes: int) -> None:
     rans = pytest.importorskip("craystack.rans", exc_type=ImportError)
     rng = np.random.default_rng(lanes)
@@ -263,7 +263,7 @@ def test_certain_symbols_cost_nothing() -> None:
 
 
 @settings(max_examples=60)
-@given(lanes=st.integers(1, 9), data=st.data())
+@given(lanes=st.integers(1, 2 * FEW_LANES), data=st.data())
 def test_bytes_of_wide_stacks_come_back(lanes: int, data: st.DataObject) -> None:
     words = words_of(data.draw(st.lists(heads(), min_size=lanes, max_size=lanes)), data.draw(tails()))
     stack = Stack.unflatten(words, lanes)
@@ -337,7 +337,7 @@ def test_heads_of_lanes_are_coded_onto_the_first() -> None:
     )
 
 
-@given(raw=st.binary(max_size=60), lanes=st.integers(1, 9))
+@given(raw=st.binary(max_size=60), lanes=st.integers(1, 2 * FEW_LANES))
 def test_any_bytes_are_a_stack_or_refused(raw: bytes, lanes: int) -> None:
     try:
         stack = Stack.from_bytes(raw, lanes)

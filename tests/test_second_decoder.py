@@ -54,6 +54,8 @@ def test_golden_files(name: str, shipped: Models) -> None:
     found = read(data, shipped)
     names = [entry.name.decode() for entry in found.entries] if data[2] >> 4 else [""]
     assert dict(zip(names, map(found_facts, found.entries), strict=True)) == EXPECTED[name]["pictures"]
+    hashes = {name.decode(): hashlib.sha256(file).hexdigest() for name, file in found.arrays.items()}
+    assert hashes == EXPECTED[name].get("arrays", {})
     tree = Archive(data).tree
     assert [tuple(entry) for entry in found.files] == [tuple(entry) for entry in tree.files]
     folders = {name.decode(): tuple(entry) for name, entry in found.folders.items()}

@@ -282,6 +282,26 @@ def test_what_is_too_little_to_find_shifts_by_has_none(spatial: SpatialModel) ->
     assert scale_shifts.fit(spatial, shifted_pictures(spatial, 0, (64, 64))) == ((), 0.0)
 
 
+def test_shifts_of_many_images_must_pay_by_a_few_first(spatial: SpatialModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples: list[int] = []
+    saved_bits = {scale_shifts.TRIAL_SUBPIXELS: 0.0, scale_shifts.SAMPLE_SUBPIXELS: 1e9}
+
+    def fit(
+        model: SpatialModel, images: list[Pixels], subpixels: int = scale_shifts.SAMPLE_SUBPIXELS
+    ) -> scale_shifts.Fit:
+        samples.append(subpixels)
+        return scale_shifts.Fit((1,) * model.shifts, saved_bits[subpixels])
+
+    monkeypatch.setattr(scale_shifts, "fit", fit)
+    few, many = [np.zeros((64, 64, 1), np.uint8)] * 2, [np.zeros((64, 64, 1), np.uint8)] * 100
+    assert scale_shifts.worthwhile(spatial, few) == (1,) * spatial.shifts
+    assert scale_shifts.worthwhile(spatial, many) == ()
+    saved_bits[scale_shifts.TRIAL_SUBPIXELS] = 1e9
+    assert scale_shifts.worthwhile(spatial, many) == (1,) * spatial.shifts
+    sample, trial = scale_shifts.SAMPLE_SUBPIXELS, scale_shifts.TRIAL_SUBPIXELS
+    assert samples == [sample, trial, trial, sample]
+
+
 def test_shifts_change_the_gradient_as_they_change_the_likelihood(spatial: SpatialModel) -> None:
     if not spatial.shifts:
         pytest.skip("two levels have no scales")

@@ -10,7 +10,7 @@ from helpers import paper_models
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from independent import assert_whole
-from made_files import any_file, bmp_files, other_files, png_files, pnm_files, tiff_files, webp_files
+from made_files import any_file, array_files, bmp_files, other_files, png_files, pnm_files, tiff_files, webp_files
 
 from bbcompress.archive.compress import Options, compress_archive, compress_single
 from bbcompress.archive.read import Archive
@@ -35,7 +35,7 @@ def test_any_file_comes_back_whole_from_its_picture(data: bytes) -> None:
     assert_whole(data, file_bytes(read(data)))
 
 
-@given(st.one_of(tiff_files(), bmp_files(), pnm_files(), webp_files(), png_files()), st.data())
+@given(st.one_of(tiff_files(), bmp_files(), pnm_files(), webp_files(), png_files(), array_files()), st.data())
 @settings(parent=slow_to_make, max_examples=200)
 def test_damaged_files_are_kept_or_whole(data: bytes, more: st.DataObject) -> None:
     """No exception either, though most damage is in the first bytes here, where it matters most."""

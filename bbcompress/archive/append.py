@@ -3,10 +3,13 @@
 Segments of which a picture is replaced are the exception: their other pictures are decoded and coded again.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 from bbcompress.archive import blocks
+from bbcompress.archive.arrays import Array
 from bbcompress.archive.attributes import Tree
 from bbcompress.archive.compress import Encode, write_segments
 from bbcompress.archive.errors import ArchiveError, DamagedArchive
@@ -16,6 +19,8 @@ from bbcompress.archive.options import Options, Summary
 from bbcompress.archive.read import Archive, Part
 from bbcompress.archive.writer import ArchiveWriter
 from bbcompress.codec.registry import Registry
+from bbcompress.images.metadata import NO_METADATA
+from bbcompress.images.picture import Picture
 from bbcompress.images.place import UNKNOWN
 
 
@@ -35,24 +40,30 @@ def append_archive(
 ) -> Summary:
     """Write `old` and the inputs, whose attributes are `tree`, as an archive to `file`; gives what was added.
 
-    Raises NameTaken for a name that `old` has, unless `replacing`: then that picture's number is the new one's.
+    Raises NameTaken for a name that `old` has, unless `replacing`: then that picture's number is the new one's. Arrays
+    of several pictures are replaced by arrays of as many alone.
     Raises an ArchiveError where `old` is of the small form or damaged in what is copied or replaced.
     """
     if old.form != blocks.Form.ARCHIVE:
         raise ArchiveError("holds one picture without a name; compress both into an archive")
     names = list(old.names or [])
     number_of = {name: number for number, name in enumerate(names)}
+    arrays = {str(array.name): array for array in old.arrays}
     new: list[tuple[int, Input]] = []
     files = [*old.tree.files] or [UNKNOWN] * len(names)
     for one, attributes in zip(inputs, tree.files, strict=True):
         number = number_of.get(one.name, len(names))
+        clash = one.name if one.name in arrays else one.array if one.array in number_of else None
+        if clash is not None:
+            raise NameTaken(f"has {clash} already, with another number of images, so that it cannot be replaced")
         if number == len(names):
             names.append(one.name)
             files.append(attributes)
         elif not replacing:
-            raise NameTaken(f"has {one.name} already; -f replaces it")
+            raise NameTaken(f"has {one.array or one.name} already; -f replaces it")
         files[number] = attributes
         new.append((number, one))
+    _check_replaced_arrays(arrays, new)
     folders = {**tree.folders, **old.tree.folders}
     clash = next((name for name in names if name in folders), None)
     if clash is not None:
@@ -75,6 +86,16 @@ def append_archive(
     return writer.summary
 
 
+def _check_replaced_arrays(arrays: dict[str, Array], new: list[tuple[int, Input]]) -> None:
+    """Raise NameTaken unless all pictures of an array are replaced or none, and by as many."""
+    numbers = {number for number, _ in new}
+    added = Counter(one.array for _, one in new)
+    for name, array in arrays.items():
+        replaced = len(numbers.intersection(array.numbers))
+        if replaced not in (0, array.file.pictures) or added.get(name, replaced) != replaced:
+            raise NameTaken(f"has {name} already, with another number of images, so that it cannot be replaced")
+
+
 def _sound(old: Archive, part: Part) -> bytes:
     """The block of a segment."""
     block = old.source.read(part.offset, part.size)
@@ -95,5 +116,7 @@ def _numbered(
         for number, name, item in old.decode_part(part, registry):
             if number not in replaced:
                 assert name is not None
+                if isinstance(item, Picture):  # that of arrays as well
+                    item = replace(item, metadata=old.metadata.get(number, NO_METADATA))
                 yield number, input_of(name, item)
     yield from new

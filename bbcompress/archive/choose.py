@@ -23,6 +23,9 @@ from bbcompress.progress import Advance, ignore
 SAMPLE_CROPS = 32
 """Crops, or whole small images, of a group by which models are compared with each other. The first few of a chain are
 in two parts, which says little of how a model does with many."""
+TRIAL_CROPS = 8
+"""Of these, that rule out what takes NEAR times as much as the best, so that it need not be estimated by all."""
+NEAR = 1.05
 CROPS_PER_SIDE = 2
 """Crops of a large picture, down and across."""
 CROP_SIDE = 64
@@ -119,14 +122,37 @@ def estimates(pictures: Sequence[Picture], ways: Sequence[Candidate], registry: 
     """Every way and storing, the best first. Of several pictures a way leaves to storing those that are better so."""
     images = SAMPLE_CROPS // CROPS_PER_SIDE**2 if any(map(is_large, pictures)) else SAMPLE_CROPS
     sample = [crop for picture in pictures[:: -(-len(pictures) // images)] for crop in _crops(picture)]
+    few, alone = len(pictures) <= SAMPLE_CROPS, len(pictures) == 1  # few: how a chain begins counts
+    if few or len(sample) <= TRIAL_CROPS:
+        return _compared([None, *ways], sample, registry, few, alone)
+    found = _compared([None, *ways], sample[:: -(-len(sample) // TRIAL_CROPS)], registry, few, alone)
+    near = [estimate for estimate in found if estimate.bits_per_dim <= NEAR * found[0].bits_per_dim]
+    if len(near) == 1:
+        return found
+    again = _compared([estimate.candidate for estimate in near], sample, registry, few, alone)
+    # what was ruled out stays as far from the best
+    change = again[0].bits_per_dim - found[0].bits_per_dim
+    far = [estimate._replace(bits_per_dim=estimate.bits_per_dim + change) for estimate in found[len(near) :]]
+    return sorted([*again, *far], key=lambda estimate: estimate.bits_per_dim)
+
+
+def _compared(
+    ways: Sequence[Candidate | None], sample: Sequence[Picture], registry: Registry, few: bool, alone: bool
+) -> list[Estimate]:
+    """These ways by these crops, the best first. Where storing is one of them, and they are not `alone`, the others
+    leave to it what it does better."""
+
+    def storing() -> NDArray[np.float64]:
+        return np.array([8.0 * len(stored.encode(crop)) if None in ways else np.inf for crop in sample])
+
+    beside = registry.engine.submit(storing)
+    coded = [None if way is None else _estimated(way, sample, registry, few) for way in ways]
+    stored_bits = beside.result()
     subpixels = sum(crop.pixels.size for crop in sample)
-    storing = registry.engine.submit(lambda: np.array([8.0 * len(stored.encode(crop)) for crop in sample]))
-    few = len(pictures) <= SAMPLE_CROPS  # so that how a chain begins counts
-    coded = [_estimated(way, sample, registry, few) for way in ways]
-    stored_bits = storing.result()
-    found = [Estimate(None, "stored", float(stored_bits.sum()) / subpixels)]
-    for way, (name, net_bits) in zip(ways, coded, strict=True):
-        bits = np.minimum(net_bits, stored_bits) if len(pictures) > 1 else net_bits
+    found = []
+    for way, one in zip(ways, coded, strict=True):
+        name, net_bits = one or ("stored", stored_bits)
+        bits = net_bits if alone else np.minimum(net_bits, stored_bits)
         found.append(Estimate(way, name, float(bits.sum()) / subpixels))
     return sorted(found, key=lambda estimate: estimate.bits_per_dim)
 

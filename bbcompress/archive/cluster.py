@@ -21,6 +21,8 @@ RETRIES = 2
 """Of a job that fails, as a store may have been out of reach; those whose workers are lost are the scheduler's."""
 WAIT_SECONDS = 30
 """For a first worker."""
+_NO_LOGS = {"distributed": "critical", "distributed.client": "critical"}
+"""Of what goes wrong there is one line, which is ours."""
 
 
 class ClusterError(ArchiveError):
@@ -49,11 +51,16 @@ def over_cluster(address: str, encoder: JobEncoder, options: Options) -> Encode:
 def _connected(address: str, stack: ExitStack) -> Any:
     try:
         import dask
-        from distributed import Client
+
+        with dask.config.set({"logging": _NO_LOGS}):  # looked at when it is imported
+            from distributed import Client
+            from distributed.comm.addressing import get_address_host_port
     except ImportError:
         raise ClusterError("a scheduler needs Dask: pip install 'bbcompress[cluster]'") from None
     stack.enter_context(dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}))
     try:
+        parsed: Any = get_address_host_port
+        parsed(address)  # as a client would hang that fails here
         opened: Any = Client
         client = stack.enter_context(opened(address, set_as_default=False))
     except (OSError, ValueError) as error:

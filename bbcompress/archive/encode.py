@@ -39,8 +39,6 @@ CHAIN_BITS_PER_LANE = 16384
 """Of the whole chain, as a lane costs about 5 bits once."""
 OWN_SHIFTS_SUBPIXELS = 1 << 16
 """An image of as many has scale shifts of its own."""
-SHIFTS_MARGIN_BITS_PER_DIM = 2.0**-10
-"""What they must be estimated to save beyond what they take: less may be chance."""
 
 
 PREDICTORS = "predictors"
@@ -152,12 +150,6 @@ def encode_planes(
 def _shifts_for(model: SpatialModel, images: Sequence[Pixels]) -> list[ScaleShifts]:
     """Scale shifts of each of the images (H, W, C): a large one has its own, the others share theirs."""
     shared = [image for image in images if image.size < OWN_SHIFTS_SUBPIXELS]
-    of_shared = _worthwhile_shifts(model, shared)
-    return [of_shared if image.size < OWN_SHIFTS_SUBPIXELS else _worthwhile_shifts(model, [image]) for image in images]
-
-
-def _worthwhile_shifts(model: SpatialModel, images: Sequence[Pixels]) -> ScaleShifts:
-    """Shifts that save more than they take in a file, or none."""
-    fit = scale_shifts.fit(model, images)
-    margin_bits = SHIFTS_MARGIN_BITS_PER_DIM * sum(image.size for image in images)
-    return fit.shifts if fit.saved_bits > 8 * model.shifts + margin_bits else ()
+    found = scale_shifts.worthwhile
+    of_shared = found(model, shared)
+    return [of_shared if image.size < OWN_SHIFTS_SUBPIXELS else found(model, [image]) for image in images]

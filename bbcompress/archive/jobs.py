@@ -23,6 +23,8 @@ class Input(NamedTuple):
     """Sources of one kind are likely coded in the same way, and are put into jobs together."""
     pixels: int
     """As `pixels_of` will say, roughly: what is read may have more."""
+    array: str = ""
+    """The name of the file of arrays that it is a picture of, if it is one (`bbcompress.archive.arrays`)."""
 
 
 class Job(NamedTuple):

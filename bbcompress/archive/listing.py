@@ -1,14 +1,18 @@
 """What a file holds, without decoding it: its pictures one by one, and its segments."""
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
+from bbcompress.archive.arrays import array_at
 from bbcompress.archive.payload import BitsBack, Lattice, Payload, Tiles
 from bbcompress.archive.read import Archive
 from bbcompress.codec.registry import Registry
 from bbcompress.images.header import Header
 from bbcompress.images.place import UNKNOWN, Attributes
 
+SEVERAL = "several"
+"""In the place of a method, where pictures of an array are coded in several ways."""
+Common = TypeVar("Common")
 SCHEMA = 1
 """Of what `bbc info --json` and `bbc list --json` print; see docs/JSON.md."""
 
@@ -32,6 +36,8 @@ class Entry(NamedTuple):
     """Its part of the segment's: of what is coded together nobody can say more."""
     attributes: Attributes
     """Permissions and time of its file, as far as they are kept."""
+    images: int = 1
+    """How many it is, where it is an array (`files`)."""
 
 
 def entries(archive: Archive, registry: Registry) -> list[Entry]:
@@ -51,6 +57,37 @@ def entries(archive: Archive, registry: Registry) -> list[Entry]:
     return sorted(found)
 
 
+def files(archive: Archive, registry: Registry) -> list[Entry]:
+    """The same, with one entry for all pictures of an array: what they have in common, their bytes together, and the
+    segment of the first. Raises an ArchiveError."""
+    found: list[Entry] = []
+    every = entries(archive, registry)
+    place = 0
+    while place < len(every):
+        array = array_at(archive.arrays, every[place].number)
+        some = [every[place]]
+        if array is not None:
+            some = [one for one in every[place : place + array.file.pictures] if one.number in array.numbers]
+        place += len(some)
+        if array is not None:
+            some[0] = some[0]._replace(
+                name=array.name,
+                header=_common(one.header for one in some),
+                method=_common(one.method for one in some) or SEVERAL,
+                model=_common(one.model for one in some),
+                bytes=sum(one.bytes for one in some),
+                images=len(some),
+            )
+        found.append(some[0])
+    return found
+
+
+def _common(values: Iterable[Common | None]) -> Common | None:
+    """The one that all are, or None."""
+    first, *others = values
+    return first if all(other == first for other in others) else None
+
+
 def listed(entry: Entry) -> dict[str, Any]:
     """An entry as docs/JSON.md has it."""
     mode, width, height = entry.header or (None, None, None)
@@ -66,6 +103,7 @@ def listed(entry: Entry) -> dict[str, Any]:
         "bytes": entry.bytes,
         "permissions": entry.attributes.mode,
         "mtime_ns": entry.attributes.mtime_ns,
+        "images": entry.images,
     }
 
 
@@ -78,7 +116,8 @@ def described(archive: Archive, registry: Registry) -> dict[str, Any]:
         "form": archive.form.name.lower(),
         "bytes": archive.size,
         "images": archive.images,
-        "images_with_metadata": len(archive.metadata),
+        "images_with_metadata": len(archive.metadata) - len(archive.arrays),
+        "arrays": len(archive.arrays),
         "segments": list(_segments(archive, models)),
     }
 

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple, TypeVar
 
 from bbcompress.archive import blocks
+from bbcompress.archive.arrays import Array, arrays_of
 from bbcompress.archive.attributes import Tree, unpack_tree
 from bbcompress.archive.blocks import BlockType
 from bbcompress.archive.errors import ArchiveError, DamagedArchive
@@ -156,6 +157,21 @@ class Archive:
             return Tree()
         return self._read(BlockType.ATTRIBUTES, lambda body: unpack_tree(body, names), Tree())
 
+    @cached_property
+    def arrays(self) -> list[Array]:
+        """The files that several pictures are in together, by number."""
+        images = self._most if self.form == blocks.Form.ARCHIVE else 1
+        try:
+            return arrays_of(self.metadata, self.names, images)
+        except Malformed as error:
+            self._note(DamagedArchive(f"damaged: {error}"))
+            return []
+
+    @cached_property
+    def _array_firsts(self) -> set[int]:
+        """Numbers of pictures whose metadata are of an array."""
+        return {array.first for array in self.arrays}
+
     def decode(
         self,
         registry: Registry,
@@ -169,7 +185,7 @@ class Archive:
         """
         progress = progress or Progress()
         if parts is None:
-            _ = self.names, self.metadata, self.tree
+            _ = self.names, self.metadata, self.tree, self.arrays
             parts = self.parts
         if not self._recover:
             for part in parts:  # damage is told before the work
@@ -219,7 +235,8 @@ class Archive:
             name = self.names[number] if self.names else None
             whole: Item
             if isinstance(item, Picture):
-                whole = replace(item, metadata=self.metadata.get(number, NO_METADATA))
+                of_array = number in self._array_firsts
+                whole = replace(item, metadata=NO_METADATA if of_array else self.metadata.get(number, NO_METADATA))
             else:
                 whole = replace(item, name=PurePosixPath(name).name) if name else item
             found.append(Decoded(number, name, whole))
@@ -236,7 +253,7 @@ class Archive:
                 self._check_parts()
         self._check_numbers()
         if self._recover:
-            _ = self.names, self.metadata, self.tree  # so that `damage` is complete
+            _ = self.names, self.metadata, self.tree, self.arrays  # so that `damage` is complete
 
     def _find_by_index(self) -> None:
         start = blocks.read_trailer(self.source)

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from typing import BinaryIO
 
 from bbcompress.archive import blocks
+from bbcompress.archive.arrays import arrays_of
 from bbcompress.archive.attributes import Tree, pack_tree
 from bbcompress.archive.encode_job import EncodedSegment
+from bbcompress.archive.errors import ArchiveError
 from bbcompress.archive.index import Entry, Index, pack_index
 from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
 from bbcompress.archive.numbers import Runs, runs_of
 from bbcompress.archive.options import Summary
 from bbcompress.images.metadata import Metadata
+from bbcompress.varint import Malformed
 
 
 class ArchiveWriter:
@@ -41,7 +44,14 @@ class ArchiveWriter:
         self._metadata.update(metadata)
 
     def finish(self, names: list[str], tree: Tree | None = None) -> None:
-        """Write what follows the segments: `names` by number, and the attributes, if there are any."""
+        """Write what follows the segments: `names` by number, and the attributes, if there are any.
+
+        Raises ArchiveError where arrays' pictures have not come one after another.
+        """
+        try:
+            arrays_of(self._metadata, names, len(names))
+        except Malformed as error:
+            raise ArchiveError(f"cannot be written: {error}") from error
         names_block = blocks.pack_block(blocks.BlockType.NAMES, pack_names(names))
         metadata_block = attributes_block = b""
         if self._metadata:

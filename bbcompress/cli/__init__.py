@@ -18,10 +18,10 @@ COMMANDS = {
     "info": "Say what a file holds.",
     "test": "Check that a file decodes to what was compressed.",
     "models": "List the installed models.",
-    "train": "Train a model and export its exact form.",
-    "fit-encoder": "Train a new encoder for a model's decoder.",
-    "diagnose": "Say whether a model's encoder or decoder overfits.",
-    "bench": "Measure bits per dimension and time by refinement steps.",
+    "train": "Train a model on images of your own.",
+    "fit-encoder": "Train a new encoder for the decoder of a VAE.",
+    "diagnose": "Say whether a VAE's encoder or decoder overfits.",
+    "bench": "Compare numbers of refinement steps: bytes and time.",
 }
 
 
@@ -57,9 +57,13 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="bbcompress", prog_name="bbc")
 def main() -> None:
-    """Lossless image compression with variational autoencoders and bits-back coding.
+    """Lossless image compression: the same pixels on every machine.
 
     \b
     bbc compress photo.png -o photo.bb
     bbc decompress photo.bb -o photo.png
+    bbc compress scans/ -o scans.bb
+    bbc extract scans.bb 7.png
+
+    `bbc COMMAND --help` has the options of each.
     """

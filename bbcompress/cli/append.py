@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bbcompress.cli.common import writing
+from bbcompress.cli.common import ANY_FILE, writing
 from bbcompress.cli.compressing import Asked, compressing_options
 from bbcompress.cli.errors import ExitCode, about, fail
 from bbcompress.cli.progress_line import shown_progress
@@ -20,8 +20,8 @@ except ImportError:  # Windows
 
 
 @click.command()
-@click.argument("archive", metavar="ARCHIVE")
-@click.argument("images", nargs=-1, metavar="IMAGE...")
+@click.argument("archive", type=ANY_FILE, metavar="ARCHIVE")
+@click.argument("images", nargs=-1, type=ANY_FILE, metavar="IMAGE...")
 @click.option("-f", "--force", is_flag=True, help="Replace images of the archive that have the same names.")
 @compressing_options
 def command(archive: str, images: tuple[str, ...], force: bool, **options: Any) -> None:
@@ -39,6 +39,7 @@ def command(archive: str, images: tuple[str, ...], force: bool, **options: Any) 
     from bbcompress.archive.source import Source
     from bbcompress.cli.inputs import STDIN
     from bbcompress.images.place import Attributes
+    from bbcompress.images.remote import is_url
 
     asked = Asked(**options)
     if "" in images:
@@ -47,10 +48,16 @@ def command(archive: str, images: tuple[str, ...], force: bool, **options: Any) 
         raise click.UsageError("name images, or folders of them")
     if STDIN in images:
         raise click.UsageError("standard input has no name to add it by; write it to a file")
+    if is_url(archive):
+        fail(f"{archive}: adds to archives of this machine only; copy it here, and back", ExitCode.USAGE)
     with about(archive), shown_progress(asked.quiet or asked.verbose) as progress:
         registry, how = asked.options(progress)
-        listed = asked.listed(images, archive)
-        with open(archive, "rb") as file, _alone(file.fileno(), archive), writing(archive, overwrite=True) as new:
+        with (
+            asked.listed(images, archive, registry, how) as listed,
+            open(archive, "rb") as file,
+            _alone(file.fileno(), archive),
+            writing(archive, overwrite=True) as new,
+        ):
             old = Archive(Source(file))
             progress.total = sum(one.peek.pixels for one in listed.files)
             tree = listed.tree(times=not asked.no_times)

@@ -2,10 +2,12 @@
 
 import json
 import time
+from contextlib import closing
 
 import click
 
 from bbcompress.cli.common import (
+    ANY_FILE,
     MAX_REFINE_STEPS,
     engine_options,
     refine_method_option,
@@ -15,8 +17,10 @@ from bbcompress.cli.terminal import result
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--model", default="auto", show_default=True, help="A model's name or file, or auto.")
+@click.argument("images", nargs=-1, required=True, type=ANY_FILE, metavar="IMAGE...")
+@click.option(
+    "--model", type=ANY_FILE, default="auto", show_default=True, metavar="NAME|FILE", help="The model, or auto."
+)
 @click.option("--refine-steps", default="0,1,2,5,10", show_default=True, metavar="K,K,...", help="Steps to compare.")
 @refine_method_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -43,7 +47,8 @@ def command(
     method = Method[refine_method.upper()]
     rows = []
     registry, chosen = registry_and_model(model, engine, threads)
-    pictures = [(source.name, source.read()) for source in inputs(listed_images(images).files, Reading(pixels=True))]
+    with closing(listed_images(images)) as listed:
+        pictures = [(source.name, source.read()) for source in inputs(listed.files, Reading(pixels=True))]
     for steps in all_steps:
         started = time.perf_counter()
         options = Options(steps, chosen, check=False, refine_method=method)

@@ -30,13 +30,15 @@ MAX_SEGMENT_PIXELS = 1 << 23
 COPIED_BYTES = 1 << 20
 """At once."""
 
+ANY_FILE = click.Path(readable=False)
+"""The type of names of files that may not exist, may be - or a URL: shells complete it."""
 
 refine_method_option = click.option(
     "--refine-method",
     type=click.Choice(["natural", "adam"]),
     default="natural",
     show_default=True,
-    help="How steps are taken: natural gradients, or the paper's Adam, for comparison.",
+    help="How --refine-steps are taken: natural gradients, or the paper's Adam, for comparison.",
 )
 
 
@@ -56,7 +58,7 @@ def engine_options(function: Function) -> Function:
         type=click.Choice(["auto", "numpy", "onnx"]),
         default="auto",
         show_default=True,
-        help="What computes 8-bit networks (no effect on the result). auto: onnx where there is work enough.",
+        help="What computes 8-bit networks (no effect on the result). auto: ONNX Runtime where there is work enough.",
     )
     return engine(
         click.option(
@@ -67,7 +69,7 @@ def engine_options(function: Function) -> Function:
             show_default="all cores",
             callback=one_for_blas,
             is_eager=True,
-            help="Threads (no effect on the result).",
+            help="Cores to use (no effect on the result).",
         )(function)
     )
 
@@ -81,7 +83,8 @@ def max_pixels_option(function: Function) -> Function:
         default=MAX_PIXELS,
         show_default=True,
         metavar="N",
-        help="Keep larger images as files, and decode none. A higher limit allows more work, and takes more memory.",
+        help="The most pixels of an image or segment: larger images are kept as files, and none are decoded. More "
+        "takes more time and memory.",
     )(function)
 
 

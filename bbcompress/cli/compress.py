@@ -5,17 +5,19 @@ from typing import Any
 
 import click
 
-from bbcompress.cli.common import writing
+from bbcompress.cli.common import ANY_FILE, writing
 from bbcompress.cli.compressing import Asked, compressing_options
 from bbcompress.cli.errors import about
 from bbcompress.cli.progress_line import shown_progress
 
 
 @click.command()
-@click.argument("images", nargs=-1, metavar="IMAGE...")
+@click.argument("images", nargs=-1, type=ANY_FILE, metavar="IMAGE...")
 @click.option(
     "-o",
     "--output",
+    type=ANY_FILE,
+    metavar="FILE",
     help="File to write; - for standard output. One image's default is its name with .bb. A FIFO or a device such as "
     "/dev/null is written into; a link is refused.",
 )
@@ -25,11 +27,13 @@ def command(images: tuple[str, ...], output: str | None, force: bool, **options:
     """Compress images, or folders of them, into one file. The sources are kept.
 
     Files that are no images, would not come back whole from pixels, or are smaller as they are, are kept as they are.
+    Arrays (.npy, .npz, IDX, CIFAR batches) are coded image by image, and come back as the same files.
+
     Folders are kept with their files' permissions and times; links to files are read, links to folders are not
-    followed. A GLOB without a slash is for names, one with a slash for paths below the folder. Who may not read all
-    sources may not read the file. It is in its place when it is whole and checked; what is killed (kill -9) leaves a
-    hidden file named .bbc-*. In memory are as many images, or segments of small ones, as -T says, and twice that
-    compressed.
+    followed. A GLOB without a slash is for names, one with a slash for paths below the folder.
+
+    The output is in its place when it is whole and checked; what is killed (kill -9) leaves a hidden file named .bbc-*.
+    Who may not read all sources may not read it.
 
     \b
     bbc compress digit.png -o digit.bb
@@ -64,9 +68,8 @@ def command(images: tuple[str, ...], output: str | None, force: bool, **options:
         elif output != "-":
             check_output(Path(output), overwrite=force)
         registry, how = asked.options(progress)
-        listed = asked.listed(images, output)
-        with writing(output, force) as new:
-            if one_file:
+        with asked.listed(images, output, registry, how) as listed, writing(output, force) as new:
+            if one_file and listed.files[0].array is None:
                 (only,) = asked.inputs(listed)
                 item = only.read()
                 asked.note_kept(only.name, item)

@@ -1,5 +1,6 @@
 """What `bbc compress` and `bbc append` share: their options, and what these ask for."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial, reduce
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bbcompress.cli.common import (
+    ANY_FILE,
     MAX_REFINE_STEPS,
     MAX_SEGMENT_PIXELS,
     SEGMENT_PIXELS,
@@ -33,15 +35,22 @@ if TYPE_CHECKING:
     from bbcompress.progress import Progress
 
 _OPTIONS: list[Callable[[Any], Any]] = [
-    click.option("--model", default="auto", show_default=True, help="A model's name or file, or auto: the smallest."),
+    click.option(
+        "--model",
+        type=ANY_FILE,
+        default="auto",
+        show_default=True,
+        metavar="NAME|FILE",
+        help="The model to compress with. auto: whichever makes the smallest file.",
+    ),
     click.option(
         "--refine-steps",
         type=click.IntRange(0, MAX_REFINE_STEPS),
         default=0,
         show_default=True,
         metavar="K",
-        help="Optimise each image's posterior by K steps: smaller for digits and with the paper's models, hardly for "
-        "photographs; slower both ways (archives only; `bbc bench` compares).",
+        help="Optimise the latents of each image by K steps: smaller digits, slower both ways; without effect on "
+        "photographs, and on single images (`bbc bench` compares).",
     ),
     refine_method_option,
     max_pixels_option,
@@ -50,14 +59,14 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         is_flag=True,
         help="Leave out metadata: ICC profile, EXIF, XMP, text, resolution, gamma. What is kept as a file keeps them.",
     ),
-    click.option("--pixels", is_flag=True, help="Refuse files that would be kept as they are instead of as pixels."),
+    click.option("--pixels", is_flag=True, help="Refuse files that would be kept as they are, not as pixels."),
     click.option("--check/--no-check", default=True, help="Decode what was written and compare (default: check)."),
     click.option(
         "--effort",
         type=click.IntRange(1, 2),
         default=2,
         show_default=True,
-        help="1: quick, each picture by what it says of itself alone; 2: networks, and what is promising is tried.",
+        help="1: quick, without networks; 2: smaller, with the networks of models.",
     ),
     click.option(
         "--segment-size",
@@ -65,8 +74,8 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         default=SEGMENT_PIXELS,
         show_default=True,
         metavar="PIXELS",
-        help="Pixels that are coded together: smaller ones are quicker to read one image of, larger ones take fewer "
-        "bytes. An image of more is one by itself.",
+        help="Small images are coded together, so many pixels of them. Fewer: one image is quicker to read; more: "
+        "fewer bytes. A larger image is coded by itself.",
     ),
     click.option(
         "--include", multiple=True, metavar="GLOB", help="Of folders take only files that match one of these."
@@ -74,6 +83,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--exclude", multiple=True, metavar="GLOB", help="Of folders leave out files and folders that match."),
     click.option(
         "--files-from",
+        type=ANY_FILE,
         metavar="FILE",
         help="Also compress what is named in FILE (- for standard input), one name a line, kept with its path.",
     ),
@@ -84,7 +94,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option(
         "--scheduler",
         metavar="ADDRESS",
-        help="Have the workers of this Dask scheduler (tcp://...) compress, not this machine (docs/CLUSTER.md).",
+        help="Have the workers of this Dask scheduler (tcp://...) compress, not this machine (docs/ARCHIVES.md).",
     ),
     engine_options,
 ]
@@ -134,18 +144,28 @@ class Asked:
             options = replace(options, report=note)
         return registry, options
 
-    def listed(self, images: tuple[str, ...], output: str) -> "Inputs":
-        """What the arguments and the list name; says what is left out. Raises where `output` is one of the files."""
+    @contextlib.contextmanager
+    def listed(
+        self, images: tuple[str, ...], output: str, registry: "Registry", options: "Options"
+    ) -> "Iterator[Inputs]":
+        """What the arguments and the list name, to be read within; says what is left out. Raises where `output` is one
+        of the files."""
+        from bbcompress.cli.arrays import reason_to_keep
         from bbcompress.cli.globs import Globs
         from bbcompress.cli.inputs import listed_images, names_in
 
         names = names_in(self.files_from, self.null) if self.files_from is not None else []
         listed = listed_images(images, Globs(self.include, self.exclude), names)
-        if any(file.path and _is_same(file.path, output) for file in listed.files):
-            raise click.UsageError(f"{output} is one of the images; name another file")
-        for line in listed.left_out:
-            note(f"bbc: warning: {line}")
-        return listed
+        with contextlib.closing(listed):
+            if any(file.path and _is_same(file.path, output) for file in listed.files):
+                raise click.UsageError(f"{output} is one of the images; name another file")
+            for line in listed.left_out:
+                note(f"bbc: warning: {line}")
+            if not self.pixels:
+                listed.keep_arrays(
+                    partial(reason_to_keep, max_pixels=self.max_pixels, registry=registry, options=options)
+                )
+            yield listed
 
     def inputs(self, listed: "Inputs") -> "Iterator[Input]":
         """The files, to be read."""

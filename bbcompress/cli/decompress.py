@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bbcompress.cli.common import installed_models, opened
+from bbcompress.cli.common import ANY_FILE, installed_models, opened
 from bbcompress.cli.errors import about
 from bbcompress.cli.progress_line import shown_progress
-from bbcompress.cli.write_images import Settings, Wanted, write_images, writing_options
+from bbcompress.cli.write_images import Settings, write_images, writing_options
 
 if TYPE_CHECKING:
     from bbcompress.archive.read import Archive
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", type=ANY_FILE)
 @click.option(
     "-o",
     "--output",
+    type=ANY_FILE,
+    metavar="FILE|FOLDER",
     help="A file for one image, else a folder, made if missing (default: named as FILE, or as the file kept in it); - "
     "for standard output. Another format than the image's own is written where it holds every pixel. A FIFO or a "
     "device such as /dev/null is written into; a link is refused, as is what leads out of the folder.",
@@ -47,6 +49,7 @@ def command(
     bbc decompress scans.bb -o scans
     """
     from bbcompress.archive.read import Archive
+    from bbcompress.cli.wanted import Wanted
     from bbcompress.images.remote import is_url
 
     if not file or output == "":
@@ -62,17 +65,19 @@ def command(
 
 
 def _default_output(file: Path, archive: "Archive") -> Path:
-    """A file beside `file` for the small form: a kept file's name, or the stem and a suffix to come (`.*`). Else a
-    folder."""
+    """A file beside `file` for the small form: a kept file's name, or the stem and a suffix to come (`.*`). So for an
+    archive of one array. Else a folder."""
     from bbcompress.archive.blocks import Form
     from bbcompress.cli.target_names import possible_names
 
     stem = file.with_suffix("")
     if stem == file:
         stem = file.with_name(file.name + ".out")
-    if archive.form != Form.SINGLE:
-        return stem
     kept = archive.kept_name
+    if archive.form != Form.SINGLE:
+        if [array.file.pictures for array in archive.arrays] != [archive.images] or archive.arrays[0].name is None:
+            return stem
+        kept = archive.arrays[0].name.rpartition("/")[2]
     if kept is None:
         return stem.with_name(stem.name + ".*")
     if kept and not kept.startswith("*"):

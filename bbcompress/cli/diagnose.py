@@ -5,14 +5,22 @@ from pathlib import Path
 
 import click
 
+from bbcompress.cli.common import ANY_FILE
 from bbcompress.cli.terminal import result
 from bbcompress.cli.training import images_for_model, report_epoch, require_torch, rounded, torch_threads_option
 
 
 @click.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--train", "training", required=True, help="The images that the model was trained on.")
-@click.option("--test", required=True, help="Images that it was not trained on.")
+@click.option(
+    "--train",
+    "training",
+    type=ANY_FILE,
+    metavar="DATA",
+    required=True,
+    help="The images that the model was trained on.",
+)
+@click.option("--test", type=ANY_FILE, metavar="DATA", required=True, help="Images that it was not trained on.")
 @click.option("--images", type=click.IntRange(1), help="Use the first so many of each; default: all.")
 @click.option(
     "--epochs", default=100, show_default=True, type=click.IntRange(1), help="Of the optimal encoder, on test images."

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from bbcompress.images.place import PRIVATE_FOLDER, Attributes, hidden_name, move, set_attributes, write_new
+from bbcompress.images.place import PRIVATE_FOLDER, Attributes, Contents, hidden_name, move, set_attributes, write_new
 
 _BY_DESCRIPTOR = {os.open, os.mkdir, os.stat, os.link} <= os.supports_dir_fd and os.listdir in os.supports_fd
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
@@ -80,7 +80,7 @@ class Directory:
         """Make a private folder."""
         os.mkdir(self._at(name), PRIVATE_FOLDER, dir_fd=self._descriptor)
 
-    def write(self, name: str, data: bytes, attributes: Attributes) -> None:
+    def write(self, name: str, data: Contents, attributes: Attributes) -> None:
         """Make a file."""
         write_new(self._at(name), data, attributes, folder=self._descriptor, sync=not _BY_DESCRIPTOR)
 

@@ -4,18 +4,20 @@ from pathlib import Path
 
 import click
 
-from bbcompress.cli.common import installed_models, opened
+from bbcompress.cli.common import ANY_FILE, installed_models, opened
 from bbcompress.cli.errors import about
 from bbcompress.cli.progress_line import shown_progress
-from bbcompress.cli.write_images import Settings, Wanted, write_images, writing_options
+from bbcompress.cli.write_images import Settings, write_images, writing_options
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", type=ANY_FILE)
 @click.argument("wanted", nargs=-1, required=True, metavar="NAME|PATTERN|RANGE...")
 @click.option(
     "-o",
     "--output",
+    type=ANY_FILE,
+    metavar="FOLDER|FILE",
     default=".",
     show_default="the current folder",
     help="A folder, made if missing; for one image also a file, or - for standard output.",
@@ -38,7 +40,9 @@ def command(
 
     Images are wanted by name, by the name of a folder, by number, from 0 on as in `bbc list -l`, by a range i:j of
     numbers (without j), or by a pattern, in which * and ? stand for anything, / too, and [ab] for either letter. What
-    is the name of an image means that image, even if it looks like a number, a range or a pattern.
+    is the name of an image means that image, even if it looks like a number, a range or a pattern. An array comes back
+    whole by its name or a pattern, and its images as PNG by their names, x.npy[7], by ranges, x.npy[10:20], and by
+    numbers.
 
     \b
     bbc extract scans.bb a/7.png
@@ -46,11 +50,13 @@ def command(
     """
     from bbcompress.archive.read import Archive
     from bbcompress.archive.select import select
+    from bbcompress.cli.wanted import Wanted
 
     if not file or output == "":
         raise click.UsageError("a file's name is empty")
     with about(file), opened(file) as source, shown_progress(quiet) as progress:
         archive = Archive(source, recover=keep_going)
-        numbers = select(wanted, archive.names, archive.images)
+        selection = select(wanted, archive.names, archive.images, archive.arrays)
         settings = Settings(force, not no_times, keep_going, max_pixels, progress)
-        write_images(Wanted(archive, installed_models(engine, threads, models), file, numbers), output, settings, quiet)
+        registry = installed_models(engine, threads, models)
+        write_images(Wanted(archive, registry, file, selection), output, settings, quiet)

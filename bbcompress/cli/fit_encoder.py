@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bbcompress.cli.common import ANY_FILE
 from bbcompress.cli.terminal import note
 from bbcompress.cli.training import (
     TEST_SAMPLES,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("data")
+@click.argument("data", type=ANY_FILE)
 @training_options("half-asleep", learning_rate=5e-4)
 def command(
     model: Path,

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from bbcompress.cli.common import model_file_option, opened
+from bbcompress.cli.common import ANY_FILE, model_file_option, opened
 from bbcompress.cli.errors import about
 from bbcompress.cli.terminal import result
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", type=ANY_FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs (docs/JSON.md).")
 @model_file_option
 def command(file: str, as_json: bool, models: tuple[Path, ...]) -> None:
@@ -26,7 +26,8 @@ def command(file: str, as_json: bool, models: tuple[Path, ...]) -> None:
     if as_json:
         result(json.dumps({"file": file, **description}, indent=2))
         return
-    result(f"{file}: {description['form']}, {description['images']} images, {description['bytes']} bytes")
+    arrays = f", {description['arrays']} arrays of them" if description["arrays"] else ""
+    result(f"{file}: {description['form']}, {description['images']} images{arrays}, {description['bytes']} bytes")
     segments, images, sizes = Counter[str](), Counter[str](), Counter[str]()
     for segment in description["segments"]:
         way = segment["method"]

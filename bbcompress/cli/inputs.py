@@ -2,17 +2,19 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from bbcompress.archive.attributes import Tree
 from bbcompress.archive.names import check_name, name_bytes
+from bbcompress.cli.arrays import ArrayFinder
 from bbcompress.cli.common import read_stdin
 from bbcompress.cli.globs import ALL, Globs
 from bbcompress.cli.reading import opened
 from bbcompress.cli.walk import walk
+from bbcompress.images.arrays.spans import ArrayFile
 from bbcompress.images.errors import ImageError
 from bbcompress.images.peek import START_BYTES, Peek, peek
 from bbcompress.images.place import UNKNOWN, Attributes, attributes_of, umask
@@ -31,6 +33,19 @@ class File(NamedTuple):
     """None for standard input."""
     attributes: Attributes
     peek: Peek
+    bytes: int
+    """Of the file."""
+    array: ArrayFile | None = None
+    """Of a file of several pictures, what it holds."""
+    unpacked: Path | None = None
+    """Where its unpacked form is."""
+    kept: str = ""
+    """Why it is kept as it is, where that is known before it is read."""
+
+    @property
+    def pictures(self) -> int:
+        """How many it is in an archive."""
+        return 1 if self.array is None else self.array.pictures
 
 
 @dataclass
@@ -44,9 +59,11 @@ class Inputs:
     """One line each of what is not kept."""
     private_to: int = 0o666
     """Permissions that every source gives, which a file of all of them may have."""
+    _finder: ArrayFinder = field(default_factory=ArrayFinder)
 
     def add(self, name: str, path: Path | None, attributes: Attributes) -> None:
-        self.files.append(File(name, path, attributes, _peek(path)))
+        start, size = _start(path)
+        self._add(name, path, attributes, start, size)
         if attributes.mode is not None:
             self.private_to &= attributes.mode
 
@@ -72,7 +89,21 @@ class Inputs:
         for (file, (found, size)), start in zip(
             wanted.items(), starts(list(wanted.values()), START_BYTES), strict=True
         ):
-            self.files.append(File(prefix + file if file else name, found, UNKNOWN, peek(start, size)))
+            self._add(prefix + file if file else name, found, UNKNOWN, start, size)
+
+    def _add(self, name: str, path: Path | Url | None, attributes: Attributes, start: bytes, size: int) -> None:
+        found = File(name, path, attributes, peek(start, size), size)
+        self.files.append(self._finder.looked_into(found, start))
+
+    def keep_arrays(self, reason_to_keep: Callable[[File], str]) -> None:
+        """Have files of several pictures kept as they are for which there is a reason."""
+        for place, file in enumerate(self.files):
+            if file.array is not None and (reason := reason_to_keep(file)):
+                self.files[place] = file._replace(peek=Peek("file", file.bytes), array=None, kept=reason)
+
+    def close(self) -> None:
+        """Nothing is read any more."""
+        self._finder.close()
 
     def add_folder(self, name: str, attributes: Attributes) -> None:
         mode = attributes.mode or 0
@@ -82,7 +113,7 @@ class Inputs:
 
     def tree(self, times: bool) -> Tree:
         """What an archive keeps of them."""
-        files = [file.attributes for file in self.files]
+        files = [file.attributes for file in self.files for _ in range(file.pictures)]
         if times:
             return Tree(files, self.folders)
         without = Attributes._replace
@@ -157,13 +188,13 @@ def _status(path: Path) -> os.stat_result:
         raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _peek(path: Path | None) -> Peek:
+def _start(path: Path | None) -> tuple[bytes, int]:
+    """A file's first bytes, and how many there are; nothing of what can be read once."""
     if path is None:
-        return Peek("file", 0)
+        return b"", 0
     with opened(path) as file:
         status = os.fstat(file.fileno())
-        # the bytes of a pipe come once
-        return peek(file.read(START_BYTES), status.st_size) if stat.S_ISREG(status.st_mode) else Peek("file", 0)
+        return (file.read(START_BYTES), status.st_size) if stat.S_ISREG(status.st_mode) else (b"", 0)
 
 
 def _check_names(found: Inputs) -> None:
@@ -177,5 +208,10 @@ def _check_names(found: Inputs) -> None:
             both = " and ".join(str(path or "standard input") for path in (source, seen[name]))
             raise ImageError(f"{both} would both be kept as {name}; give a folder above both")
         seen[name] = source
+    arrays = {file.name for file in found.files if file.array is not None}
+    for name in seen:
+        array, bracket, _ = name.rpartition("[")
+        if bracket and array in arrays:
+            raise ImageError(f"{seen[name]} and images of {seen[array]} may have one name; give a folder above both")
     for name in found.folders.keys() & seen.keys():
         raise ImageError(f"{seen[name]} and a folder {name} could not both be made again; give a folder above both")

@@ -9,10 +9,10 @@ from bbcompress.cli.terminal import result
 
 
 @click.command()
-@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="[FILE...]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(files: tuple[Path, ...], as_json: bool) -> None:
-    """List the installed models, and FILES besides."""
+    """List the installed models, and those in FILEs besides."""
     from bbcompress.codec.registry import Registry
 
     rows = [

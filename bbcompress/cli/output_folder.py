@@ -13,7 +13,7 @@ from types import TracebackType
 from bbcompress.cli.directory import Directory, remove_tree
 from bbcompress.cli.target_names import possible_names
 from bbcompress.images.errors import ImageError, OutputExists
-from bbcompress.images.place import UNKNOWN, Attributes, hidden_name
+from bbcompress.images.place import UNKNOWN, Attributes, Contents, hidden_name
 
 _NAME_REFUSED = frozenset(
     [errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOTDIR]
@@ -61,7 +61,7 @@ class OutputFolder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._clean_up.close()
 
-    def write(self, name: str, data: bytes, attributes: Attributes) -> None:
+    def write(self, name: str, data: Contents, attributes: Attributes) -> None:
         """Write a file, of a name as archives have them, or one that is like it."""
         folder, _, part = name.rpartition("/")
         with self._open(folder) as directory:

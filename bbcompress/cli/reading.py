@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from bbcompress.archive.arrays import ArrayReader
 from bbcompress.archive.jobs import Input, Job, input_of
 from bbcompress.cli.common import read_stdin
 from bbcompress.cli.directory import Directory
@@ -42,10 +43,14 @@ class FileReader:
     reading: Reading
     data: bytes | None = None
     """Of the file, where it has been read."""
+    kept: str = ""
+    """Why it is kept as it is, where that is known."""
 
     def __call__(self) -> Item:
         data = _contents(self.path) if self.data is None else self.data
         name = self.path.name if self.path else ""
+        if self.kept:
+            return KeptFile(data, name, self.kept)
         item = read(data, name, strip=self.reading.strip, max_pixels=self.reading.max_pixels)
         if not self.reading.pixels:
             return item
@@ -57,8 +62,13 @@ class FileReader:
 
 def inputs(files: Iterable[File], reading: Reading) -> Iterator[Input]:
     """What `archive.compress.write_archive` takes. Standard input is read here."""
+    from bbcompress.cli.arrays import inputs_of
+
     for file in files:
-        reader = FileReader(file.path, reading)
+        if file.array is not None:
+            yield from inputs_of(file)
+            continue
+        reader = FileReader(file.path, reading, kept=file.kept)
         yield input_of(file.name, reader()) if file.path is None else Input(file.name, reader, *file.peek)
 
 
@@ -86,6 +96,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 def _sent(read: Callable[[], Item]) -> Callable[[], Item]:
     if isinstance(read, FileReader) and isinstance(read.path, Path):
         return replace(read, data=_contents(read.path))
+    if isinstance(read, ArrayReader):
+        return input_of("", read()).read
     return read
 
 

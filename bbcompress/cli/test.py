@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bbcompress.cli.common import engine_options, installed_models, max_pixels_option, model_file_option, opened
+from bbcompress.cli.common import (
+    ANY_FILE,
+    engine_options,
+    installed_models,
+    max_pixels_option,
+    model_file_option,
+    opened,
+)
 from bbcompress.cli.errors import ExitCode, about, explained
 from bbcompress.cli.progress_line import shown_progress
 from bbcompress.cli.terminal import note, result
@@ -19,7 +26,7 @@ _TOLD = 5
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=ANY_FILE, metavar="FILE...")
 @model_file_option
 @max_pixels_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
@@ -65,9 +72,17 @@ def _tested(file: str, registry: "Registry", max_pixels: int, quiet: bool) -> Ex
 
 def _tell(file: str, archive: "Archive") -> None:
     """One line of what is wrong, and the names of what is lost as results."""
+    from bbcompress.archive.arrays import array_at
+
+    arrays: dict[int, str] = {}
     for part, _ in archive.lost:
         for number in part.numbers.tolist():
-            if archive.names and number < len(archive.names):
+            array = array_at(archive.arrays, number)
+            if array is not None:
+                arrays[array.first] = str(array.name)
+            elif archive.names and number < len(archive.names):
                 result(f"{file}: lost: {archive.names[number]}")
+    for name in arrays.values():
+        result(f"{file}: lost: {name}")
     more = len(archive.damage) - _TOLD
     note("; ".join([f"bbc: {file}: {archive.damage[0]}", *archive.damage[1:_TOLD], *[f"and {more} more"][: more > 0]]))

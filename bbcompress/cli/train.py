@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bbcompress.cli.common import ANY_FILE
 from bbcompress.cli.terminal import note
 from bbcompress.cli.train_corrector import is_given, refuse_other_options, train_corrector
 from bbcompress.cli.training import (
@@ -28,7 +29,26 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("data")
+@click.argument("data", type=ANY_FILE)
+@click.option(
+    "--minutes",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="How long a corrector is trained in all; a run that was stopped goes on with what is left, or with more.",
+)
+@click.option(
+    "--start",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Go on from the weights of this model, with its architecture. Default, but with --architecture: the shipped "
+    "corrector for such images, if that is of use.",
+)
+@click.option(
+    "--width",
+    type=click.IntRange(1, 512),
+    help="Channels of a corrector's networks, best a multiple of 32: it is trained from nothing then.",
+)
+@click.option("--blocks", type=click.IntRange(0, 16), help=f"Residual blocks.  [default: {BLOCKS}; of a corrector 1]")
 @click.option(
     "--likelihood",
     type=click.Choice(["bernoulli", "logistic"]),
@@ -43,12 +63,6 @@ if TYPE_CHECKING:
     "fine.",
 )
 @click.option(
-    "--start",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Go on from the weights of this model, with its architecture. Default, but with --architecture: the shipped "
-    "corrector for such images, if that is of use.",
-)
-@click.option(
     "--components", default=1, show_default=True, type=click.IntRange(1, 32), help="Logistics in each mixture."
 )
 @click.option(
@@ -61,7 +75,6 @@ if TYPE_CHECKING:
 @click.option(
     "--hidden", default=500, show_default=True, type=click.IntRange(1, 65536), help="Units of a hidden layer; channels."
 )
-@click.option("--blocks", type=click.IntRange(0, 16), help=f"Residual blocks.  [default: {BLOCKS}; of correctors 1]")
 @click.option(
     "--stage-blocks",
     type=click.IntRange(0, 16),
@@ -71,18 +84,6 @@ if TYPE_CHECKING:
     "--coarser",
     is_flag=True,
     help="Put latents and a first scale on a grid twice as coarse (staged models, with --start).",
-)
-@click.option(
-    "--minutes",
-    default=10.0,
-    show_default=True,
-    type=click.FloatRange(0, min_open=True),
-    help="How long a corrector is trained in all; a run that was stopped goes on with what is left, or with more.",
-)
-@click.option(
-    "--width",
-    type=click.IntRange(1, 512),
-    help="Channels of a corrector's networks, best a multiple of 32: it is trained from nothing then.",
 )
 @training_options("elbo", learning_rate=3e-4)
 def command(
@@ -118,9 +119,9 @@ def command(
     for a report, OUTPUT.html, beside other models and coders. The model file is there from the first minute on, and is
     written whenever it is better. A run that was stopped goes on when it is called again; OUTPUT.csv is its log.
 
-    With --architecture it is a VAE, for images of one size, or of any with --crop, of 8 bits or black and white; all
-    options without a word of correctors are for them. Whatever the encoder's --objective, the decoder learns by the
-    ELBO; with `sleep` that is the wake-sleep algorithm.
+    It takes --minutes, --start, --width, --blocks, --name, --seed, -T and --device; all others are for VAEs. Such a
+    model is trained with --architecture, for images of one size, or of any with --crop, of 8 bits or black and white.
+    Whatever the encoder's --objective, the decoder learns by the ELBO; with `sleep` that is the wake-sleep algorithm.
 
     DATA may also be an IDX file, a CIFAR batch, .npy, .npz, or the name of a set to download: mnist, fashion-mnist,
     cifar-10; for a corrector an .npy of groups of crops, each of one photograph (groups, crops, side, side, channels).

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from bbcompress.cli.common import ANY_FILE
 from bbcompress.cli.errors import ExitCode, fail
 from bbcompress.cli.terminal import note
 
@@ -31,7 +32,12 @@ def training_options(objective: str, learning_rate: float) -> Callable[[Function
     """The options that all training has, with the defaults that differ."""
     options = (
         click.option(
-            "-o", "--output", required=True, type=click.Path(path_type=Path), help="Model file to write (.safetensors)."
+            "-o",
+            "--output",
+            required=True,
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Model file to write (.safetensors).",
         ),
         click.option("--name", help="The model's name. Default: the output's."),
         click.option(
@@ -57,7 +63,9 @@ def training_options(objective: str, learning_rate: float) -> Callable[[Function
             show_default=True,
             help="Where samples' latents come from: the prior, or the posteriors of the data.",
         ),
-        click.option("--epochs", default=100, show_default=True, type=click.IntRange(1)),
+        click.option(
+            "--epochs", default=100, show_default=True, type=click.IntRange(1), help="Passes over the images."
+        ),
         click.option("--batch", default=100, show_default=True, type=click.IntRange(1), help="Images a step."),
         click.option("--learning-rate", default=learning_rate, show_default=True, type=float, help="Step size."),
         click.option(
@@ -70,7 +78,13 @@ def training_options(objective: str, learning_rate: float) -> Callable[[Function
             type=click.IntRange(0),
             help="Steps over which the KL term comes in, and the colour channels' dependence in models not staged.",
         ),
-        click.option("--schedule", type=click.Choice(["constant", "cosine"]), default="constant", show_default=True),
+        click.option(
+            "--schedule",
+            type=click.Choice(["constant", "cosine"]),
+            default="constant",
+            show_default=True,
+            help="Of the step size.",
+        ),
         click.option(
             "--ema",
             default=0.0,
@@ -90,8 +104,8 @@ def training_options(objective: str, learning_rate: float) -> Callable[[Function
             type=click.IntRange(8),
             help="Cut images into squares of so many pixels; they may be of several sizes then.",
         ),
-        click.option("--test", help="Test images, to report the -ELBO of at the end."),
-        click.option("--seed", default=0, show_default=True, type=int),
+        click.option("--test", type=ANY_FILE, metavar="DATA", help="Test images, to report the -ELBO of at the end."),
+        click.option("--seed", default=0, show_default=True, type=int, help="Of all random numbers."),
         click.option("--flip", is_flag=True, help="Turn half of the images left to right (convolutional models)."),
         click.option(
             "--distort",

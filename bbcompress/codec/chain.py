@@ -144,7 +144,7 @@ def _encode(groups: Sequence[Group], plan: Plan, latents: list[Symbols], bottom:
     net_microbits = np.zeros(plan.images, np.int64)
     for number, (model, pixels) in enumerate(_first(groups, plan)):
         if number == len(latents):
-            latents.append(search(model, pixels, thorough=plan.images == 1))
+            latents.append(search(model, pixels, plan.images))
         lanes = plan.first_lanes(number, model.stages)
         net_microbits[number] = push_first(model, stack, pixels, latents[number], lanes)
         advance(pixels.size)

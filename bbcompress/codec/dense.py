@@ -6,7 +6,7 @@ import numpy as np
 
 from bbcompress.codec import bilevel
 from bbcompress.codec.mixture import Mixture
-from bbcompress.codec.model import LOG_SCALE_RANGE, NETWORK_BATCH, Pixels, Posterior, Stage
+from bbcompress.codec.model import LOG_SCALE_RANGE, NETWORK_BATCH, Pixels, Posterior, Stage, even_slices
 from bbcompress.coding.rans import Divisible, Symbols
 from bbcompress.exact import functions
 from bbcompress.exact.engine import Engine
@@ -109,7 +109,7 @@ class DenseModel:
         return np.concatenate(self.engine.map(gradient, self.batches(len(pixels)))) * 2.0**-GRADIENT_BITS
 
     def batches(self, count: int) -> list[slice]:
-        return [slice(first, first + self._batch) for first in range(0, count, self._batch)]
+        return even_slices(count, self._batch)
 
     def _on_grid(self, latent: Floats) -> Floats:
         return to_grid(latent, self._decoder.input.fraction_bits, self._decoder.input.limit)

@@ -45,6 +45,12 @@ class Stage(Protocol):
         ...
 
 
+def even_slices(count: int, most: int) -> list[slice]:
+    """Of so many images, as few as hold at most `most` each, and alike in size."""
+    parts = -(-count // most)
+    return [slice(count * part // parts, count * (part + 1) // parts) for part in range(parts)]
+
+
 class SizedModel(Protocol):
     """A model for images of one size. Pixels are (N, subpixels) uint8, latents (N, latent) float64."""
 

@@ -20,8 +20,12 @@ from bbcompress.exact.functions import Floats
 SAMPLE_SIDE = 64
 SAMPLE_SUBPIXELS = 3 << 15
 """Of the images that shifts are found by."""
+TRIAL_SUBPIXELS = 1 << 15
+"""Of images of several times SAMPLE_SUBPIXELS: by which shifts must pay before they are found."""
 SEARCH_STEPS = (8, 4, 2, 1)
 """Shifts are tried at these distances from the best so far, so that they are at most 15, a factor of 6.5."""
+MARGIN_BITS_PER_DIM = 2.0**-10
+"""What shifts must be estimated to save beyond what they take: less may be chance."""
 
 
 class Fit(NamedTuple):
@@ -34,11 +38,21 @@ class Fit(NamedTuple):
 NOTHING = Fit((), 0.0)
 
 
-def fit(model: SpatialModel, images: Sequence[Pixels]) -> Fit:
-    """The best shifts for images (H, W, C) together, by a sample of small tiles of them; none of a single tile."""
+def worthwhile(model: SpatialModel, images: Sequence[Pixels]) -> ScaleShifts:
+    """Shifts for images (H, W, C) together that save more than they take in a file, or none."""
+    subpixels = sum(image.size for image in images)
+    least_bits = 8 * model.shifts + MARGIN_BITS_PER_DIM * subpixels
+    if subpixels > 4 * SAMPLE_SUBPIXELS and fit(model, images, TRIAL_SUBPIXELS).saved_bits <= least_bits:
+        return ()
+    found = fit(model, images)
+    return found.shifts if found.saved_bits > least_bits else ()
+
+
+def fit(model: SpatialModel, images: Sequence[Pixels], sample_subpixels: int = SAMPLE_SUBPIXELS) -> Fit:
+    """The best shifts for images (H, W, C), by a sample of small tiles of them; none of a single tile."""
     if not (images and model.shifts):
         return NOTHING
-    halves = _halves(images)
+    halves = _halves(images, sample_subpixels)
     if not all(halves):
         return NOTHING
     costs = [(_Cost(), _Cost()) for _ in range(model.shifts)]
@@ -56,12 +70,12 @@ def fit(model: SpatialModel, images: Sequence[Pixels]) -> Fit:
     return Fit(tuple(shift for shift, _ in found), sum(saved for _, saved in found) / (share * MICROBITS))
 
 
-def _halves(images: Sequence[Pixels]) -> list[list[tiles.TileGroup]]:
+def _halves(images: Sequence[Pixels], subpixels: int) -> list[list[tiles.TileGroup]]:
     """Tiles evenly from all of the images, every other one in the second half; a single tile leaves that empty."""
     sizes = [(image.shape[0], image.shape[1]) for image in images]
     groups = tiles.tiling(sizes, SAMPLE_SIDE, [()] * len(images))
     every = [(number, tile) for number, group in enumerate(groups) for tile in group.tiles]
-    step = -(-sum(image.size for image in images) // SAMPLE_SUBPIXELS)
+    step = -(-sum(image.size for image in images) // subpixels)
     halves = []
     for chosen in (every[:: 2 * step], every[step :: 2 * step]):
         parts = [

@@ -17,7 +17,15 @@ import numpy as np
 
 from bbcompress.codec import bilevel, mixture
 from bbcompress.codec.mixture import Mixture
-from bbcompress.codec.model import LOG_SCALE_RANGE, NETWORK_BATCH, SHIFT_LOG2_UNIT, Pixels, Posterior, ScaleShifts
+from bbcompress.codec.model import (
+    LOG_SCALE_RANGE,
+    NETWORK_BATCH,
+    SHIFT_LOG2_UNIT,
+    Pixels,
+    Posterior,
+    ScaleShifts,
+    even_slices,
+)
 from bbcompress.coding.rans import Divisible, Symbols
 from bbcompress.exact import functions
 from bbcompress.exact.engine import Engine
@@ -178,7 +186,7 @@ class SizedSpatialModel:
         self.stages = len(self._phases) * info.channels
 
     def batches(self, count: int) -> list[slice]:
-        return [slice(first, first + self._batch) for first in range(0, count, self._batch)]
+        return even_slices(count, self._batch)
 
     def posterior(self, pixels: Pixels) -> Posterior:
         encoder = self._model.networks.encoder

@@ -11,7 +11,7 @@ import numpy as np
 
 from bbcompress.codec.model import Pixels, Posterior, SizedModel, intervals
 from bbcompress.codec.refine import Method, refine
-from bbcompress.coding.distributions import GridPrior, code_lengths, push
+from bbcompress.coding.distributions import MICROBITS, GridPrior, code_lengths, push
 from bbcompress.coding.rans import Stack, Symbols
 from bbcompress.exact.functions import Floats
 
@@ -19,6 +19,8 @@ SEARCH_ROUNDS = 30
 """Most rounds of search among the grid's neighbouring points; it nearly always ends by itself before."""
 FAST_ROUNDS = 2
 """Where the image is not alone in its chain, and its few bits are worth little time."""
+LONG_CHAIN_BITS = 1 << 16
+"""Of a chain of more there is no search: it saves some 5 bits an image, of at most a few."""
 SEARCH_MOVES = 16
 """Most neighbouring points that a round tries."""
 SEARCH_LATENTS = 64
@@ -59,14 +61,17 @@ def _points(model: SizedModel, latent: Symbols) -> Floats:
     return points
 
 
-def search(model: SizedModel, pixels: Pixels, thorough: bool = True) -> Symbols:
-    """Grid symbols (latent,) with a short code of pixels (1, subpixels): descent from the posterior mean."""
-    posterior = model.posterior(pixels)
+def search(model: SizedModel, pixels: Pixels, images: int = 1) -> Symbols:
+    """Grid symbols (latent,) with a short code of pixels (1, subpixels), which begin a chain of so many `images`:
+    descent from the posterior mean."""
+    thorough, posterior = images == 1, model.posterior(pixels)
     if model.latent > SEARCH_LATENTS:
         steps = REFINE_STEPS if thorough else FAST_REFINE_STEPS
         return _symbols(model, refine(model, pixels, posterior, 0, steps, Method.NATURAL))
     best = _symbols(model, posterior)
     cost = _costs(model, pixels, best[None])[0]
+    if not thorough and images * cost > LONG_CHAIN_BITS * MICROBITS:
+        return best
     for _ in range(SEARCH_ROUNDS if thorough else FAST_ROUNDS):
         moves = _moves(model, pixels, best)
         candidates = np.clip(best + moves, 1, 255)

@@ -36,7 +36,7 @@ def code_lengths(freqs: Counts, precision: int) -> NDArray[np.int64]:
 PART = 1 << 12
 """Symbols whose intervals are computed together: few enough that the processor's cache holds them."""
 LOCATOR_VALUES = 1 << 15
-"""Values whose starts are computed together for a stack of one lane."""
+"""Values whose starts are computed together for a stack of few lanes."""
 _LOG2_TABLE_BITS = 15
 
 

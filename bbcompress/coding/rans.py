@@ -19,6 +19,7 @@ more of them than their bits: of the surest symbol there is, of freq 2^24 - 255,
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import cycle
 from typing import Protocol, Self
 
 import numpy as np
@@ -30,6 +31,8 @@ Symbols = NDArray[np.int64]
 Locator = Callable[[int], tuple[int, int, int]]
 """From a position to the symbol whose interval holds it, its start and its freq."""
 
+FEW_LANES = 8
+"""Up to so many, symbols are coded one by one."""
 LOWER_BOUND = 1 << 31
 _LOWER = np.uint64(LOWER_BOUND)
 _WORD_BITS = np.uint64(32)
@@ -58,7 +61,7 @@ class Distribution(Protocol):
         ...
 
     def locators(self, where: slice) -> Iterator[Locator]:
-        """`locate` of one symbol after the other in Python integers, for stacks of one lane."""
+        """`locate` of one symbol after the other in Python integers, for stacks of few lanes."""
         ...
 
 
@@ -109,8 +112,8 @@ class Stack:
 
         The last row of symbols goes first, so that popping gives the symbols in their order.
         """
-        if self.lanes == 1:
-            self._push_one_lane(starts, freqs, precision)
+        if self.lanes <= FEW_LANES:
+            self._push_one_by_one(starts, freqs, precision)
             return
         shift = np.uint64(precision)
         # heads stay below 2^63, so a limit of 2^63 (freq 2^precision) means that nothing moves
@@ -133,8 +136,8 @@ class Stack:
 
     def pop(self, distribution: Distribution) -> Symbols:
         """Pop `distribution.size` symbols. Raises Underflow when the stack runs out of words."""
-        if self.lanes == 1:
-            return self._pop_one_lane(distribution)
+        if self.lanes <= FEW_LANES:
+            return self._pop_one_by_one(distribution)
         lanes, size = self.lanes, distribution.size
         shift = np.uint64(distribution.precision)
         mask = np.uint64((1 << distribution.precision) - 1)
@@ -176,33 +179,39 @@ class Stack:
             yield popped[:size]
             popped = popped[size:]
 
-    def _push_one_lane(self, starts: Counts, freqs: Counts, precision: int) -> None:
-        """`push` in Python integers, ten times faster than numpy on arrays of one."""
-        head = int(self.heads[0])
+    def _push_one_by_one(self, starts: Counts, freqs: Counts, precision: int) -> None:
+        """`push` in Python integers, several times faster than numpy on arrays of a few."""
+        heads, lanes = self.heads.tolist(), self.lanes
         words = []
+        lane = len(starts) % lanes
         for start, freq in zip(starts[::-1].tolist(), freqs[::-1].tolist(), strict=True):
+            lane = (lane or lanes) - 1
+            head = heads[lane]
             if head >= freq << (63 - precision):
                 words.append(head & 0xFFFFFFFF)
                 head >>= 32
             quotient, rest = divmod(head, freq)
-            head = (quotient << precision) + rest + start
+            heads[lane] = (quotient << precision) + rest + start
         self._extend(np.array(words, np.uint32))
-        self.heads[0] = head
+        self.heads[:] = heads
 
-    def _pop_one_lane(self, distribution: Distribution) -> Symbols:
-        """`pop` with the head as a Python integer."""
+    def _pop_one_by_one(self, distribution: Distribution) -> Symbols:
+        """`pop` with the heads as Python integers."""
         precision = distribution.precision
         mask = (1 << precision) - 1
-        symbols = np.empty(distribution.size, np.int64)
-        head = int(self.heads[0])
-        for place, locate in enumerate(distribution.locators(slice(0, distribution.size))):
+        symbols = []
+        heads = self.heads.tolist()
+        for lane, locate in zip(cycle(range(self.lanes)), distribution.locators(slice(0, distribution.size))):
+            head = heads[lane]
             position = head & mask
-            symbols[place], start, freq = locate(position)
+            symbol, start, freq = locate(position)
+            symbols.append(symbol)
             head = freq * (head >> precision) + position - start
             if head < LOWER_BOUND:
                 head = head << 32 | int(self._take(1)[0])
-        self.heads[0] = head
-        return symbols
+            heads[lane] = head
+        self.heads[:] = heads
+        return np.array(symbols, np.int64)
 
     def widen(self, lanes: int) -> None:
         """Grow to `lanes` lanes; each new head takes a word of the tail. Raises Underflow when too few are there."""

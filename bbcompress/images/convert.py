@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from bbcompress.images.errors import ImageError, ImageTooLarge
 from bbcompress.images.files import file_bytes, suffix_of, whole_picture
 from bbcompress.images.header import MAX_PIXELS
 from bbcompress.images.metadata import NO_METADATA, Format
-from bbcompress.images.picture import Item, KeptFile
+from bbcompress.images.picture import Item, KeptFile, Picture
 from bbcompress.images.png import chunk_names
 
 # Without a handler of its own Python prints a library's log warnings to stderr.
@@ -53,6 +54,8 @@ def for_suffix(item: Item, suffix: str, name: str, max_pixels: int = MAX_PIXELS)
     """
     if is_own(item, suffix):
         return file_bytes(item), []
+    if isinstance(item, Picture) and item.metadata.format == Format.ARRAY:
+        return for_suffix(replace(item, metadata=NO_METADATA), suffix, name, max_pixels)
     with _pillow_limit(max_pixels):
         return _converted(item, suffix, name, max_pixels)
 

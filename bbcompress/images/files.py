@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 from bbcompress.images import bmp, kinds, metadata, png, pnm, tiff, webp
+from bbcompress.images.arrays import files as arrays
+from bbcompress.images.arrays.spans import ArrayFile
 from bbcompress.images.errors import DamagedImage, ImageError, NotWhole
 from bbcompress.images.header import MAX_PIXELS
 from bbcompress.images.metadata import Format
@@ -25,6 +27,7 @@ _MODULES: dict[Format, ModuleType] = {
     Format.BMP: bmp,
     Format.PNM: pnm,
     Format.WEBP: webp,
+    Format.ARRAY: arrays,
 }
 _SUFFIXES = {Format.PNG: ".png", Format.TIFF: ".tif", Format.BMP: ".bmp", Format.WEBP: ".webp"}
 _PNM_SUFFIXES = {"1": ".pbm", "L": ".pgm", "L16": ".pgm"}
@@ -84,7 +87,17 @@ def suffix_of(item: Item) -> str:
         return Path(item.name).suffix
     if item.metadata.format == Format.PNM:
         return _PNM_SUFFIXES.get(item.mode, ".ppm")
+    if item.metadata.format == Format.ARRAY:
+        return array_suffix(item.metadata.body)
     return _SUFFIXES[item.metadata.format]
+
+
+def array_suffix(body: bytes) -> str:
+    """That of a file of an array, by its metadata. Raises :class:`DamagedImage`."""
+    try:
+        return ArrayFile.unpack(body).suffix
+    except Malformed as error:
+        raise DamagedImage(f"damaged metadata: {error}") from error
 
 
 def whole_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture | None:
@@ -130,4 +143,4 @@ def _format_of(data: bytes) -> Format | None:
         return Format.PNM
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return Format.WEBP
-    return None
+    return Format.ARRAY if arrays.may_be_array(data[:8]) else None

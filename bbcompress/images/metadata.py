@@ -22,6 +22,7 @@ class Format(IntEnum):
     BMP = 2
     PNM = 3
     WEBP = 4
+    ARRAY = 5
 
 
 class Metadata(NamedTuple):

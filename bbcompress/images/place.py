@@ -9,7 +9,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -84,10 +84,14 @@ def is_stream(path: Path) -> bool:
     return stat.S_ISFIFO(kind) or stat.S_ISCHR(kind)
 
 
-def place(path: Path, data: bytes, *, overwrite: bool, attributes: Attributes = UNKNOWN) -> None:
+Contents = bytes | Callable[[BinaryIO], None]
+"""Of a file: as they are, or what writes them."""
+
+
+def place(path: Path, data: Contents, *, overwrite: bool, attributes: Attributes = UNKNOWN) -> None:
     """Write ``data`` to ``path`` as :func:`placing` does."""
     with placing(path, overwrite=overwrite) as new:
-        new.file.write(data)
+        _put(data, new.file)
         new.attributes = attributes
 
 
@@ -143,10 +147,17 @@ def hidden_name() -> str:
     return f".bbc-{secrets.token_hex(8)}"
 
 
-def write_new(path: str, data: bytes, attributes: Attributes, *, folder: int | None = None, sync: bool) -> None:
+def _put(data: Contents, file: BinaryIO) -> None:
+    if isinstance(data, bytes):
+        file.write(data)
+    else:
+        data(file)
+
+
+def write_new(path: str, data: Contents, attributes: Attributes, *, folder: int | None = None, sync: bool) -> None:
     """Write a file that was not there, private until it is whole; ``path`` is below ``folder`` where that is given."""
     with _created(path, folder) as file:
-        file.write(data)
+        _put(data, file)
         _finish(file, path, attributes, sync=sync)
 
 

@@ -42,6 +42,11 @@ def _filters(size: int, **search: int) -> list[dict[str, int]]:
     return [{"id": lzma.FILTER_LZMA1, "dict_size": dictionary, "lc": 4, "lp": 0, "pb": 0, **search}]
 
 
+def quick_filters(size: int) -> list[dict[str, int]]:
+    """Of LZMA, for ``size`` bytes of which only the compressed length is of interest."""
+    return _filters(size, mode=lzma.MODE_FAST, mf=lzma.MF_HC4, nice_len=16, depth=8)
+
+
 def deflate(data: bytes) -> bytes:
     """``data`` as raw LZMA1 with its end marker."""
     search = {"mode": lzma.MODE_NORMAL, "mf": lzma.MF_BT4, "nice_len": 273}
@@ -104,5 +109,4 @@ def _to_planes(samples: Samples, transform: Transform) -> bytes:
 def _trial(samples: Samples, transform: Transform) -> int:
     """A quick estimate, in bytes, of what ``deflate`` would make of the samples."""
     data = _to_planes(samples, transform)
-    search = {"mode": lzma.MODE_FAST, "mf": lzma.MF_HC4, "nice_len": 16, "depth": 8}
-    return len(lzma.compress(data, lzma.FORMAT_RAW, filters=_filters(len(data), **search)))
+    return len(lzma.compress(data, lzma.FORMAT_RAW, filters=quick_filters(len(data))))

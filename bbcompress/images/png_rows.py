@@ -96,11 +96,16 @@ def filter_rows(rows: Rows, step: int) -> bytes:
 
 def plain_rows(rows: Rows, step: int) -> bytes:
     """The same without filters, whatever the step."""
-    return np.pad(rows, ((0, 0), (1, 0))).tobytes()
+    height, row_bytes = rows.shape
+    out = np.zeros((height, 1 + row_bytes), np.uint8)
+    out[:, 1:] = rows
+    return out.tobytes()
 
 
 def deflate_rows(rows: Rows, step: int) -> bytes:
     """Image data as a zlib stream, with filters where these help: with few colours they do not."""
+    if rows.size <= _TRIAL_BYTES:
+        return min((zlib.compress(way(rows, step), 9) for way in (filter_rows, plain_rows)), key=len)
     count = max(1, _TRIAL_BYTES // (1 + rows.shape[1]))
     middle = rows[max(0, (len(rows) - count) // 2) :][:count]
     way = min((filter_rows, plain_rows), key=lambda way: len(zlib.compress(way(middle, step), 1)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,13 @@ class Url:
             data = store.cat_file(path)
             assert isinstance(data, bytes)
             return data
+
+    def copy_to(self, file: BinaryIO) -> None:
+        """Write all of it to a file on this machine. Raises ImageError."""
+        with self._telling("read"):
+            store, path = self._place()
+            with store.open(path, "rb") as found:
+                shutil.copyfileobj(found, file)
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[BinaryIO]:

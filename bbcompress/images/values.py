@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from bbcompress.images.arrays.files import values
 from bbcompress.images.errors import ImageError
 from bbcompress.images.files import file_bytes
+from bbcompress.images.metadata import NO_METADATA, Format
 from bbcompress.images.picture import Item, KeptFile, Picture
 
 Array = npt.NDArray[Any]
@@ -42,10 +45,13 @@ def from_array(array: Array) -> Picture:
 def to_array(item: Item) -> Array:
     """The pixels of an item, which are nobody else's; of mode 1 bool, of palettes the indices.
 
-    Of a file that was kept, they are what Pillow reads. Raises :class:`ImageError` where that is nothing.
+    Of an array file it is the array as the file has it; of a file that was kept, what Pillow reads. Raises
+    :class:`ImageError` where that is nothing.
     """
     if isinstance(item, KeptFile):
         return np.array(to_image(item))
+    if item.metadata.format == Format.ARRAY:
+        return values(file_bytes(item))
     return item.pixels.astype(bool) if item.mode == "1" else item.pixels.copy()
 
 
@@ -53,6 +59,8 @@ def to_image(item: Item) -> Image.Image:
     """The item as Pillow reads its file, with palette and metadata. Raises :class:`ImageError` where Pillow cannot."""
     if isinstance(item, Picture) and item.mode in _NOT_IN_PILLOW:
         raise ImageError(f"Pillow has no images like those of mode {item.mode}; take the array")
+    if isinstance(item, Picture) and item.metadata.format == Format.ARRAY:
+        item = replace(item, metadata=NO_METADATA)
     try:
         image = Image.open(io.BytesIO(file_bytes(item)))
         image.load()

@@ -4,10 +4,13 @@ Files that a release has shipped are never made anew: they must decode forever. 
 Before the first release, when a model has changed: python tests/files/make.py --anew. catalogue.tsv is written by hand.
 """
 
+import hashlib
+import io
 import json
 import sys
 import zlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -35,12 +38,15 @@ from helpers import (  # noqa: E402
     single_file,
     thumbnails,
 )
+from made_arrays import binary_batch, gzipped, npy_bytes, npz_bytes  # noqa: E402
 from made_models import make_corrector  # noqa: E402
 
+from bbcompress.archive.arrays import array_inputs  # noqa: E402
 from bbcompress.archive.attributes import Tree  # noqa: E402
-from bbcompress.archive.compress import Options, compress_archive, compress_single  # noqa: E402
+from bbcompress.archive.compress import Options, compress_archive, compress_single, here, write_archive  # noqa: E402
 from bbcompress.archive.encode import encode, encode_planes  # noqa: E402
 from bbcompress.archive.forms import PixelForm  # noqa: E402
+from bbcompress.archive.jobs import Input, input_of  # noqa: E402
 from bbcompress.archive.limits import MAX_IMAGES  # noqa: E402
 from bbcompress.archive.names import pack_names  # noqa: E402
 from bbcompress.archive.payload import BitsBack, Lattice, Stored, Tiles, pictures_digest  # noqa: E402
@@ -52,6 +58,9 @@ from bbcompress.codec.corrector_file import CorrectorModel  # noqa: E402
 from bbcompress.codec.model_file import load, save  # noqa: E402
 from bbcompress.codec.refine import Method  # noqa: E402
 from bbcompress.images import Item, KeptFile, Picture, file_bytes, read, stored  # noqa: E402
+from bbcompress.images.arrays.files import take_apart  # noqa: E402
+from bbcompress.images.arrays.spans import ArrayFile, Span  # noqa: E402
+from bbcompress.images.metadata import NO_METADATA, Format, Metadata  # noqa: E402
 from bbcompress.images.place import UNKNOWN, Attributes  # noqa: E402
 from bbcompress.varint import write_varint  # noqa: E402
 
@@ -219,11 +228,75 @@ def good() -> dict[str, tuple[bytes, dict[str, Item]]]:
         compress_archive(folders.items(), paper_models(), Options(), Tree([*times, UNKNOWN], some_folders))[0],
         folders,
     )
+    files["archive-arrays"] = archive_of_arrays()
     files["archive-empty"] = archive_of({}), {}
     pair = {"first.png": rgb(1, 2), "second.png": rgb(2, 1)}
     segments = [stored_segment(number, picture) for number, picture in enumerate(pair.values())]
     files["archive-reordered"] = hand_made(segments[::-1], [1, 1], pack_names(list(pair))), pair
     return {f"good-{name}.bb": file for name, file in files.items()}
+
+
+def array_files() -> dict[str, bytes]:
+    """Small ones of several pictures each, of every kind."""
+    slow = np.add.outer(np.arange(32), np.arange(32)).astype(np.uint8)
+    coloured = np.stack([np.dstack([slow, slow + 9, slow * 2]), np.dstack([slow, slow, slow])])
+    deep = (slow[None, :5, :6].astype(np.uint16) * 300 + np.arange(3)[:, None, None]).astype(">u2")
+    digits = np.stack([picture.pixels for picture in grey_digits(4)])
+    return {
+        "in/digits.npy": npy_bytes(digits),
+        "batch.bin": binary_batch(coloured, (3,)),
+        "deep.npy.gz": gzipped(npy_bytes(deep)),
+        "bits.npy": npy_bytes(slow[:6, :10].reshape(3, 4, 5) % 2 == 0),
+        "two.npz": npz_bytes(planes=coloured[:, :7, :6].transpose(0, 3, 1, 2), labels=np.arange(2), idx=digits[:2, :8]),
+    }
+
+
+def unpacked(data: bytes, name: str) -> tuple[ArrayFile, bytes]:
+    array, plain = take_apart(io.BytesIO(data), name, io.BytesIO)
+    plain.seek(0)
+    return array, plain.read()
+
+
+def archive_of_arrays() -> tuple[bytes, dict[str, Item]]:
+    """With pictures beside them, of which one is an array's only one."""
+    found = [input_of("a.png", rgb()), input_of("one.npy", replace(whole(npy_bytes(rgb(4, 3, 1).pixels)), file=None))]
+    for name, data in array_files().items():
+        array, plain = unpacked(data, name)
+        found += array_inputs(name, array, partial(io.BytesIO, plain))
+    file = io.BytesIO()
+    write_archive(file, found, here(paper_models(), Options()), Options())
+    return file.getvalue(), {one.name: replace(whole_of(one), metadata=kept_metadata(one)) for one in found}
+
+
+def whole(data: bytes) -> Picture:
+    item = read(data)
+    assert isinstance(item, Picture)
+    return item
+
+
+def whole_of(one: Input) -> Picture:
+    item = one.read()
+    assert isinstance(item, Picture)
+    return item
+
+
+def kept_metadata(one: Input) -> Metadata:
+    """Those of a picture, not of an array of several."""
+    return NO_METADATA if one.array else whole_of(one).metadata
+
+
+def wrong_arrays() -> dict[str, bytes]:
+    """An array of two pictures: with another's name, with one picture less, alone in the small form."""
+    first, second = (Picture("L", np.full((2, 2), value, np.uint8)) for value in (3, 4))
+    both = Metadata(Format.ARRAY, ArrayFile((Span(0, 4, 2, first.header),), b"").pack())
+    first = replace(first, metadata=both)
+    with patch("bbcompress.archive.writer.arrays_of"):
+        return {
+            "archive-array-name": archive_of({"x[0]": first, "y[1]": second}),
+            "archive-array-short": archive_of({"x[0]": first}),
+            "archive-array-outside": archive_of({"..[0]": first, "..[1]": second}),
+            "single-array": pack_single(Stored(stored.encode(first)), pictures_digest([first]), both),
+        }
 
 
 def bad(single: bytes, archive: bytes, about: bytes) -> dict[str, tuple[bytes, list[str | None]]]:
@@ -270,6 +343,8 @@ def bad(single: bytes, archive: bytes, about: bytes) -> dict[str, tuple[bytes, l
         "archive-name-outside": (hand_made([a], [1], _names(b"../evil.png")), [None]),
         "archive-name-absolute": (hand_made([a], [1], _names(b"/tmp/evil.png")), [None]),
     }
+    arrays = wrong_arrays()
+    files |= {name: (data, list(Archive(data).names or [None])) for name, data in arrays.items()}
     return {f"bad-{name}.bb": file for name, file in files.items()}
 
 
@@ -324,7 +399,11 @@ def main() -> None:
 
     sound = good()
     for name, (data, pictures) in sound.items():
-        put(name, data, {"pictures": {kept: facts(picture) for kept, picture in pictures.items()}})
+        what: dict[str, Any] = {"pictures": {kept: facts(picture) for kept, picture in pictures.items()}}
+        if name == "good-archive-arrays.bb":
+            contents = {array: unpacked(file, array)[1] for array, file in array_files().items()}
+            what["arrays"] = {array: hashlib.sha256(plain).hexdigest() for array, plain in contents.items()}
+        put(name, data, what)
     kinds = ("single-grey", "archive-folders", "archive-metadata")
     for name, (data, recovered) in bad(*(sound[f"good-{kind}.bb"][0] for kind in kinds)).items():
         put(name, data, {"recovered": recovered})

@@ -1,11 +1,14 @@
 """Files of this project, with their checksums made right: reading ends in pictures, or in an error that has a name."""
 
+import io
+
 from fuzzing import main
 from helpers import FILES, blocks_of
 from methods import cases, models
 from mutate import index_of
 
 from bbcompress.archive import blocks
+from bbcompress.archive.arrays import ArrayPixels
 from bbcompress.archive.errors import ArchiveError, DamagedArchive
 from bbcompress.archive.read import Archive
 from bbcompress.images import DamagedImage, file_bytes
@@ -43,7 +46,12 @@ def check(data: bytes) -> None:
     for file in (data, mended(data)):
         for recover in (False, True):
             try:
-                for item in Archive(file, recover).decode(models(), MAX_PIXELS):
+                archive = Archive(file, recover)
+                pixels = ArrayPixels(archive.arrays, io.BytesIO())
+                for item in archive.decode(models(), MAX_PIXELS):
+                    array = pixels.put(item.number, item.picture)
+                    if array is not None:
+                        pixels.write(array, io.BytesIO(), io.BytesIO)
                     file_bytes(item.picture)
             except (ArchiveError, DamagedImage) as error:
                 assert str(error).isprintable()

@@ -49,7 +49,7 @@ def metadata(body: bytes, pictures: int) -> dict[int, tuple[int, bytes]]:
         one = Reader(reader.take(reader.varint(1, 1 << 24)))
         require(number < pictures, "metadata of no picture")
         found[number] = one.byte(), one.rest()
-        require(found[number][0] <= 4, "metadata of an unknown format")
+        require(found[number][0] <= 5, "metadata of an unknown format")
     return found
 
 

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import NamedTuple
 
-from second_decoder import about
+from second_decoder import about, arrays
 from second_decoder.about import Attributes
 from second_decoder.methods import (
     Bits,
@@ -43,6 +43,8 @@ class Contents(NamedTuple):
     files: list[Attributes]
     folders: dict[bytes, Attributes]
     """Attributes, where they are kept."""
+    arrays: dict[bytes, bytes]
+    """Files of several pictures, unpacked."""
 
 
 def read(data: bytes, models: Models) -> Contents:
@@ -56,7 +58,7 @@ def read(data: bytes, models: Models) -> Contents:
     if version != 1 or form > 1:
         raise Unsupported("version or form")
     if form == 0:
-        return Contents([_single(data, models)], [], {})
+        return Contents([_single(data, models)], [], {}, {})
     return _archive(data, models)
 
 
@@ -95,6 +97,8 @@ def _single(data: bytes, models: Models) -> Entry:
         require(digest.startswith(start), "the pixel check")
     else:
         require(payload.bottom == int.from_bytes(digest[:4], "big") | 1 << 31, "the bottom of the stack")
+    for format, body in metadata.values():
+        require(format != arrays.ARRAY or arrays.array(body).pictures == 1, "an array of more pictures")
     return Entry(name, items[0], metadata.get(0, (0, b"")))
 
 
@@ -145,9 +149,10 @@ def _archive(data: bytes, models: Models) -> Contents:
     names = about.names(bodies[NAMES])
     require(len(names) == len(found) == len(set(names)), "names of another number")
     metadata = about.metadata(bodies[METADATA], len(found)) if METADATA in bodies else {}
+    unpacked = arrays.files(names, [found[n] for n in range(len(names))], metadata)
     entries = [Entry(name, found[n], metadata.get(n, (0, b""))) for n, name in enumerate(names)]
     files, folders = about.attributes(bodies[ATTRIBUTES], names) if ATTRIBUTES in bodies else ([], {})
-    return Contents(entries, files, folders)
+    return Contents(entries, files, folders, unpacked)
 
 
 def _numbers(reader: Reader) -> list[int]:

@@ -1,0 +1,1 @@
+"""Files of arrays of pictures: what is in them, and the same files again."""
