@@ -1,7 +1,7 @@
 """Lossless image compression with variational autoencoders and bits-back ANS coding.
 
     compress, compress_many, decompress    images to bytes and back
-    open                                   an archive of many images, of which some are read
+    write, append, open                    an archive of many images: written, added to, and read one by one
 
 An image is a numpy array, (H, W) or (H, W, C) with 2 to 4 channels, of bool (black and white), uint8 or uint16. Each of
 these is imported when it is first used. docs/PYTHON.md has more; docs/DESIGN.md has the layers of the package.
@@ -16,19 +16,21 @@ True
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bbcompress.api import Archive, compress, compress_many, decompress, open
+    from bbcompress.api import append, compress, compress_many, decompress, open, write
     from bbcompress.archive.errors import (
         ArchiveError,
         ArchiveLimit,
         DamagedArchive,
         MissingModel,
+        NameTaken,
         NoSuchImage,
         UnfitModel,
         UnsupportedArchive,
     )
     from bbcompress.archive.listing import Entry
-    from bbcompress.images.errors import ImageError
+    from bbcompress.images.errors import ImageError, OutputExists
     from bbcompress.images.picture import KeptFile, Picture
+    from bbcompress.opened import Archive
 
 __all__ = [
     "Archive",
@@ -39,14 +41,18 @@ __all__ = [
     "ImageError",
     "KeptFile",
     "MissingModel",
+    "NameTaken",
     "NoSuchImage",
+    "OutputExists",
     "Picture",
     "UnfitModel",
     "UnsupportedArchive",
+    "append",
     "compress",
     "compress_many",
     "decompress",
     "open",
+    "write",
 ]
 
 

@@ -17,10 +17,11 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from bbcompress.api import Archive, compress, compress_many
+from bbcompress.api import compress, compress_many
 from bbcompress.archive.blocks import MAGIC
 from bbcompress.images.files import read
 from bbcompress.images.picture import Item, Picture
+from bbcompress.opened import Archive
 
 FORMAT = "BB"
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")

@@ -26,6 +26,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from filecmp import cmp
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from shutil import rmtree
 from statistics import median
@@ -162,11 +163,14 @@ def measured(folder: Path, files: list[Path], work: Path, way: list[str], option
     return row
 
 
-def accesses(archive: Path, packed: Path, folder: Path, files: list[Path]) -> dict[str, float]:
+def accesses(archive: Path, packed: Path) -> dict[str, float]:
     """Processor milliseconds of reading one image of many, the same ones of an archive and of a zip."""
-    names = [str(path.relative_to(folder)) for path in files]
-    chosen = random.Random(0).sample(names, min(ACCESSES, len(names)))
-    middle = names[len(names) // 2]
+    with bbcompress.open(archive) as described:
+        entries = described.entries()
+    random.Random(0).shuffle(entries)
+    # one after the other from different segments, as the last one is kept
+    ends = [entries[0], *(after for before, after in pairwise(entries) if before.segment != after.segment)]
+    chosen = [entry.name for entry in ends][:ACCESSES]
 
     def of_archive(opened: Any, name: str) -> np.ndarray:
         return np.asarray(opened[name])
@@ -180,15 +184,14 @@ def accesses(archive: Path, packed: Path, folder: Path, files: list[Path]) -> di
         ("zip", partial(zipfile.ZipFile, packed), of_zip),
     ):
         alone, together = list[float](), list[float]()
-        with opening() as once:
+        for name in chosen:
+            with timed(alone), opening() as opened:
+                read(opened, name)
+        with opening() as opened:
+            read(opened, chosen[-1])  # models are loaded
             for name in chosen:
-                with timed(alone), opening() as opened:
-                    read(opened, name)
-                read(
-                    once, names[-1 if name < middle else 0]
-                )  # in another segment, as the last one is kept; models are loaded
                 with timed(together):
-                    read(once, name)
+                    read(opened, name)
         times |= {f"{form}_opened_each_time_ms": median(alone), f"{form}_opened_once_ms": median(together)}
     return times
 
@@ -268,7 +271,7 @@ def main() -> None:
                 found.append(measured(folder, files, work, way, options.passed))
                 print(name, *found[-1].values(), flush=True)
             archive = work / f"{name}.bb"
-            common = {**sizes, "bytes": archive.stat().st_size, **accesses(archive, packed, folder, files)}
+            common = {**sizes, "bytes": archive.stat().st_size, **accesses(archive, packed)}
             rows += [{**common, **row} for row in found]
             rmtree(work)
             write_results(

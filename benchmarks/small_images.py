@@ -30,7 +30,7 @@ from stopwatch import Stages, stages_timed
 
 from bbcompress.archive import encode_job
 from bbcompress.archive.payload import BitsBack, Tiles
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.cli import main as bbc
 from bbcompress.cli.reading import FileReader
 from bbcompress.codec import chain, scale_shifts
@@ -100,7 +100,7 @@ def measured(name: str, images: np.ndarray, threads: list[int]) -> Iterator[dict
     """Rows of a set, whose pictures are files in the folder `images`."""
     part_of = {command: shares(words) for command, words in COMMANDS.items()}
     registry = Registry(Engine(1))
-    archive = Archive(Path("images.bb").read_bytes())
+    archive = ArchiveReader(Path("images.bb").read_bytes())
     payload = max(archive.parts, key=lambda part: part.images).payload
     assert isinstance(payload, (BitsBack, Tiles))
     model = registry.by_identity(payload.model_id)

@@ -17,7 +17,7 @@ from bbcompress.archive import blocks, index
 from bbcompress.archive.compress import Options, compress_archive
 from bbcompress.archive.errors import ArchiveError
 from bbcompress.archive.numbers import Runs, count_of, runs_of
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.archive.segment import unpack_segment
 from bbcompress.archive.source import Source
 from bbcompress.codec import chain
@@ -232,7 +232,7 @@ def flipped(data: bytes, bit: int) -> bytes:
 def refusal(data: bytes, kind: type[ArchiveError], recover: bool = False) -> str:
     """The one-line message with which reading `data` ends."""
     with pytest.raises(ArchiveError) as caught:
-        list(Archive(data, recover).decode(paper_models()))
+        list(ArchiveReader(data, recover).decode(paper_models()))
     assert caught.type is kind, caught.value
     assert "\n" not in str(caught.value)
     return str(caught.value)

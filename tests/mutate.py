@@ -19,7 +19,7 @@ from methods import Case, cases, models
 from bbcompress.archive import blocks
 from bbcompress.archive.errors import ArchiveError
 from bbcompress.archive.index import Index, pack_index, unpack_index
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.archive.source import Source
 from bbcompress.images import DamagedImage, file_bytes
 from bbcompress.varint import Malformed, Reader, write_varint
@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
 
     @property
     def is_bad(self) -> bool:
-        known = ("same", "lost", "Damaged", "Unsupported", "Missing", "Archive")
+        known = ("same", "lost", "Damaged", "Unsupported", "Missing", "ArchiveReader")
         return not self.result.startswith(known) or self.seconds > MAX_SECONDS
 
 
@@ -111,7 +111,7 @@ def read(case: Case, data: bytes, recover: bool) -> str:
     """`same` where only pictures of the case come out, `lost` where not all are recovered, the error's kind, or what is
     wrong."""
     try:
-        archive = Archive(data, recover)
+        archive = ArchiveReader(data, recover)
         found = [item.picture for item in archive.decode(models())]
         for item in found:
             file_bytes(item)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bbcompress.archive.compress import Options, compress_archive, compress_single
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.codec.model_file import save
 from bbcompress.codec.registry import Registry
 from bbcompress.images import Picture
@@ -62,7 +62,7 @@ def texture_of(texture: str, shape: tuple[int, ...], seed: int) -> NDArray[Any]:
 @settings(max_examples=40)
 def test_single_pictures_come_back(models: Registry, picture: Picture, steps: int) -> None:
     data, _ = compress_single(picture, models, Options(refine_steps=steps, check=False))
-    (item,) = Archive(data).decode(models)
+    (item,) = ArchiveReader(data).decode(models)
     assert item.picture.same_as(picture)
 
 
@@ -71,7 +71,7 @@ def test_single_pictures_come_back(models: Registry, picture: Picture, steps: in
 def test_archives_of_them_come_back(models: Registry, pictures: list[Picture], steps: int) -> None:
     named = {f"{number}.tif": picture for number, picture in enumerate(pictures)}
     data, _ = compress_archive(named.items(), models, Options(refine_steps=steps, check=False))
-    items = {item.name: item.picture for item in Archive(data).decode(models)}
+    items = {item.name: item.picture for item in ArchiveReader(data).decode(models)}
     assert items.keys() == named.keys()
     assert all(items[name].same_as(picture) for name, picture in named.items())
 

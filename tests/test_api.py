@@ -8,6 +8,7 @@ import pydoc
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +128,11 @@ def test_what_is_given_is_nobody_elses() -> None:
 
 
 def test_a_segment_is_decoded_once_while_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bbcompress.archive.read import Archive
+    from bbcompress.archive.read import ArchiveReader
 
     decoded = []
-    real = Archive.decode_part
-    monkeypatch.setattr(Archive, "decode_part", lambda *args: decoded.append(args[1].place) or real(*args))
+    real = ArchiveReader.decode_part
+    monkeypatch.setattr(ArchiveReader, "decode_part", lambda *args: decoded.append(args[1].place) or real(*args))
     with opened("archive-lattice") as archive:
         _ = archive[:], archive[0], archive[3], archive[1]
         assert decoded == [0, 1]
@@ -205,3 +206,47 @@ def test_importing_is_cheap_and_help_shows_the_examples() -> None:
     assert set(bbcompress.__all__) <= set(dir(bbcompress))
     with pytest.raises(AttributeError):
         _ = bbcompress.nothing
+
+
+def test_an_archive_is_written_as_images_come_and_added_to(tmp_path: Path) -> None:
+    path, array = tmp_path / "a.bb", tmp_path / "many.npy"
+    random = np.random.default_rng(0)
+    light = np.add.outer(np.arange(80), np.arange(90)) / 2 + random.normal(size=(3, 80, 90)) * 3
+    np.save(array, np.clip(light + 20, 0, 255).astype(np.uint8))
+    images = {f"{n}.png": random.integers(0, 256, (20, 30), np.uint8) for n in range(6)}
+    taken: list[str] = []
+
+    def one_by_one() -> Iterator[tuple[str, Any]]:
+        for name, image in [*images.items(), ("many.npy", array)]:
+            taken.append(name)
+            yield name, image
+
+    class Lazy(dict[str, Any]):
+        def items(self) -> Any:
+            return one_by_one()
+
+    bbcompress.write(path, Lazy(), effort=1, segment_pixels=1200 * 3)
+    assert len(taken) == 7
+    with pytest.raises(bbcompress.OutputExists):
+        bbcompress.write(path, images, effort=1)
+    bbcompress.append(path, {"new.png": images["0.png"]}, effort=1)
+    with pytest.raises(bbcompress.NameTaken):
+        bbcompress.append(path, {"1.png": images["0.png"]}, effort=1)
+    bbcompress.append(path, {"1.png": images["5.png"]}, effort=1, overwrite=True)
+    with bbcompress.open(path) as archive:
+        assert archive.names == [*images, "many.npy[0]", "many.npy[1]", "many.npy[2]", "new.png"]
+        for name, image in images.items():
+            assert_equal(archive[name], images["5.png"] if name == "1.png" else image)
+        assert archive.read("many.npy") == array.read_bytes()
+        assert len(archive.info()["segments"]) > 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bb", "many.npy"]
+
+
+def test_processes_write_the_same_archive(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    images = [random.integers(0, 9, (300, 300), np.uint8) for _ in range(6)]
+    np.savez_compressed(tmp_path / "x.npz", a=images[0][:40, :40], b=np.stack(images)[:, :30, :30])
+    for threads in (1, 2):
+        everything = [*images, tmp_path / "x.npz"]
+        bbcompress.write(tmp_path / f"{threads}.bb", everything, effort=1, threads=threads, segment_pixels=1 << 17)
+    assert (tmp_path / "1.bb").read_bytes() == (tmp_path / "2.bb").read_bytes()

@@ -51,7 +51,7 @@ from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.names import pack_names
 from bbcompress.archive.numbers import numbers_of
 from bbcompress.archive.payload import BitsBack, Method, Stored, pictures_digest
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.archive.segment import Segment, pack_segment, unpack_segment
 from bbcompress.archive.single import METADATA_FLAG, ONE_TILE, pack_single
 from bbcompress.archive.source import Source
@@ -73,8 +73,8 @@ def single_of(picture: Picture) -> bytes:
 
 
 def decoded(data: bytes) -> dict[str | None, Picture]:
-    found = {item.name: item.picture for item in Archive(data).decode(paper_models())}
-    assert len(found) == Archive(data).images
+    found = {item.name: item.picture for item in ArchiveReader(data).decode(paper_models())}
+    assert len(found) == ArchiveReader(data).images
     return found
 
 
@@ -118,7 +118,7 @@ def test_single_digits(make: object) -> None:
     for picture in make(3):  # type: ignore[operator]
         data, summary = compress_single(picture, paper_models(), Options())
         assert decoded(data)[None].same_as(picture)
-        (part,) = Archive(data).parts
+        (part,) = ArchiveReader(data).parts
         assert isinstance(part.payload, BitsBack)
         assert len(data) == len(part.payload.data) + SINGLE_FRAME_BYTES
         assert len(data) < len(stored.encode(picture))
@@ -138,7 +138,7 @@ def test_archive_of_mixed_pictures(steps: int) -> None:
     pictures = mixed()
     data, summary = compress_archive(pictures.items(), paper_models(), Options(refine_steps=steps))
     assert_same(decoded(data), pictures)
-    archive = Archive(data)
+    archive = ArchiveReader(data)
     assert archive.names == list(pictures)
     assert summary.images == archive.images == len(pictures)
     assert summary.methods == {"mnist-grey": 4, "mnist-binary": 13, "stored": len(odd_pictures())}
@@ -167,7 +167,7 @@ def test_grey_pictures_of_three_channels_are_coded_as_grey() -> None:
     three = [Picture("RGB", np.repeat(picture.pixels[..., None], 3, axis=2)) for picture in grey]
     for one, three_alike in zip(grey, three, strict=True):
         assert abs(len(single_of(three_alike)) - len(single_of(one))) <= 1  # they begin with other digests
-        (item,) = Archive(single_of(three_alike)).decode(paper_models())
+        (item,) = ArchiveReader(single_of(three_alike)).decode(paper_models())
         assert item.picture.same_as(three_alike)
     almost = three[0].pixels.copy()
     almost[3, 3, 1] += 1
@@ -178,7 +178,7 @@ def test_grey_pictures_of_three_channels_are_coded_as_grey() -> None:
 def test_long_chains_use_several_lanes() -> None:
     pictures = numbered(binary_digits(90))
     data = archive_of(pictures)
-    (part,) = Archive(data).parts
+    (part,) = ArchiveReader(data).parts
     assert isinstance(part.payload, BitsBack)
     assert part.payload.plan.lanes > 1
     assert_same(decoded(data), pictures)
@@ -187,7 +187,7 @@ def test_long_chains_use_several_lanes() -> None:
 def test_groups_are_cut_into_segments() -> None:
     pictures = numbered(binary_digits(10))
     data, _ = compress_archive(pictures.items(), paper_models(), Options(segment_pixels=784 * 4))
-    assert [part.numbers.tolist() for part in Archive(data).parts] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert [part.numbers.tolist() for part in ArchiveReader(data).parts] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert_same(decoded(data), pictures)
 
 
@@ -277,7 +277,7 @@ def stored_size(pictures: dict[str, Picture]) -> int:
 @pytest.mark.parametrize("picture", [grey_noise(), binary_noise(), rgb(28, 28)], ids=["grey", "binary", "rgb"])
 def test_single_noise_is_stored(picture: Picture) -> None:
     data = single_of(picture)
-    assert isinstance(Archive(data).parts[0].payload, Stored)
+    assert isinstance(ArchiveReader(data).parts[0].payload, Stored)
     raw = 28 * 4 if picture.mode == "1" else picture.pixels.nbytes
     assert len(data) <= raw + SINGLE_FRAME_BYTES + 4  # kind of storing, mode, width, height
     assert decoded(data)[None].same_as(picture)
@@ -347,14 +347,14 @@ def small_pictures() -> dict[str, Picture]:
 @pytest.fixture(scope="module")
 def small_archive(small_pictures: dict[str, Picture]) -> bytes:
     data = archive_of(small_pictures)
-    assert len(Archive(data).parts) == 3
+    assert len(ArchiveReader(data).parts) == 3
     return data
 
 
 @pytest.fixture(params=["small_single", "small_archive"])
 def sound(request: pytest.FixtureRequest) -> bytes:
     data: bytes = request.getfixturevalue(request.param)
-    list(Archive(data).decode(paper_models()))
+    list(ArchiveReader(data).decode(paper_models()))
     return data
 
 
@@ -388,7 +388,7 @@ def test_other_files_are_no_bbc_files(data: bytes) -> None:
 
 
 def recovered(data: bytes) -> tuple[dict[int, tuple[str | None, Picture]], list[str]]:
-    archive = Archive(data, recover=True)
+    archive = ArchiveReader(data, recover=True)
     found = {item.number: (item.name, item.picture) for item in archive.decode(paper_models())}
     assert all("\n" not in line for line in archive.damage)
     return found, archive.damage
@@ -396,7 +396,7 @@ def recovered(data: bytes) -> tuple[dict[int, tuple[str | None, Picture]], list[
 
 def test_nothing_is_wrong_with_a_sound_file(sound: bytes) -> None:
     found, damage = recovered(sound)
-    assert len(found) == Archive(sound).images
+    assert len(found) == ArchiveReader(sound).images
     assert damage == []
 
 
@@ -407,11 +407,11 @@ def test_a_damaged_segment_takes_no_other_with_it(
 ) -> None:
     block = blocks_of(small_archive)[segment]
     place = {"type": 0, "length": 1, "body": block.size // 2, "checksum": block.size - 1}[where]
-    intact = Archive(small_archive).parts
+    intact = ArchiveReader(small_archive).parts
     lost = intact.pop(segment).numbers
     for bit in range(8):
         damaged = flipped(small_archive, 8 * (block.offset + place) + bit)
-        archive = Archive(damaged, recover=True)
+        archive = ArchiveReader(damaged, recover=True)
         assert [part.payload for part in archive.parts] == [part.payload for part in intact]
         assert archive.names == list(small_pictures)
     found, damage = recovered(damaged)
@@ -445,7 +445,7 @@ def test_the_index_is_not_needed_to_recover(small_archive: bytes, small_pictures
     ends += [small_archive + b"more"]
     ends += [flipped(small_archive, bit) for bit in range(8 * index.offset, 8 * len(small_archive))]
     for damaged in ends:
-        archive = Archive(damaged, recover=True)
+        archive = ArchiveReader(damaged, recover=True)
         assert archive.damage
         assert archive.names == list(small_pictures)
         assert archive.images == len(small_pictures)
@@ -456,9 +456,9 @@ def test_the_index_is_not_needed_to_recover(small_archive: bytes, small_pictures
 def test_what_stands_before_a_cut_is_recovered(small_archive: bytes, small_pictures: dict[str, Picture]) -> None:
     ends = [block.offset + block.size for block in blocks_of(small_archive)]
     for length in range(7, len(small_archive)):
-        cut = Archive(small_archive[:length], recover=True)
+        cut = ArchiveReader(small_archive[:length], recover=True)
         assert cut.damage
-        parts = Archive(small_archive).parts[: sum(end <= length for end in ends)]
+        parts = ArchiveReader(small_archive).parts[: sum(end <= length for end in ends)]
         assert [part.numbers.tolist() for part in cut.parts] == [part.numbers.tolist() for part in parts]
         if length in ends:
             for number, name, picture in cut.decode(paper_models()):
@@ -470,7 +470,7 @@ def test_what_stands_before_a_cut_is_recovered(small_archive: bytes, small_pictu
 def test_names_are_not_needed_to_recover(small_archive: bytes, small_pictures: dict[str, Picture]) -> None:
     names = blocks_of(small_archive)[-2]
     for place in range(names.offset, names.offset + names.size):
-        archive = Archive(flipped(small_archive, 8 * place), recover=True)
+        archive = ArchiveReader(flipped(small_archive, 8 * place), recover=True)
         assert archive.images == len(small_pictures)
         assert archive.names is None
     found, damage = recovered(flipped(small_archive, 8 * names.offset + 80))
@@ -480,10 +480,10 @@ def test_names_are_not_needed_to_recover(small_archive: bytes, small_pictures: d
 
 
 def test_any_flipped_bit_loses_at_most_its_segment(small_archive: bytes, small_pictures: dict[str, Picture]) -> None:
-    parts = Archive(small_archive).parts
+    parts = ArchiveReader(small_archive).parts
     whole = len(small_pictures) - max(len(part.numbers) for part in parts)
     for bit in range(56, 8 * len(small_archive), 5):
-        archive = Archive(flipped(small_archive, bit), recover=True)
+        archive = ArchiveReader(flipped(small_archive, bit), recover=True)
         assert archive.images >= whole, bit
         assert archive.damage
 
@@ -497,7 +497,7 @@ def test_damage_in_two_segments(small_archive: bytes, small_pictures: dict[str, 
     first, second, third, *_ = blocks_of(small_archive)
     damaged = flipped(flipped(small_archive, 8 * first.offset + 80), 8 * third.offset + 80)
     found, damage = recovered(damaged)
-    assert sorted(found) == Archive(small_archive).parts[1].numbers.tolist()
+    assert sorted(found) == ArchiveReader(small_archive).parts[1].numbers.tolist()
     assert len(damage) >= 2
     damaged = flipped(damaged, 8 * second.offset + 80)
     assert recovered(damaged)[0] == {}
@@ -603,7 +603,7 @@ def test_an_unknown_method_beside_known_ones_is_stepped_over() -> None:
 
 def test_missing_models() -> None:
     picture = binary_digits(1)[0]
-    encoded = Archive(single_of(picture)).parts[0].payload
+    encoded = ArchiveReader(single_of(picture)).parts[0].payload
     assert isinstance(encoded, BitsBack)
     foreign = replace(encoded, model_id=b"\xaa" * 32)
     data = pack_single(foreign, pictures_digest([picture]))
@@ -625,7 +625,7 @@ def test_a_model_of_the_wrong_kind() -> None:
 def test_a_short_identity_of_another_model_is_found_out() -> None:
     """The small form names its model by 4 bytes; the pixel check must find a wrong one."""
     picture = black_and_white_digits(1)[0]
-    payload = Archive(single_of(picture)).parts[0].payload
+    payload = ArchiveReader(single_of(picture)).parts[0].payload
     assert isinstance(payload, BitsBack)
     data = pack_single(replace(payload, form=0), pictures_digest([picture]))  # type: ignore[arg-type]
     assert "pixels" in refusal(data, DamagedArchive)
@@ -725,7 +725,7 @@ def test_too_many_pictures_in_all() -> None:
 
 def test_the_index_must_count_the_pictures() -> None:
     segments = [stored_segment(0), stored_segment(1)]
-    assert Archive(hand_made(segments, [1, 1], pack_names(["a", "b"]))).images == 2
+    assert ArchiveReader(hand_made(segments, [1, 1], pack_names(["a", "b"]))).images == 2
     for counts in ([1, 2], [1, 0], [0, 0]):
         data = hand_made(segments, counts, pack_names(list("abc")[: max(2, sum(counts))]))
         assert "index" in refusal(data, DamagedArchive)
@@ -769,12 +769,12 @@ def test_large_pictures_are_refused_by_the_limit() -> None:
     picture = Picture("L", np.zeros((1000, 1000), np.uint8))
     for data in (single_of(picture), archive_of({"a.png": picture})):
         with pytest.raises(ArchiveLimit), little_memory(2):
-            list(Archive(data).decode(paper_models(), max_pixels=999_999))
-        assert len(list(Archive(data).decode(paper_models(), max_pixels=1_000_000))) == 1
+            list(ArchiveReader(data).decode(paper_models(), max_pixels=999_999))
+        assert len(list(ArchiveReader(data).decode(paper_models(), max_pixels=1_000_000))) == 1
     digits = archive_of(numbered(binary_digits(3)))
     with pytest.raises(ArchiveLimit):
-        list(Archive(digits).decode(paper_models(), max_pixels=3 * 784 - 1))
-    list(Archive(digits).decode(paper_models(), max_pixels=3 * 784))
+        list(ArchiveReader(digits).decode(paper_models(), max_pixels=3 * 784 - 1))
+    list(ArchiveReader(digits).decode(paper_models(), max_pixels=3 * 784))
 
 
 @pytest.mark.parametrize("side", [1 << 14, 1 << 20, 1 << 31])
@@ -812,7 +812,7 @@ def test_blocks_of_other_kinds_and_orders(small_archive: bytes) -> None:
     for data in wrong:
         refusal(data, DamagedArchive)
         if data.count(segments[0]) <= 1:
-            assert Archive(data, recover=True).damage
+            assert ArchiveReader(data, recover=True).damage
         else:
             refusal(data, DamagedArchive, recover=True)
 
@@ -837,7 +837,7 @@ def test_blocks_longer_than_the_file(length: int) -> None:
         data = start + block + len(block).to_bytes(4, "little") + blocks.END_MARK
         with little_memory(2):
             refusal(data, DamagedArchive)
-            assert Archive(data, recover=True).images == 0
+            assert ArchiveReader(data, recover=True).images == 0
 
 
 # --- hostile content with right checksums -------------------------------------------------------
@@ -887,7 +887,7 @@ def hostile_archives(draw: st.DrawFn) -> bytes:
 @settings(max_examples=200)
 def test_hostile_archives_raise_archive_errors_only(data: bytes, recover: bool) -> None:
     try:
-        archive = Archive(data, recover)
+        archive = ArchiveReader(data, recover)
         found = list(archive.decode(paper_models(), max_pixels=1 << 15))
     except ArchiveError as error:
         assert "\n" not in str(error)
@@ -908,7 +908,7 @@ def hostile_singles(draw: st.DrawFn) -> tuple[Picture, bytes]:
 def test_hostile_single_files_raise_archive_errors_only(case: tuple[Picture, bytes]) -> None:
     picture, data = case
     try:
-        (item,) = Archive(data).decode(paper_models(), max_pixels=1 << 15)
+        (item,) = ArchiveReader(data).decode(paper_models(), max_pixels=1 << 15)
     except ArchiveError as error:
         assert "\n" not in str(error)
         return
@@ -926,7 +926,7 @@ def test_constant_bytes_of_the_format(small_archive: bytes, small_single: bytes)
     picture = binary_digits(1)[0]
     inner = hashlib.sha256(picture.header.pack() + picture.pixel_bytes()).digest()
     digest = hashlib.sha256(inner).digest()
-    payload = Archive(small_single).parts[0].payload
+    payload = ArchiveReader(small_single).parts[0].payload
     assert payload.decode(paper_models(), 784).bottom == int.from_bytes(digest[:4], "big") | 1 << 31
     noise = single_of(binary_noise())
     inner = hashlib.sha256(binary_noise().header.pack() + binary_noise().pixel_bytes()).digest()
@@ -963,8 +963,8 @@ def test_a_registry_of_other_models_changes_no_reading(tmp_path: Path, monkeypat
     source = paper_models().path_named("mnist-binary")
     os.symlink(source, tmp_path / "another-name.safetensors")
     monkeypatch.setattr("bbcompress.codec.registry.shipped_models", lambda: tmp_path)
-    (item,) = Archive(data).decode(PaperModels())
+    (item,) = ArchiveReader(data).decode(PaperModels())
     assert item.picture.same_as(binary_digits(1)[0])
     (tmp_path / "another-name.safetensors").unlink()
     with pytest.raises(MissingModel):
-        list(Archive(data).decode(PaperModels()))
+        list(ArchiveReader(data).decode(PaperModels()))

@@ -30,7 +30,7 @@ from bbcompress.archive.errors import DamagedArchive
 from bbcompress.archive.jobs import Job
 from bbcompress.archive.metadata import pack_metadata
 from bbcompress.archive.payload import Stored, pictures_digest
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.archive.single import pack_single
 from bbcompress.cli import main
 from bbcompress.cli.inputs import listed_images
@@ -350,7 +350,7 @@ def test_one_array_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     picture = read(Path("one.png").read_bytes())
     assert isinstance(picture, Picture)
     np.testing.assert_array_equal(picture.pixels, COLOUR[0])
-    assert Archive(Path("one.bb").read_bytes()).form == 0
+    assert ArchiveReader(Path("one.bb").read_bytes()).form == 0
 
 
 def test_arrays_are_added_and_replaced(tmp_path: Path) -> None:
@@ -374,7 +374,7 @@ def test_what_shares_a_segment_with_what_is_replaced_stays_an_array(tmp_path: Pa
     put(tmp_path, {"a/x.npy": npy_bytes(GREY)})
     write(in_grey(thumbnails(5)[3]), tmp_path / "a/a.png")
     bbc("compress", tmp_path / "a", "-o", tmp_path / "a.bb", "-q", *QUICK)
-    assert [len(part.numbers) for part in Archive((tmp_path / "a.bb").read_bytes()).parts] == [7]
+    assert [len(part.numbers) for part in ArchiveReader((tmp_path / "a.bb").read_bytes()).parts] == [7]
     write(in_grey(thumbnails(5)[4]), tmp_path / "a/a.png")
     bbc("append", tmp_path / "a.bb", tmp_path / "a/a.png", "-q", "-f", *QUICK)
     bbc("decompress", tmp_path / "a.bb", "-o", tmp_path / "out", "-q")
@@ -386,7 +386,7 @@ def test_a_damaged_segment_loses_its_array_alone(tmp_path: Path) -> None:
     file = tmp_path / "a.bb"
     bbc("compress", tmp_path / "in", "-o", file, "-q", *QUICK, "--segment-size", 360)
     data = bytearray(file.read_bytes())
-    part = next(part for part in Archive(bytes(data)).parts if part.numbers.tolist() == [2, 3])
+    part = next(part for part in ArchiveReader(bytes(data)).parts if part.numbers.tolist() == [2, 3])
     data[part.offset + part.size // 2] ^= 1
     file.write_bytes(data)
     assert f"{file}: lost: x.npy\n" == bbc("test", file, code=3).stdout
@@ -432,7 +432,7 @@ def test_names_that_would_be_one_are_refused(tmp_path: Path) -> None:
 def test_pixels_and_largest_images(tmp_path: Path) -> None:
     put(tmp_path, {"zeros.npy": npy_bytes(np.zeros((50, 8, 8), np.uint8))})
     bbc("compress", tmp_path / "zeros.npy", "-o", tmp_path / "a.bb", "-q", *QUICK)
-    assert Archive((tmp_path / "a.bb").read_bytes()).images == 50
+    assert ArchiveReader((tmp_path / "a.bb").read_bytes()).images == 50
     done = bbc("compress", tmp_path / "zeros.npy", "-o", tmp_path / "b.bb", "-M", 63)
     assert "more than the limit of 63" in done.output
 
@@ -442,7 +442,7 @@ def test_an_array_does_not_claim_others_pictures() -> None:
     two = ArrayFile((Span(0, 4, 2, picture.header),), b"").pack()
     single = pack_single(Stored(stored.encode(picture)), pictures_digest([picture]), Metadata(Format.ARRAY, two))
     with pytest.raises(DamagedArchive):
-        _ = Archive(single).arrays
+        _ = ArchiveReader(single).arrays
     assert pack_metadata({0: Metadata(Format.ARRAY, two)})
     with pytest.raises(DamagedImage):
         file_bytes(Picture("L", picture.pixels, Metadata(Format.ARRAY, two)))

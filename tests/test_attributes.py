@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bbcompress.archive.attributes import Tree, pack_tree, unpack_tree
 from bbcompress.archive.compress import Options, compress_archive
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.images.place import UNKNOWN, Attributes
 from bbcompress.varint import Malformed, write_varint
 
@@ -75,9 +75,9 @@ def test_an_archive_holds_them_and_one_without_is_as_before():
     pictures = {"a.png": rgb(), "b/c.png": rgb(1, 1)}
     tree = Tree([Attributes(0o600, 5), Attributes(0o640, -7)], {"": UNKNOWN, "b": Attributes(0o700, 1), "e/f": UNKNOWN})
     data, _ = compress_archive(pictures.items(), paper_models(), Options(), tree)
-    archive = Archive(data)
+    archive = ArchiveReader(data)
     assert list(archive.tree.files) == list(tree.files)
     assert archive.tree.folders == {"": UNKNOWN, "b": Attributes(0o700, 1), "e": UNKNOWN, "e/f": UNKNOWN}
     without, _ = compress_archive(pictures.items(), paper_models(), Options())
-    assert Archive(without).tree == Tree()
+    assert ArchiveReader(without).tree == Tree()
     assert len(without) < len(data) < len(without) + 60

@@ -12,7 +12,7 @@ from made_models import make_corrector, make_spatial
 from bbcompress.archive.choose import Candidate, Estimate, candidates, estimates, is_alone, may_be_stored, promising
 from bbcompress.archive.compress import Options, compress_archive, compress_single
 from bbcompress.archive.payload import Lattice
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.cli import main
 from bbcompress.codec.model_file import save
 from bbcompress.codec.registry import Registry, shipped_models
@@ -111,7 +111,7 @@ def test_what_is_stored_says_so(installed: Registry, stored_sizes: list[int]) ->
     assert summary.methods == {"stored": 1}
     assert stored_sizes.count(186 * 186) == 1
     assert said[0].startswith("about ") and "spatial-True" in said[0] and said[1].startswith("stored ")
-    (item,) = Archive(data).decode(installed)
+    (item,) = ArchiveReader(data).decode(installed)
     assert item.picture.same_as(flat(186))
 
 
@@ -121,7 +121,7 @@ def test_archives_of_any_effort_come_back(effort: int) -> None:
         f"{number}.png": picture for number, picture in enumerate([*grey_digits(5), *binary_digits(5), flat(9)])
     }
     data, _ = compress_archive(pictures.items(), paper_models(), Options(effort=effort))
-    found = {item.name: item.picture for item in Archive(data).decode(paper_models())}
+    found = {item.name: item.picture for item in ArchiveReader(data).decode(paper_models())}
     assert found.keys() == pictures.keys()
     assert all(found[name].same_as(picture) for name, picture in pictures.items())
 
@@ -163,7 +163,7 @@ def test_the_least_effort_uses_no_networks(corrected: Registry) -> None:
         compress_archive([("a.png", gradient)], corrected, Options(effort=1)),
     ):
         assert set(summary.methods) <= {"predictors", "stored"}
-        (item,) = Archive(data).decode(corrected)
+        (item,) = ArchiveReader(data).decode(corrected)
         assert item.picture.same_as(gradient)
 
 
@@ -172,9 +172,9 @@ def test_alpha_is_coded_beside_what_is_corrected(corrected: Registry, monkeypatc
     alpha = np.random.default_rng(0).integers(0, 256, (60, 50), np.uint8)
     picture = Picture("RGBA", np.dstack([photograph(3, 5, 60, 50).pixels, alpha]))
     data, summary = compress_archive([("a.png", picture)], corrected, Options())
-    (part,) = Archive(data).parts
+    (part,) = ArchiveReader(data).parts
     assert summary.methods == {"corrector-3": 1} and isinstance(part.payload, Lattice)
-    (item,) = Archive(data).decode(corrected)
+    (item,) = ArchiveReader(data).decode(corrected)
     assert item.picture.same_as(picture)
 
 

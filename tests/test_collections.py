@@ -19,7 +19,7 @@ from bbcompress.archive.attributes import Tree
 from bbcompress.archive.compress import Options, compress_archive, here, write_archive
 from bbcompress.archive.jobs import Input, input_of, jobs
 from bbcompress.archive.processes import ProcessDied, in_processes
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.cli import main
 from bbcompress.codec.registry import Registry
 from bbcompress.images import Item, Picture
@@ -47,11 +47,11 @@ def bbc(*arguments: object, code: int = 0) -> Result:
 
 
 def names(file: Path) -> list[str]:
-    return list(Archive(file.read_bytes()).names or [])
+    return list(ArchiveReader(file.read_bytes()).names or [])
 
 
 def items(data: bytes) -> dict[str, Item]:
-    return {str(item.name): item.picture for item in Archive(data).decode(paper_models())}
+    return {str(item.name): item.picture for item in ArchiveReader(data).decode(paper_models())}
 
 
 @given(st.lists(st.tuples(st.sampled_from(["L", "RGB"]), st.integers(1, 40)), max_size=30), st.integers(1, 60))
@@ -75,7 +75,7 @@ def test_processes_write_the_same_bytes() -> None:
         encode = in_processes(paper_models_on, options, count)
         assert write_archive(file, (input_of(*pair) for pair in pictures.items()), encode, options) == summary
         assert file.getvalue() == expected
-    assert len(Archive(expected).parts) == 7
+    assert len(ArchiveReader(expected).parts) == 7
 
 
 @pytest.mark.parametrize(("read", "error"), [(unreadable, ImageError), (deadly, ProcessDied)])
@@ -88,7 +88,7 @@ def test_what_fails_in_a_process_is_raised(read: object, error: type[Exception])
 def test_a_picture_of_more_pixels_than_a_segment_is_one_alone() -> None:
     pictures = numbered([*binary_digits(3), Picture("1", np.ones((60, 60), np.uint8))])
     data, _ = compress_archive(pictures.items(), paper_models(), Options(segment_pixels=1600))
-    assert [part.numbers.tolist() for part in Archive(data).parts] == [[0, 1], [2], [3]]
+    assert [part.numbers.tolist() for part in ArchiveReader(data).parts] == [[0, 1], [2], [3]]
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def folder(tmp_path: Path) -> Path:
 def test_globs_say_which_files_of_folders_are_taken(folder: Path, options: list[str], expected: list[str]) -> None:
     bbc("compress", folder, "-o", folder.parent / "o.bb", "-q", "--effort", 1, *options)
     assert names(folder.parent / "o.bb") == expected
-    folders = Archive((folder.parent / "o.bb").read_bytes()).tree.folders
+    folders = ArchiveReader((folder.parent / "o.bb").read_bytes()).tree.folders
     assert set(folders) == {
         "",
         *(str(Path(name).parent) for name in expected),
@@ -138,12 +138,12 @@ def appended(old: bytes, new: dict[str, Picture], replacing: bool = False) -> by
     inputs = [input_of(*pair) for pair in new.items()]
     encode = here(paper_models(), options)
     tree = Tree([UNKNOWN] * len(new))
-    append_archive(Archive(old), file, inputs, encode, paper_models(), options, tree, replacing)
+    append_archive(ArchiveReader(old), file, inputs, encode, paper_models(), options, tree, replacing)
     return file.getvalue()
 
 
 def segments(data: bytes) -> list[bytes]:
-    return [data[part.offset : part.offset + part.size] for part in Archive(data).parts]
+    return [data[part.offset : part.offset + part.size] for part in ArchiveReader(data).parts]
 
 
 def archived(pictures: dict[str, Picture]) -> bytes:
@@ -152,7 +152,7 @@ def archived(pictures: dict[str, Picture]) -> bytes:
 
 def assert_holds(data: bytes, pictures: dict[str, Picture]) -> None:
     found = items(data)
-    assert Archive(data).names == list(pictures)
+    assert ArchiveReader(data).names == list(pictures)
     assert all(found[name].same_as(picture) for name, picture in pictures.items())
 
 
@@ -199,7 +199,7 @@ def test_the_command_adds_folders_and_attributes(folder: Path) -> None:
     bbc("append", target, folder, "-q", "--effort", 1, "-f", "--exclude", "old")
     assert names(target) == ["a.png", "b.tif", "in/a.png", "in/deep/c.png"]
     assert target.stat().st_mode & 0o777 == 0o640
-    tree = Archive(target.read_bytes()).tree
+    tree = ArchiveReader(target.read_bytes()).tree
     assert tree.files[2].mtime_ns == (folder / "in" / "a.png").stat().st_mtime_ns
     assert {"in", "in/deep"} <= set(tree.folders)
 

@@ -7,7 +7,7 @@ from helpers import flipped
 from methods import cases, models
 
 from bbcompress.archive.errors import DamagedArchive
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 
 if sys.platform != "win32":
     from mutate import in_children
@@ -19,7 +19,7 @@ CASES = sorted(cases())
 def test_sound_files_decode_to_their_pictures(name: str) -> None:
     """So it is the damage that is refused below."""
     data, pictures = cases()[name]
-    found = sorted(Archive(data).decode(models()))
+    found = sorted(ArchiveReader(data).decode(models()))
     assert [item.picture.same_as(picture) for item, picture in zip(found, pictures, strict=True)] == [True] * len(found)
 
 
@@ -28,7 +28,7 @@ def test_every_flipped_bit_is_damage(name: str) -> None:
     data = cases()[name].data
     for bit in range(8 * len(data)):
         with pytest.raises(DamagedArchive):
-            list(Archive(flipped(data, bit)).decode(models()))
+            list(ArchiveReader(flipped(data, bit)).decode(models()))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -37,7 +37,7 @@ def test_every_truncation_is_damage(name: str) -> None:
     for length in range(len(data)):
         for cut in (data[:length], data[len(data) - length :]):
             with pytest.raises(DamagedArchive):
-                list(Archive(cut).decode(models()))
+                list(ArchiveReader(cut).decode(models()))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="children are forked")

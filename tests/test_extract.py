@@ -17,7 +17,7 @@ from bbcompress.archive.index import Entry, Index, pack_index, unpack_index
 from bbcompress.archive.names import pack_names
 from bbcompress.archive.numbers import runs_of
 from bbcompress.archive.payload import Stored, pictures_digest
-from bbcompress.archive.read import HEAD_BYTES, Archive
+from bbcompress.archive.read import HEAD_BYTES, ArchiveReader
 from bbcompress.archive.segment import Segment, pack_segment
 from bbcompress.archive.select import select
 from bbcompress.archive.source import Source
@@ -57,7 +57,7 @@ class Counting(Source):
 def test_every_image_is_decoded_from_its_segment_alone(name: str) -> None:
     data, pictures = cases()[name]
     source = Counting(data)
-    archive = Archive(source)
+    archive = ArchiveReader(source)
     for part in archive.parts:
         source.seen.clear()
         found = list(archive.decode(models(), parts=[part]))
@@ -106,7 +106,7 @@ def test_images_by_name_range_and_pattern(name: str, made: list[str], tmp_path: 
 def test_a_damaged_segment_is_named_and_stops_no_other(tmp_path: Path) -> None:
     pictures = numbered([*binary_digits(3), *grey_digits(2), rgb(3, 3)])
     data = archive_of(pictures)
-    parts, names, damaged = Archive(data).parts, list(pictures), data
+    parts, names, damaged = ArchiveReader(data).parts, list(pictures), data
     lost = [part for part in parts if 0 not in part.numbers.tolist()]
     for part in lost:
         damaged = flipped(damaged, 8 * (part.offset + part.size // 2))
@@ -128,7 +128,7 @@ def test_a_damaged_segment_is_named_and_stops_no_other(tmp_path: Path) -> None:
 
 def test_one_image_to_a_file_and_to_standard_output(tmp_path: Path) -> None:
     file = FILES / "good-archive-kept.bb"
-    pictures = {item.name: item.picture for item in Archive(file.read_bytes()).decode(paper_models())}
+    pictures = {item.name: item.picture for item in ArchiveReader(file.read_bytes()).decode(paper_models())}
     bbc("extract", file, "noise.bin", "-o", tmp_path / "new.bin", "-q")
     assert (tmp_path / "new.bin").read_bytes() == file_bytes(pictures["noise.bin"])
     bbc("extract", file, "1", "-o", tmp_path / "new.png", "-q")
@@ -182,7 +182,7 @@ def test_segments_are_decoded_in_order_by_any_number_of_threads(threads: int) ->
     """Also more segments than threads, of which each has work for several."""
     data = archive_of(numbered([*binary_digits(9), *grey_digits(5), rgb(1, 2), rgb(2, 2), rgb(3, 2)]))
     registry = Registry(Engine(threads))
-    found, alone = list(Archive(data).decode(registry)), list(Archive(data).decode(paper_models()))
+    found, alone = list(ArchiveReader(data).decode(registry)), list(ArchiveReader(data).decode(paper_models()))
     assert [(item.number, item.name) for item in found] == [(item.number, item.name) for item in alone]
     assert all(one.picture.same_as(other.picture) for one, other in zip(found, alone, strict=True))
 
@@ -194,7 +194,7 @@ def test_heads_are_read_without_payloads() -> None:
         [pack_segment(Segment(np.array([n]), payload, digest)) for n in (0, 1)], [1, 1], pack_names(["a", "b"])
     )
     source = Counting(data)
-    archive = Archive(source)
+    archive = ArchiveReader(source)
     source.seen.clear()
     for part in archive.parts:
         segment, payload_bytes = part.head()

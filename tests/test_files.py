@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from helpers import FILES, archive_of, read, rgb, write
 
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.cli import main
 from bbcompress.cli.target_names import possible_names
 from bbcompress.images import Picture
@@ -110,7 +110,7 @@ def test_no_times(source, here):
     os.utime(source / "b.png", ns=(0, 98))
     bbc("compress", "in", "-o", "z.bb", "-q", "--no-times")
     assert (here / "y.bb").read_bytes() == (here / "z.bb").read_bytes()
-    assert Archive((here / "y.bb").read_bytes()).tree.files[1] == Attributes(0o640, None)
+    assert ArchiveReader((here / "y.bb").read_bytes()).tree.files[1] == Attributes(0o640, None)
 
 
 @posix

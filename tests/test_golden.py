@@ -14,7 +14,7 @@ from helpers import FILES, facts
 
 from bbcompress.archive.errors import ArchiveError
 from bbcompress.archive.payload import BitsBack, Lattice, Tiles
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.cli import main
 from bbcompress.codec.parameters import unpack
 from bbcompress.codec.refine import Method
@@ -48,7 +48,7 @@ def test_the_files_show_what_they_are_for() -> None:
     """A golden file that does not use a feature would not hold it in place."""
 
     def plans(name: str) -> list[Any]:
-        parts = Archive((FILES / f"good-archive-{name}.bb").read_bytes()).parts
+        parts = ArchiveReader((FILES / f"good-archive-{name}.bb").read_bytes()).parts
         return [part.payload.plan for part in parts if isinstance(part.payload, BitsBack)]
 
     for name, steps, method in (
@@ -68,7 +68,7 @@ def test_the_files_show_what_they_are_for() -> None:
         ("archive-colour-alpha", 1, Method.NATURAL),
         ("single-colour", 0, Method.NATURAL),
     ):
-        (part,) = Archive((FILES / f"good-{name}.bb").read_bytes()).parts
+        (part,) = ArchiveReader((FILES / f"good-{name}.bb").read_bytes()).parts
         assert isinstance(part.payload, Tiles)
         assert (part.payload.plan.steps, part.payload.plan.method) == (steps, method)
         assert bool(part.payload.alphas) == (name == "archive-colour-alpha")
@@ -82,7 +82,7 @@ def test_the_files_show_what_they_are_for() -> None:
         ("single-corrected", [8], False),
         ("single-corrected-sixteen", [12], False),
     ):
-        payloads = [part.payload for part in Archive((FILES / f"good-{name}.bb").read_bytes()).parts]
+        payloads = [part.payload for part in ArchiveReader((FILES / f"good-{name}.bb").read_bytes()).parts]
         assert [payload.form.depth for payload in payloads if isinstance(payload, Lattice)] == depths
         for payload in payloads:
             assert isinstance(payload, Lattice) and payload.form.has_alpha == has_alpha
@@ -90,18 +90,18 @@ def test_the_files_show_what_they_are_for() -> None:
                 reader = Reader(payload.data)
                 assert unpack(reader.take(reader.varint(len(payload.data))), 3), "no predictors of its own"
     for name in of_kind("good"):
-        for part in Archive((FILES / name).read_bytes()).parts:
+        for part in ArchiveReader((FILES / name).read_bytes()).parts:
             if isinstance(part.payload, Lattice):
                 assert bool(part.payload.model_id) == ("corrected" in name)
-    assert Archive((FILES / "good-archive-attributes.bb").read_bytes()).tree.folders["e/mpty"] == UNKNOWN
-    parts = Archive((FILES / "good-archive-folders.bb").read_bytes()).parts
+    assert ArchiveReader((FILES / "good-archive-attributes.bb").read_bytes()).tree.folders["e/mpty"] == UNKNOWN
+    parts = ArchiveReader((FILES / "good-archive-folders.bb").read_bytes()).parts
     assert [0, 2] in [part.numbers.tolist() for part in parts]
 
 
 @pytest.mark.parametrize("name", of_kind("good"))
 @pytest.mark.parametrize("recover", [False, True])
 def test_good_files_decode_to_the_same_pictures(name: str, recover: bool) -> None:
-    archive = Archive((FILES / name).read_bytes(), recover)
+    archive = ArchiveReader((FILES / name).read_bytes(), recover)
     found = {item.name or "": facts(item.picture) for item in archive.decode(golden_models())}
     assert found == EXPECTED[name]["pictures"]
     assert archive.damage == []
@@ -110,7 +110,7 @@ def test_good_files_decode_to_the_same_pictures(name: str, recover: bool) -> Non
 @pytest.mark.parametrize("name", [name for name in of_kind("good") if "arrays" in EXPECTED[name]])
 def test_arrays_of_good_files(name: str) -> None:
     """Unpacked, as another zlib may deflate otherwise."""
-    archive = Archive((FILES / name).read_bytes())
+    archive = ArchiveReader((FILES / name).read_bytes())
     found = {item.number: item.picture for item in archive.decode(golden_models())}
     hashes = {}
     for array in archive.arrays:
@@ -138,7 +138,7 @@ def test_what_is_recovered_of_damaged_files(name: str) -> None:
     found = []
     damage: list[str] = []
     try:
-        archive = Archive((FILES / name).read_bytes(), recover=True)
+        archive = ArchiveReader((FILES / name).read_bytes(), recover=True)
     except ArchiveError as error:
         damage.append(str(error))
     else:

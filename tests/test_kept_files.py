@@ -21,7 +21,7 @@ from bbcompress.archive.compress import KEPT, Options, compress_archive, compres
 from bbcompress.archive.errors import ArchiveError, ArchiveLimit, DamagedArchive
 from bbcompress.archive.names import pack_names
 from bbcompress.archive.payload import Kept, pictures_digest
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.archive.segment import Segment, pack_segment
 from bbcompress.archive.single import pack_single
 from bbcompress.cli import main
@@ -70,9 +70,9 @@ def test_a_limit_holds_before_memory_is_taken(monkeypatch: pytest.MonkeyPatch) -
     data = single(KeptFile(bytes(1 << 20)))
     monkeypatch.setattr(kept, "MAX_PACKED_BYTES", 1000)
     with pytest.raises(ArchiveLimit, match="over the limit of 1000 bytes"):
-        list(Archive(data).decode(paper_models()))
+        list(ArchiveReader(data).decode(paper_models()))
     # so such files are kept as they are
-    (decoded,) = Archive(single(KeptFile(bytes(1 << 20)))).decode(paper_models())
+    (decoded,) = ArchiveReader(single(KeptFile(bytes(1 << 20)))).decode(paper_models())
     assert decoded.picture.same_as(KeptFile(bytes(1 << 20)))
 
 
@@ -93,7 +93,7 @@ def test_a_limit_holds_before_memory_is_taken(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_the_small_form_keeps_the_name_or_its_suffix(name: str, found: str) -> None:
-    (decoded,) = Archive(single(KeptFile(NOISE, name))).decode(paper_models())
+    (decoded,) = ArchiveReader(single(KeptFile(NOISE, name))).decode(paper_models())
     assert decoded.picture == KeptFile(NOISE, found)
 
 
@@ -101,10 +101,10 @@ def test_every_flipped_bit_and_cut_is_refused() -> None:
     for data in (single(KeptFile(NOISE[:40], "n.bin")), single(KeptFile(TEXT, "n.txt"))):
         for bit in range(8 * len(data)):
             with pytest.raises(ArchiveError):
-                list(Archive(flipped(data, bit)).decode(paper_models()))
+                list(ArchiveReader(flipped(data, bit)).decode(paper_models()))
         for size in range(len(data)):
             with pytest.raises(ArchiveError):
-                list(Archive(data[:size]).decode(paper_models()))
+                list(ArchiveReader(data[:size]).decode(paper_models()))
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "/x"])
@@ -113,14 +113,14 @@ def test_a_name_with_folders_is_refused(name: str) -> None:
     packed = pack_single(Kept(kept.encode(NOISE), instead), pictures_digest([KeptFile(NOISE)]))
     packed = packed[:-SHORT_CRC_BYTES].replace(instead.encode(), name.encode())
     with pytest.raises(DamagedArchive):
-        Archive(checked(packed, SHORT_CRC_BYTES))
+        ArchiveReader(checked(packed, SHORT_CRC_BYTES))
 
 
 def test_another_digest_is_refused() -> None:
     segment = Segment(np.array([0]), Kept(kept.encode(TEXT)), pictures_digest([KeptFile(NOISE)]))
     data = hand_made([pack_segment(segment)], [1], pack_names(["a.txt"]))
     with pytest.raises(DamagedArchive, match="not those that were compressed"):
-        list(Archive(data).decode(paper_models()))
+        list(ArchiveReader(data).decode(paper_models()))
 
 
 # --- what is chosen -------------------------------------------------------------------------------
@@ -136,14 +136,14 @@ def test_a_file_smaller_than_its_picture_is_kept() -> None:
     smaller = Picture(item.mode, item.pixels, file=KeptFile(file[:50], "noise.png", "smaller"))
     data, summary = compress_single(smaller, paper_models(), Options(check=False))
     assert summary.methods == {KEPT: 1}
-    (decoded,) = Archive(data).decode(paper_models())
+    (decoded,) = ArchiveReader(data).decode(paper_models())
     assert decoded.picture == KeptFile(file[:50], "noise.png")
     for effort in (1, 2):
         digit = binary_digits(1)[0]
         both = [("a/noise.png", smaller), ("d.png", Picture("1", digit.pixels, file=KeptFile(b"x", "d.png", "tiny")))]
         data, summary = compress_archive(both, paper_models(), Options(effort=effort))
         assert summary.methods[KEPT] >= 1
-        found = {one.name: one.picture for one in Archive(data).decode(paper_models())}
+        found = {one.name: one.picture for one in ArchiveReader(data).decode(paper_models())}
         assert found["a/noise.png"] == KeptFile(file[:50], "noise.png")
 
 

@@ -16,7 +16,7 @@ from bbcompress.archive.limits import IMAGE_WORK, MAX_CHAIN_IMAGES, MAX_PIXELS, 
 from bbcompress.archive.options import MAX_SEGMENT_PIXELS
 from bbcompress.archive.payload import BitsBack, Lattice, Payload, Stored, Tiles
 from bbcompress.archive.planes import PlanesForm
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.cli import main
 from bbcompress.codec.chain import Plan
 from bbcompress.codec.tiles import Size
@@ -24,7 +24,7 @@ from bbcompress.images import Picture
 
 
 def payloads(data: bytes) -> list[Payload]:
-    return [part.payload for part in Archive(data).parts]
+    return [part.payload for part in ArchiveReader(data).parts]
 
 
 def single_of(picture: Picture) -> bytes:
@@ -113,12 +113,12 @@ def test_pictures_that_a_reader_would_refuse_are_stored(monkeypatch: pytest.Monk
     monkeypatch.setattr("bbcompress.archive.limits.WORK_PER_BYTE", IMAGE_WORK)
     single, archive = single_of(digits["0.png"]), archive_of(digits)
     assert all(isinstance(payload, Stored) for data in (single, archive) for payload in payloads(data))
-    assert all(item.picture.same_as(digits[str(item.name)]) for item in Archive(archive).decode(paper_models()))
+    assert all(item.picture.same_as(digits[str(item.name)]) for item in ArchiveReader(archive).decode(paper_models()))
 
 
 def test_pictures_of_a_segment_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bbcompress.archive.jobs.MAX_SEGMENT_IMAGES", 4)
-    assert [len(part.numbers) for part in Archive(archive_of(numbered(binary_digits(10)))).parts] == [4, 4, 2]
+    assert [len(part.numbers) for part in ArchiveReader(archive_of(numbered(binary_digits(10)))).parts] == [4, 4, 2]
     # tiles of 128 x 128, of pictures that are no higher, or longer, than one pixel more
     assert MAX_SEGMENT_IMAGES + MAX_SEGMENT_PIXELS // 64 <= MAX_CHAIN_IMAGES
 

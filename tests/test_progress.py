@@ -8,7 +8,7 @@ import pytest
 from helpers import FILES, binary_digits, grey_digits, grey_noise, numbered, paper_models
 
 from bbcompress.archive.compress import Options, compress_archive, compress_single
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.cli.progress_line import ProgressLine
 from bbcompress.images import Picture
 from bbcompress.progress import Progress
@@ -38,7 +38,7 @@ def test_an_archive_is_followed_while_it_is_coded_and_checked(options: dict[str,
     data, _ = compress_archive(pictures.items(), paper_models(), Options(progress=progress, **options))  # type: ignore[arg-type]
     assert_steady(progress, 17 * 784, steps=5)
     progress = Recorded()
-    list(Archive(data).decode(paper_models(), progress=progress))
+    list(ArchiveReader(data).decode(paper_models(), progress=progress))
     assert progress.total == progress.done
     assert_steady(progress, int(progress.total), steps=5)
 

@@ -16,7 +16,7 @@ from second_decoder.container import Entry, Unsupported, read
 from second_decoder.models import MissingModel, Models
 from second_decoder.reading import Damaged
 
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.codec.general_tables import TABLES
 from bbcompress.codec.registry import shipped_models
 
@@ -56,7 +56,7 @@ def test_golden_files(name: str, shipped: Models) -> None:
     assert dict(zip(names, map(found_facts, found.entries), strict=True)) == EXPECTED[name]["pictures"]
     hashes = {name.decode(): hashlib.sha256(file).hexdigest() for name, file in found.arrays.items()}
     assert hashes == EXPECTED[name].get("arrays", {})
-    tree = Archive(data).tree
+    tree = ArchiveReader(data).tree
     assert [tuple(entry) for entry in found.files] == [tuple(entry) for entry in tree.files]
     folders = {name.decode(): tuple(entry) for name, entry in found.folders.items()}
     assert folders == {name: tuple(entry) for name, entry in tree.folders.items()}

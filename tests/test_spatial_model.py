@@ -22,7 +22,7 @@ from bbcompress.archive.encode import encode
 from bbcompress.archive.errors import DamagedArchive
 from bbcompress.archive.forms import PixelForm
 from bbcompress.archive.payload import Tiles, decode_checked
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.archive.single import pack_single, unpack_single
 from bbcompress.codec import chain, scale_shifts, tiles, two_part
 from bbcompress.codec.model import ScaleShifts, pop_pixels
@@ -335,10 +335,10 @@ def test_pictures_unlike_the_models_get_shifts_and_come_back(
     monkeypatch.setattr(stored, "encode", lambda picture: bytes(2 * picture.pixels.size))
     options = Options(refine_steps=steps, model=spatial_path)
     data, _ = compress_archive(((f"{n}", picture) for n, picture in enumerate(pictures)), registry, options)
-    for item in Archive(data).decode(registry):
+    for item in ArchiveReader(data).decode(registry):
         assert item.picture.same_as(pictures[item.number])
     single, _ = compress_single(pictures[0], registry, options)
-    (item,) = Archive(single).decode(registry)
+    (item,) = ArchiveReader(single).decode(registry)
     assert item.picture.same_as(pictures[0])
 
 
@@ -376,12 +376,12 @@ def test_pictures_of_any_size_in_files(
     for steps in (0, 1):
         options = Options(refine_steps=steps, model=spatial_path)
         data, summary = compress_archive(pictures.items(), registry, options)
-        items = sorted(Archive(data).decode(registry), key=lambda item: item.number)
+        items = sorted(ArchiveReader(data).decode(registry), key=lambda item: item.number)
         assert all(item.picture.same_as(pictures[item.name or ""]) for item in items)
         assert summary.methods == {spatial.info.name: 5}
         single, summary = compress_single(pictures["1.png"], registry, options)
         assert summary.methods == {spatial.info.name: 1}
-        (item,) = Archive(single).decode(registry)
+        (item,) = ArchiveReader(single).decode(registry)
         assert item.picture.same_as(pictures["1.png"])
 
 
@@ -404,10 +404,10 @@ def test_modes_that_a_model_codes_in_part(spatial: SpatialModel, spatial_path: P
     registry = Registry(files=[spatial_path])
     data, summary = compress_archive(pictures.items(), registry, options)
     assert summary.methods == {spatial.info.name: len(pictures)}
-    items = list(Archive(data).decode(registry))
+    items = list(ArchiveReader(data).decode(registry))
     assert len(items) == len(pictures)
     assert all(item.picture.same_as(pictures[item.name or ""]) for item in items)
-    (first, *_) = (part.payload for part in Archive(data).parts)
+    (first, *_) = (part.payload for part in ArchiveReader(data).parts)
     assert isinstance(first, Tiles)
     broken = replace(first, alphas=[stored.encode(Picture("L", np.zeros((1, 1), np.uint8)))] * len(first.sizes))
     if first.form.has_alpha:

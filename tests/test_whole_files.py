@@ -13,7 +13,7 @@ from independent import assert_whole
 from made_files import any_file, array_files, bmp_files, other_files, png_files, pnm_files, tiff_files, webp_files
 
 from bbcompress.archive.compress import Options, compress_archive, compress_single
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.images import KeptFile, Picture, file_bytes, read
 
 MAX_EXTRA_BYTES = 64
@@ -25,7 +25,7 @@ slow_to_make = settings(max_examples=150, suppress_health_check=[HealthCheck.too
 def single_round_trip(data: bytes, name: str) -> bytes:
     compressed, _ = compress_single(read(data, name), paper_models(), Options(check=False))
     assert len(compressed) <= len(data) + MAX_EXTRA_BYTES
-    (decoded,) = Archive(compressed).decode(paper_models())
+    (decoded,) = ArchiveReader(compressed).decode(paper_models())
     return file_bytes(decoded.picture)
 
 
@@ -63,7 +63,7 @@ def test_any_file_comes_back_whole_from_the_small_form(data: bytes) -> None:
 def test_any_files_come_back_whole_from_an_archive(files: dict[str, bytes]) -> None:
     items = [(name, read(data, name)) for name, data in files.items()]
     compressed, _ = compress_archive(items, paper_models(), Options())
-    found = {one.name: file_bytes(one.picture) for one in Archive(compressed).decode(paper_models())}
+    found = {one.name: file_bytes(one.picture) for one in ArchiveReader(compressed).decode(paper_models())}
     assert found.keys() == files.keys()
     for name, data in files.items():
         assert_whole(data, found[name or ""])
@@ -102,5 +102,5 @@ def test_files_from_bug_reports() -> None:
     items = [(name, read(data, name)) for name, data in files.items()]
     compressed, _ = compress_archive(items, paper_models(), Options())
     assert len(compressed) <= sum(len(data) + MAX_EXTRA_BYTES for data in files.values())
-    for one in Archive(compressed).decode(paper_models()):
+    for one in ArchiveReader(compressed).decode(paper_models()):
         assert_whole(files[one.name or ""], file_bytes(one.picture))

@@ -3,42 +3,47 @@
 Segments of which a picture is replaced are the exception: their other pictures are decoded and coded again.
 """
 
+import contextlib
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import BinaryIO
 
 from bbcompress.archive import blocks
 from bbcompress.archive.arrays import Array
 from bbcompress.archive.attributes import Tree
 from bbcompress.archive.compress import Encode, write_segments
-from bbcompress.archive.errors import ArchiveError, DamagedArchive
+from bbcompress.archive.errors import ArchiveError, DamagedArchive, NameTaken
 from bbcompress.archive.jobs import Input, input_of, jobs
 from bbcompress.archive.numbers import numbers_of
 from bbcompress.archive.options import Options, Summary
-from bbcompress.archive.read import Archive, Part
+from bbcompress.archive.read import ArchiveReader, Part
 from bbcompress.archive.writer import ArchiveWriter
 from bbcompress.codec.registry import Registry
 from bbcompress.images.metadata import NO_METADATA
 from bbcompress.images.picture import Picture
 from bbcompress.images.place import UNKNOWN
 
-
-class NameTaken(ArchiveError):
-    """The archive has a picture of a name that is to be added."""
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 def append_archive(
-    old: Archive,
+    old: ArchiveReader,
     file: BinaryIO,
     inputs: Iterable[Input],
     encode: Encode,
     registry: Registry,
     options: Options,
-    tree: Tree,
+    tree: Tree | None,
     replacing: bool = False,
 ) -> Summary:
-    """Write `old` and the inputs, whose attributes are `tree`, as an archive to `file`; gives what was added.
+    """Write `old` and the inputs, whose attributes are `tree` if they have any, as an archive to `file`; gives what was
+    added.
 
     Raises NameTaken for a name that `old` has, unless `replacing`: then that picture's number is the new one's. Arrays
     of several pictures are replaced by arrays of as many alone.
@@ -51,7 +56,9 @@ def append_archive(
     arrays = {str(array.name): array for array in old.arrays}
     new: list[tuple[int, Input]] = []
     files = [*old.tree.files] or [UNKNOWN] * len(names)
-    for one, attributes in zip(inputs, tree.files, strict=True):
+    inputs = list(inputs)
+    tree = tree or Tree([UNKNOWN] * len(inputs) if old.tree.files else [])
+    for one, attributes in zip(inputs, tree.files or [UNKNOWN] * len(inputs), strict=True):
         number = number_of.get(one.name, len(names))
         clash = one.name if one.name in arrays else one.array if one.array in number_of else None
         if clash is not None:
@@ -96,7 +103,20 @@ def _check_replaced_arrays(arrays: dict[str, Array], new: list[tuple[int, Input]
             raise NameTaken(f"has {name} already, with another number of images, so that it cannot be replaced")
 
 
-def _sound(old: Archive, part: Part) -> bytes:
+@contextlib.contextmanager
+def alone(file: BinaryIO, path: Path) -> Iterator[None]:
+    """Nobody else adds to the archive that is open meanwhile: what one adds would be lost. Raises ArchiveError."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArchiveError("is being added to by another process; try again later") from None
+        if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            raise ArchiveError("was changed meanwhile; try again")
+    yield
+
+
+def _sound(old: ArchiveReader, part: Part) -> bytes:
     """The block of a segment."""
     block = old.source.read(part.offset, part.size)
     if blocks.checked(block[: -blocks.CRC_BYTES]) != block:
@@ -105,7 +125,7 @@ def _sound(old: Archive, part: Part) -> bytes:
 
 
 def _numbered(
-    old: Archive,
+    old: ArchiveReader,
     again: list[Part],
     replaced: set[int],
     new: list[tuple[int, Input]],

@@ -29,3 +29,7 @@ class ArchiveLimit(ArchiveError):
 
 class NoSuchImage(ArchiveError, LookupError):
     """It holds no image of this name or number."""
+
+
+class NameTaken(ArchiveError):
+    """The archive has a picture of a name that is to be added."""

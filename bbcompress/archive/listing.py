@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from bbcompress.archive.arrays import array_at
 from bbcompress.archive.payload import BitsBack, Lattice, Payload, Tiles
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.codec.registry import Registry
 from bbcompress.images.header import Header
 from bbcompress.images.place import UNKNOWN, Attributes
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     """How many it is, where it is an array (`files`)."""
 
 
-def entries(archive: Archive, registry: Registry) -> list[Entry]:
+def entries(archive: ArchiveReader, registry: Registry) -> list[Entry]:
     """All pictures and files, by number. Raises an ArchiveError.
 
     Of segments only what stands before their payload is read, which the checksums do not cover.
@@ -57,7 +57,7 @@ def entries(archive: Archive, registry: Registry) -> list[Entry]:
     return sorted(found)
 
 
-def files(archive: Archive, registry: Registry) -> list[Entry]:
+def files(archive: ArchiveReader, registry: Registry) -> list[Entry]:
     """The same, with one entry for all pictures of an array: what they have in common, their bytes together, and the
     segment of the first. Raises an ArchiveError."""
     found: list[Entry] = []
@@ -107,7 +107,7 @@ def listed(entry: Entry) -> dict[str, Any]:
     }
 
 
-def described(archive: Archive, registry: Registry) -> dict[str, Any]:
+def described(archive: ArchiveReader, registry: Registry) -> dict[str, Any]:
     """The file and its segments as docs/JSON.md has them. Raises an ArchiveError."""
     models = _model_names(registry)
     return {
@@ -127,7 +127,7 @@ def method_name(payload: Payload) -> str:
     return payload.method.name.lower().replace("_", "-")
 
 
-def _segments(archive: Archive, models: dict[bytes, str]) -> Iterator[dict[str, Any]]:
+def _segments(archive: ArchiveReader, models: dict[bytes, str]) -> Iterator[dict[str, Any]]:
     for part in archive.parts:
         segment, payload_bytes = part.head()
         payload = segment.payload

@@ -102,7 +102,7 @@ class Part:
         return segment
 
 
-class Archive:
+class ArchiveReader:
     """A file's parts and names, by its index; nothing is decoded, and segments are not read until they are asked for.
 
     With `recover` everything is read and checked at once, and damage outside the parts that are wanted is put into

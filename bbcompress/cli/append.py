@@ -1,8 +1,6 @@
 """`bbc append`."""
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,6 @@ from bbcompress.cli.common import ANY_FILE, writing
 from bbcompress.cli.compressing import Asked, compressing_options
 from bbcompress.cli.errors import ExitCode, about, fail
 from bbcompress.cli.progress_line import shown_progress
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 @click.command()
@@ -34,8 +27,8 @@ def command(archive: str, images: tuple[str, ...], force: bool, **options: Any) 
     \b
     bbc append scans.bb new/*.png
     """
-    from bbcompress.archive.append import append_archive
-    from bbcompress.archive.read import Archive
+    from bbcompress.archive.append import alone, append_archive
+    from bbcompress.archive.read import ArchiveReader
     from bbcompress.archive.source import Source
     from bbcompress.cli.inputs import STDIN
     from bbcompress.images.place import Attributes
@@ -55,26 +48,13 @@ def command(archive: str, images: tuple[str, ...], force: bool, **options: Any) 
         with (
             asked.listed(images, archive, registry, how) as listed,
             open(archive, "rb") as file,
-            _alone(file.fileno(), archive),
+            alone(file, Path(archive)),
             writing(archive, overwrite=True) as new,
         ):
-            old = Archive(Source(file))
+            old = ArchiveReader(Source(file))
             progress.total = sum(one.peek.pixels for one in listed.files)
             tree = listed.tree(times=not asked.no_times)
             new.attributes = Attributes(os.fstat(file.fileno()).st_mode & 0o777 & (listed.mode | 0o600))
             inputs, encode = asked.inputs(listed), asked.encode(how)
             summary = append_archive(old, new.file, inputs, encode, registry, how, tree, force)
     asked.note_summary(archive, summary)
-
-
-@contextlib.contextmanager
-def _alone(descriptor: int, archive: str) -> Iterator[None]:
-    """Nobody else adds to the archive meanwhile: what one adds would be lost."""
-    if fcntl is not None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fail(f"{archive}: is being added to by another process; try again later", ExitCode.ERROR)
-        if not os.path.samestat(os.fstat(descriptor), Path(archive).stat()):
-            fail(f"{archive}: was changed meanwhile; try again", ExitCode.ERROR)
-    yield

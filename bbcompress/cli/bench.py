@@ -33,7 +33,7 @@ def command(
     Times are of coding alone, without reading image files. `net` is what the symbols cost, `total` the whole file.
     """
     from bbcompress.archive.compress import Options, compress_archive
-    from bbcompress.archive.read import Archive
+    from bbcompress.archive.read import ArchiveReader
     from bbcompress.cli.inputs import listed_images
     from bbcompress.cli.reading import Reading, inputs
     from bbcompress.codec.refine import Method
@@ -54,7 +54,7 @@ def command(
         options = Options(steps, chosen, check=False, refine_method=method)
         data, summary = compress_archive(pictures, registry, options)
         compressed = time.perf_counter()
-        decoded = {item.name: item.picture for item in Archive(data).decode(registry)}
+        decoded = {item.name: item.picture for item in ArchiveReader(data).decode(registry)}
         done = time.perf_counter()
         assert all(decoded[name].same_as(picture) for name, picture in pictures)
         rows.append(

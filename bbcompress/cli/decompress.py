@@ -12,7 +12,7 @@ from bbcompress.cli.progress_line import shown_progress
 from bbcompress.cli.write_images import Settings, write_images, writing_options
 
 if TYPE_CHECKING:
-    from bbcompress.archive.read import Archive
+    from bbcompress.archive.read import ArchiveReader
 
 
 @click.command()
@@ -48,14 +48,14 @@ def command(
     bbc decompress digit.bb -o digit.png
     bbc decompress scans.bb -o scans
     """
-    from bbcompress.archive.read import Archive
+    from bbcompress.archive.read import ArchiveReader
     from bbcompress.cli.wanted import Wanted
     from bbcompress.images.remote import is_url
 
     if not file or output == "":
         raise click.UsageError("a file's name is empty")
     with about(file), opened(file) as source, shown_progress(quiet) as progress:
-        archive = Archive(source, recover=keep_going)
+        archive = ArchiveReader(source, recover=keep_going)
         if output is None and is_url(file):
             raise click.UsageError("name what to write with -o")
         if output is None:
@@ -64,7 +64,7 @@ def command(
         write_images(wanted, output, Settings(force, not no_times, keep_going, max_pixels, progress), quiet)
 
 
-def _default_output(file: Path, archive: "Archive") -> Path:
+def _default_output(file: Path, archive: "ArchiveReader") -> Path:
     """A file beside `file` for the small form: a kept file's name, or the stem and a suffix to come (`.*`). So for an
     archive of one array. Else a folder."""
     from bbcompress.archive.blocks import Form

@@ -48,14 +48,14 @@ def command(
     bbc extract scans.bb a/7.png
     bbc extract scans.bb 'a/*.png' 100:200 -o some
     """
-    from bbcompress.archive.read import Archive
+    from bbcompress.archive.read import ArchiveReader
     from bbcompress.archive.select import select
     from bbcompress.cli.wanted import Wanted
 
     if not file or output == "":
         raise click.UsageError("a file's name is empty")
     with about(file), opened(file) as source, shown_progress(quiet) as progress:
-        archive = Archive(source, recover=keep_going)
+        archive = ArchiveReader(source, recover=keep_going)
         selection = select(wanted, archive.names, archive.images, archive.arrays)
         settings = Settings(force, not no_times, keep_going, max_pixels, progress)
         registry = installed_models(engine, threads, models)

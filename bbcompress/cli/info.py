@@ -18,11 +18,11 @@ from bbcompress.cli.terminal import result
 def command(file: str, as_json: bool, models: tuple[Path, ...]) -> None:
     """Say what FILE (- for standard input) holds, without decoding it."""
     from bbcompress.archive.listing import described
-    from bbcompress.archive.read import Archive
+    from bbcompress.archive.read import ArchiveReader
     from bbcompress.codec.registry import Registry
 
     with about(file), opened(file) as source:
-        description = described(Archive(source), Registry(files=models))
+        description = described(ArchiveReader(source), Registry(files=models))
     if as_json:
         result(json.dumps({"file": file, **description}, indent=2))
         return

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bbcompress.archive.listing import Entry
-    from bbcompress.archive.read import Archive
+    from bbcompress.archive.read import ArchiveReader
 
 
 @click.command()
@@ -27,15 +27,15 @@ def command(file: str, long: bool, as_json: bool, models: tuple[Path, ...]) -> N
     """List the images of FILE (- for standard input), without decoding them.
 
     Of images that are coded together each is listed with the same share of their bytes. An image without a name, of a
-    file that holds it alone, is listed as -. An array is
-    listed once, with how many images it is.
+    file that holds it alone, is listed as -. An array is listed
+    once, with how many images it is.
     """
     from bbcompress.archive.listing import SCHEMA, files, listed
-    from bbcompress.archive.read import Archive
+    from bbcompress.archive.read import ArchiveReader
     from bbcompress.codec.registry import Registry
 
     with about(file), opened(file) as source:
-        archive = Archive(source)
+        archive = ArchiveReader(source)
         if not long and not as_json:
             for name in _names(archive):
                 result(name)
@@ -48,7 +48,7 @@ def command(file: str, long: bool, as_json: bool, models: tuple[Path, ...]) -> N
         result(_line(entry))
 
 
-def _names(archive: "Archive") -> "Iterator[str]":
+def _names(archive: "ArchiveReader") -> "Iterator[str]":
     """Of all files."""
     if archive.names is None:
         yield archive.kept_name or "-"

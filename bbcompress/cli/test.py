@@ -18,7 +18,7 @@ from bbcompress.cli.progress_line import shown_progress
 from bbcompress.cli.terminal import note, result
 
 if TYPE_CHECKING:
-    from bbcompress.archive.read import Archive
+    from bbcompress.archive.read import ArchiveReader
     from bbcompress.codec.registry import Registry
 
 _TOLD = 5
@@ -51,11 +51,11 @@ def command(
 
 def _tested(file: str, registry: "Registry", max_pixels: int, quiet: bool) -> ExitCode:
     from bbcompress.archive.errors import ArchiveError
-    from bbcompress.archive.read import Archive
+    from bbcompress.archive.read import ArchiveReader
 
     try:
         with about(file), opened(file) as source, shown_progress(quiet) as progress:
-            archive = Archive(source, recover=True)
+            archive = ArchiveReader(source, recover=True)
             images = sum(1 for _ in archive.decode(registry, max_pixels, progress))
             if not archive.damage:
                 if not quiet:
@@ -70,7 +70,7 @@ def _tested(file: str, registry: "Registry", max_pixels: int, quiet: bool) -> Ex
         return code
 
 
-def _tell(file: str, archive: "Archive") -> None:
+def _tell(file: str, archive: "ArchiveReader") -> None:
     """One line of what is wrong, and the names of what is lost as results."""
     from bbcompress.archive.arrays import array_at
 

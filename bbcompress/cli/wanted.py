@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from PIL import Image
 
 from bbcompress.archive.arrays import Array, array_at
-from bbcompress.archive.read import Archive, Decoded
+from bbcompress.archive.read import ArchiveReader, Decoded
 from bbcompress.archive.select import Selection
 from bbcompress.codec.registry import Registry
 from bbcompress.images.files import array_suffix, suffix_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Wanted(NamedTuple):
     """What to write of an archive: all of it, or a selection."""
 
-    archive: Archive
+    archive: ArchiveReader
     registry: Registry
     file: str
     """The archive's."""

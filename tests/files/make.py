@@ -51,7 +51,7 @@ from bbcompress.archive.limits import MAX_IMAGES  # noqa: E402
 from bbcompress.archive.names import pack_names  # noqa: E402
 from bbcompress.archive.payload import BitsBack, Lattice, Stored, Tiles, pictures_digest  # noqa: E402
 from bbcompress.archive.planes import planes_form  # noqa: E402
-from bbcompress.archive.read import Archive  # noqa: E402
+from bbcompress.archive.read import ArchiveReader  # noqa: E402
 from bbcompress.archive.segment import Segment, pack_segment  # noqa: E402
 from bbcompress.archive.single import pack_single  # noqa: E402
 from bbcompress.codec.corrector_file import CorrectorModel  # noqa: E402
@@ -305,9 +305,9 @@ def bad(single: bytes, archive: bytes, about: bytes) -> dict[str, tuple[bytes, l
     They are a single file and archives with several segments, without and with metadata.
     """
     first, second, *_, names, _, index = blocks_of(archive)
-    every = Archive(archive).names or []
+    every = ArchiveReader(archive).names or []
     *_, description, _ = blocks_of(about)
-    lost = Archive(archive).parts
+    lost = ArchiveReader(archive).parts
     outside = [[name for n, name in enumerate(every) if n not in part.numbers.tolist()] for part in lost]
     a, b = stored_segment(0, rgb(1, 2)), stored_segment(1, rgb(2, 1))
     small = rgb(1, 2)
@@ -344,7 +344,7 @@ def bad(single: bytes, archive: bytes, about: bytes) -> dict[str, tuple[bytes, l
         "archive-name-absolute": (hand_made([a], [1], _names(b"/tmp/evil.png")), [None]),
     }
     arrays = wrong_arrays()
-    files |= {name: (data, list(Archive(data).names or [None])) for name, data in arrays.items()}
+    files |= {name: (data, list(ArchiveReader(data).names or [None])) for name, data in arrays.items()}
     return {f"bad-{name}.bb": file for name, file in files.items()}
 
 
@@ -356,7 +356,7 @@ def _names(name: bytes) -> bytes:
 def refused(digit: bytes) -> dict[str, bytes]:
     """Sound files that this version does not read, by name."""
     a, names = stored_segment(0, rgb(1, 2)), pack_names(["a.png"])
-    (part,) = Archive(digit).parts
+    (part,) = ArchiveReader(digit).parts
     assert isinstance(part.payload, BitsBack)
     foreign = replace(part.payload, model_id=bytes(range(32)))
     chain = pack_segment(Segment(np.array([0]), foreign, bytes(32)))

@@ -10,7 +10,7 @@ from mutate import index_of
 from bbcompress.archive import blocks
 from bbcompress.archive.arrays import ArrayPixels
 from bbcompress.archive.errors import ArchiveError, DamagedArchive
-from bbcompress.archive.read import Archive
+from bbcompress.archive.read import ArchiveReader
 from bbcompress.images import DamagedImage, file_bytes
 
 MAX_SEED_BYTES = 4096
@@ -46,7 +46,7 @@ def check(data: bytes) -> None:
     for file in (data, mended(data)):
         for recover in (False, True):
             try:
-                archive = Archive(file, recover)
+                archive = ArchiveReader(file, recover)
                 pixels = ArrayPixels(archive.arrays, io.BytesIO())
                 for item in archive.decode(models(), MAX_PIXELS):
                     array = pixels.put(item.number, item.picture)
