@@ -18,6 +18,7 @@ from bbcompress.archive.errors import ArchiveError
 from bbcompress.archive.job_encoder import JobEncoder, OpenRegistry
 from bbcompress.archive.jobs import Job
 from bbcompress.archive.options import Options
+from bbcompress.memory import return_large_arrays
 
 PAY_FROM_PIXELS = 1 << 18
 """Pixels of jobs that take about as long as a process takes to start, a second of a core."""
@@ -79,6 +80,7 @@ class _Answer(NamedTuple):
 def _answer_jobs(encoder: JobEncoder, connection: Connection) -> None:
     """What a process does until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it stops it
+    return_large_arrays()
     reports: list[str] = []
     warnings = _Warnings()
     _log.addHandler(warnings)

@@ -8,6 +8,7 @@ import click
 
 from bbcompress.cli.errors import errors_as_exit_codes, open_missing_streams, signals_as_errors
 from bbcompress.cli.terminal import Warnings
+from bbcompress.memory import return_large_arrays
 
 COMMANDS = {
     "compress": "Compress images into a file.",
@@ -30,6 +31,7 @@ class _Commands(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         open_missing_streams()
+        return_large_arrays()
         logging.getLogger("bbcompress").handlers = [Warnings()]
         with signals_as_errors(), errors_as_exit_codes():
             code = super().main(*args, **{**options, "standalone_mode": False})
