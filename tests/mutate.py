@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
 
     @property
     def is_bad(self) -> bool:
-        known = ("same", "lost", "Damaged", "Unsupported", "Missing", "ArchiveReader")
+        known = ("same", "lost", "Damaged", "Unsupported", "Missing", "Archive")
         return not self.result.startswith(known) or self.seconds > MAX_SECONDS
 
 
