@@ -1,6 +1,5 @@
 """What a process keeps of the memory that it has freed."""
 
-import ctypes
 import sys
 
 _LARGE_BYTES = 10 << 20
@@ -16,6 +15,8 @@ def return_large_arrays() -> None:
     other C libraries nothing is asked.
     """
     if sys.platform == "linux":
+        import ctypes  # not for `bbc --help`
+
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:
             mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)

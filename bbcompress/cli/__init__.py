@@ -31,13 +31,13 @@ class _Commands(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         open_missing_streams()
-        return_large_arrays()
         logging.getLogger("bbcompress").handlers = [Warnings()]
         with signals_as_errors(), errors_as_exit_codes():
             code = super().main(*args, **{**options, "standalone_mode": False})
         raise SystemExit(code or 0)
 
     def invoke(self, ctx: click.Context) -> Any:
+        return_large_arrays()
         with errors_as_exit_codes():  # before click makes something else of them
             return super().invoke(ctx)
 
