@@ -15,9 +15,9 @@ from bbcompress.archive.choose_array import is_kept
 from bbcompress.archive.compress import Options, compress_single, here, write_archive
 from bbcompress.archive.jobs import Input, input_of
 from bbcompress.archive.options import SEGMENT_PIXELS
-from bbcompress.archive.processes import spread
 from bbcompress.archive.read import ArchiveReader
 from bbcompress.archive.source import Source
+from bbcompress.archive.spread import spread
 from bbcompress.codec.registry import Registry
 from bbcompress.exact.engine import Engine
 from bbcompress.images.arrays.files import may_be_array, take_apart
@@ -120,7 +120,7 @@ def write(
     registry, options = _settings(model, effort, refine_steps, check, threads, segment_pixels)
     with ExitStack() as stack:
         new = stack.enter_context(placing(Path(path), overwrite=overwrite))
-        encode = spread(partial(_registry, model), options, threads)
+        encode = spread(registry.opener(), options, threads)
         write_archive(new.file, _inputs(images, registry, options, stack), encode, options)
 
 
@@ -147,7 +147,7 @@ def append(
         stack.enter_context(alone(file, Path(path)))
         new = stack.enter_context(placing(Path(path), overwrite=True))
         new.attributes = attributes_of(os.fstat(file.fileno()))._replace(mtime_ns=None)
-        encode = spread(partial(_registry, model), options, threads)
+        encode = spread(registry.opener(), options, threads)
         inputs = _inputs(images, registry, options, stack)
         append_archive(ArchiveReader(Source(file)), new.file, inputs, encode, registry, options, None, overwrite)
 

@@ -1,6 +1,7 @@
 """Archives of many files: jobs, processes, segment sizes, globs, lists, and adding to an archive."""
 
 import io
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -18,13 +19,16 @@ from bbcompress.archive.append import NameTaken, append_archive
 from bbcompress.archive.attributes import Tree
 from bbcompress.archive.compress import Options, compress_archive, here, write_archive
 from bbcompress.archive.jobs import Input, input_of, jobs
-from bbcompress.archive.processes import ProcessDied, in_processes
+from bbcompress.archive.processes import ProcessDied
 from bbcompress.archive.read import ArchiveReader
+from bbcompress.archive.spread import in_processes
 from bbcompress.cli import main
 from bbcompress.codec.registry import Registry
+from bbcompress.exact.engine import Engine
 from bbcompress.images import Item, Picture
 from bbcompress.images.errors import ImageError
 from bbcompress.images.peek import START_BYTES, peek
+from bbcompress.images.picture import digest
 from bbcompress.images.place import UNKNOWN
 
 
@@ -76,6 +80,27 @@ def test_processes_write_the_same_bytes() -> None:
         assert write_archive(file, (input_of(*pair) for pair in pictures.items()), encode, options) == summary
         assert file.getvalue() == expected
     assert len(ArchiveReader(expected).parts) == 7
+
+
+def test_processes_decode_the_same_pictures() -> None:
+    grain = np.random.default_rng(0).integers(0, 9, (3, 400, 400, 3), np.uint8)
+    pictures = numbered([Picture("RGB", one + (np.arange(400) // 2).astype(np.uint8)[:, None]) for one in grain])
+    data, _ = compress_archive(pictures.items(), paper_models(), Options(effort=1, check=False))
+    for damaged in (False, True):
+        if damaged:
+            part = ArchiveReader(data).parts[1]
+            data = data[: part.offset + part.size - 9] + b"damage!" + data[part.offset + part.size - 2 :]
+        archive, alone = (ArchiveReader(data, recover=damaged) for _ in range(2))
+        found = []
+        for decoded in archive.decode(Registry(Engine(2)), processes=True):
+            found.append(decoded)
+            assert multiprocessing.active_children()
+        assert not multiprocessing.active_children()
+        assert [(one.number, one.name, digest(one.picture)) for one in found] == [
+            (one.number, one.name, digest(one.picture)) for one in alone.decode(Registry())
+        ]
+        assert [one.number for one in found] == [0, 2] if damaged else [0, 1, 2]
+        assert archive.damage == alone.damage and len(archive.damage) == damaged
 
 
 @pytest.mark.parametrize(("read", "error"), [(unreadable, ImageError), (deadly, ProcessDied)])

@@ -10,11 +10,8 @@ from bbcompress.archive.encode_job import Encoded, encode_job
 from bbcompress.archive.errors import ArchiveError
 from bbcompress.archive.jobs import Job
 from bbcompress.archive.options import Options, silent
-from bbcompress.codec.registry import Registry
+from bbcompress.codec.registry import OpenRegistry, Registry
 from bbcompress.progress import Progress
-
-OpenRegistry = Callable[[int], Registry]
-"""Models, on an engine of so many threads; can be pickled."""
 
 
 class OtherModels(ArchiveError):
@@ -47,7 +44,7 @@ class JobEncoder:
         identities = tuple(header.identity for _, header in found)
         return JobEncoder(open_registry, plain, identities, model, threads, token_bytes(8))
 
-    def __call__(self, job: Job, report: Callable[[str], None] = silent) -> Encoded:
+    def __call__(self, job: Job, report: Callable[[str], object] = silent) -> Encoded:
         """`encode_job`; `report` is told what was chosen. Raises as that, and OtherModels."""
         if getattr(_opened, "run", None) != self.run:
             _opened.registry, _opened.model = self._open()

@@ -40,7 +40,7 @@ class Options:
     """1: predictors alone, which are quick, for all pictures that they can code; 2: what is promising is tried."""
     segment_pixels: int = SEGMENT_PIXELS
     """Pixels of a segment, unless one picture has more: what is decoded for any of its pictures, and held in memory."""
-    report: Callable[[str], None] = silent
+    report: Callable[[str], object] = silent
     """Told what was chosen, and why."""
     progress: Progress = field(default_factory=Progress)
     """Told of pixels that are coded and checked."""

@@ -17,14 +17,16 @@ from bbcompress.archive.metadata import unpack_metadata
 from bbcompress.archive.names import unpack_names
 from bbcompress.archive.numbers import Numbers, Runs, count_of, numbers_of, runs_of
 from bbcompress.archive.payload import Kept, Payload, decode_checked
+from bbcompress.archive.processes import PAY_FROM_PIXELS, done_in_order
 from bbcompress.archive.segment import Segment, unpack_segment
+from bbcompress.archive.segment_decoder import SegmentDecoder
 from bbcompress.archive.single import unpack_single
 from bbcompress.archive.source import Source
 from bbcompress.codec.registry import Registry
 from bbcompress.images.header import MAX_PIXELS
 from bbcompress.images.metadata import NO_METADATA, Metadata
 from bbcompress.images.picture import Item, Picture
-from bbcompress.progress import Advance, Progress, ignore
+from bbcompress.progress import Progress, ignore
 from bbcompress.varint import Malformed
 
 HEAD_BYTES = 1 << 12
@@ -178,60 +180,70 @@ class ArchiveReader:
         max_pixels: int = MAX_PIXELS,
         progress: Progress | None = None,
         parts: Sequence[Part] | None = None,
+        processes: bool = False,
     ) -> Iterator[Decoded]:
         """All pictures, part by part, or those of some parts. Raises an ArchiveError, or notes it and goes on.
 
-        In memory are at most one part more than the engine has threads.
+        Parts are decoded side by side, on the engine's threads, or with `processes` in as many processes where there is
+        work enough; in memory are at most one part more than there are threads, or two for each process.
         """
         progress = progress or Progress()
         if parts is None:
             _ = self.names, self.metadata, self.tree, self.arrays
             parts = self.parts
-        if not self._recover:
-            for part in parts:  # damage is told before the work
-                part.segment()
-        engine, done_bytes, all_bytes = registry.engine, 0, sum(part.size for part in parts)
+        pixels = [self._followed_pixels(part, registry) for part in parts]
+        progress.total = sum(pixels)
+        engine = registry.engine
         alone = len(parts) < engine.threads or engine.threads == 1
         """Whether one part after another is decoded, by all threads together."""
 
-        def begin(part: Part, pixels: int) -> None:
-            nonlocal done_bytes
-            done_bytes += part.size
-            progress.begin(pixels)
-            progress.total = (progress.done + pixels) * all_bytes / done_bytes
+        def begun() -> Iterator[Part]:
+            for part, of_part in zip(parts, pixels, strict=True):
+                progress.begin(of_part)
+                yield part
 
-        def work(part: Part) -> tuple[int, list[Decoded] | ArchiveError]:
+        def work(part: Part) -> Sequence[Item] | ArchiveError:
+            advance = progress.advance if alone else ignore
             try:
                 segment = part.segment()
-                pixels = segment.payload.followed_pixels(registry)
-                if alone:
-                    begin(part, pixels)
-                return pixels, self._decode(segment, registry, max_pixels, progress.advance if alone else ignore)
+                return decode_checked(segment.payload, segment.digest, registry, max_pixels, advance)
             except ArchiveError as error:
-                return 0, error
+                return error
 
-        results = map(work, parts) if alone else engine.in_order(work, parts)
-        for part, (pixels, found) in zip(parts, results, strict=True):
-            if not alone:
-                begin(part, pixels)
+        if processes and not alone and progress.total >= PAY_FROM_PIXELS:
+            decoder = SegmentDecoder(registry.opener(), max_pixels)
+            results = done_in_order(decoder, map(_read_of, parts), engine.threads, engine.report)
+        else:
+            results = map(work, parts) if alone else engine.in_order(work, parts)
+        for part, found in zip(begun(), results, strict=True):
             progress.end()
             if isinstance(found, ArchiveError):
                 self._lose(part, found)
             else:
-                yield from found
+                yield from self._named(part, found)
 
     def decode_part(self, part: Part, registry: Registry, max_pixels: int = MAX_PIXELS) -> list[Decoded]:
         """The pictures of one part. Raises an ArchiveError."""
-        return self._decode(part.segment(), registry, max_pixels, ignore)
+        segment = part.segment()
+        return list(self._named(part, decode_checked(segment.payload, segment.digest, registry, max_pixels)))
 
     def close(self) -> None:
         """Close the file, if it was opened here."""
         self.source.close()
 
-    def _decode(self, segment: Segment, registry: Registry, max_pixels: int, advance: Advance) -> list[Decoded]:
-        items = decode_checked(segment.payload, segment.digest, registry, max_pixels, advance)
-        found = []
-        for number, item in zip(segment.numbers.tolist(), items, strict=True):
+    def _followed_pixels(self, part: Part, registry: Registry) -> int:
+        """How many pixels decoding a part will tell of. Damage is told before the work."""
+        try:
+            # of what may be lost all has been read and checked before
+            segment = part.head()[0] if self._recover else part.segment()
+            return segment.payload.followed_pixels(registry)
+        except ArchiveError:
+            if self._recover:
+                return 0
+            raise
+
+    def _named(self, part: Part, items: Sequence[Item]) -> Iterator[Decoded]:
+        for number, item in zip(part.numbers.tolist(), items, strict=True):
             name = self.names[number] if self.names else None
             whole: Item
             if isinstance(item, Picture):
@@ -239,8 +251,7 @@ class ArchiveReader:
                 whole = replace(item, metadata=NO_METADATA if of_array else self.metadata.get(number, NO_METADATA))
             else:
                 whole = replace(item, name=PurePosixPath(name).name) if name else item
-            found.append(Decoded(number, name, whole))
-        return found
+            yield Decoded(number, name, whole)
 
     def _find_blocks(self) -> None:
         try:
@@ -362,3 +373,10 @@ def _described(numbers: Numbers) -> str:
     if len(numbers) == 1:
         return f"picture {numbers[0]} is lost"
     return f"{len(numbers)} pictures, numbers {numbers[0]} to {numbers[-1]}, are lost"
+
+
+def _read_of(part: Part) -> Segment | ArchiveError:
+    try:
+        return part.segment()
+    except ArchiveError as error:
+        return error

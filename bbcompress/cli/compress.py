@@ -79,7 +79,7 @@ def command(images: tuple[str, ...], output: str | None, force: bool, **options:
             else:
                 progress.total = sum(file.peek.pixels for file in listed.files)
                 tree = listed.tree(times=not asked.no_times)
-                summary = write_archive(new.file, asked.inputs(listed), asked.encode(how), how, tree)
+                summary = write_archive(new.file, asked.inputs(listed), asked.encode(registry, how), how, tree)
                 new.attributes = Attributes(listed.mode)
             if asked.no_times:
                 new.attributes = new.attributes._replace(mtime_ns=None)

@@ -173,12 +173,11 @@ class Asked:
 
         return inputs(listed.files, Reading(self.strip, self.pixels, self.max_pixels))
 
-    def encode(self, options: "Options") -> "Encode":
+    def encode(self, registry: "Registry", options: "Options") -> "Encode":
         """Encodes on so many cores, or a cluster; says of what keeps its metadata though they were to be left out."""
-        from bbcompress.archive.processes import spread
+        from bbcompress.archive.spread import spread
 
-        open_registry = partial(installed_models, self.engine, files=model_files(self.model))
-        encode = spread(open_registry, options, self.threads)
+        encode = spread(registry.opener(), options, self.threads)
         if self.scheduler is not None:
             encode = self._elsewhere(self.scheduler, options)
 

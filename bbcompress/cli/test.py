@@ -56,7 +56,7 @@ def _tested(file: str, registry: "Registry", max_pixels: int, quiet: bool) -> Ex
     try:
         with about(file), opened(file) as source, shown_progress(quiet) as progress:
             archive = ArchiveReader(source, recover=True)
-            images = sum(1 for _ in archive.decode(registry, max_pixels, progress))
+            images = sum(1 for _ in archive.decode(registry, max_pixels, progress, processes=True))
             if not archive.damage:
                 if not quiet:
                     result(f"{file}: ok, {images} images")

@@ -48,7 +48,12 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 512),
     help="Channels of a corrector's networks, best a multiple of 32: it is trained from nothing then.",
 )
-@click.option("--blocks", type=click.IntRange(0, 16), help=f"Residual blocks.  [default: {BLOCKS}; of a corrector 1]")
+@click.option(
+    "--blocks",
+    type=click.IntRange(0, 16),
+    help="Residual blocks; those that the model to start from lacks add nothing at first.  "
+    f"[default: {BLOCKS}; of a corrector 1, or as the model to start from]",
+)
 @click.option(
     "--likelihood",
     type=click.Choice(["bernoulli", "logistic"]),

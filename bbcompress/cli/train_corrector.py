@@ -69,6 +69,8 @@ def train_corrector(
     checkpoint, log = output.with_name(f"{output.name}.checkpoint"), output.with_suffix(".csv")
     if output.exists() and not checkpoint.exists():
         raise click.UsageError(f"{output} is there already, and is no run's to go on with; name another file with -o")
+    if start is not None and width is not None:
+        raise click.UsageError("--width is the starting model's")
     if not output.absolute().parent.is_dir():
         raise click.UsageError(f"{output.parent}: no such folder")
     require_torch(threads)
@@ -96,7 +98,7 @@ def train_corrector(
             options = replace(stored_options(checkpoint), seconds=60 * minutes)
             _refuse_other_networks(checkpoint, options, width, blocks)
         else:
-            model = _start(start, data, held_out, engine, width is None and blocks is None)
+            model = None if width is not None else _start(start, data, held_out, engine, blocks)
             options = _options(data, model, minutes, width, blocks, seed, chosen.type == "cuda")
         run = CorrectorRun(data.channels, options, model.corrector if model else None, _digest(data), chosen)
         if checkpoint.exists():
@@ -144,9 +146,10 @@ def _held_out(data: "Data") -> "HeldOut":
 
 
 def _start(
-    given: Path | None, data: "Data", held_out: "HeldOut", engine: "Engine", may_start: bool
+    given: Path | None, data: "Data", held_out: "HeldOut", engine: "Engine", blocks: int | None
 ) -> "CorrectorModel | None":
-    """The model to start from: the one that is given, else the best that there is if it is better than none."""
+    """The model to start from, of no more blocks: the one that is given, else the best that there is if it is better
+    than none."""
     from bbcompress.codec.corrector_file import CorrectorInfo, CorrectorModel
     from bbcompress.codec.model_file import load
     from bbcompress.codec.registry import Registry
@@ -157,14 +160,16 @@ def _start(
         model = load(given, engine)
         if not isinstance(model, CorrectorModel) or (model.info.channels, model.info.levels) != kind:
             raise click.UsageError(f"{given} is for other images than these")
+        if blocks is not None and blocks < model.corrector.blocks:
+            raise click.UsageError(f"{given} has {model.corrector.blocks} residual blocks, more than {blocks}")
         return model
-    if not may_start:
-        return None
     registry, found = Registry(engine), []
     for path, header in registry.headers():
         if isinstance(header.info, CorrectorInfo) and (header.info.channels, header.info.levels) == kind:
             model = registry.load(path)
             assert isinstance(model, CorrectorModel)
+            if blocks is not None and blocks < model.corrector.blocks:
+                continue
             alone, corrected = bits_without_training(model.corrector, held_out)
             if corrected < (1 - LEAST_GAIN) * alone:
                 found.append((corrected, model))
@@ -184,7 +189,7 @@ def _options(
     from bbcompress.train.corrector_loop import CorrectorOptions
     from bbcompress.train.corrector_networks import CorrectorNetworks
 
-    networks = CorrectorNetworks.restored(start.corrector) if start else None
+    networks = CorrectorNetworks.restored(start.corrector, blocks) if start else None
     return CorrectorOptions(
         seconds=60 * minutes,
         width=networks.width if networks else width or plan.width(data.training),

@@ -78,7 +78,7 @@ class Wanted(NamedTuple):
                     for start, stop in part.runs
                 )
             ]
-        return archive.decode(self.registry, settings.max_pixels, settings.progress, parts)
+        return archive.decode(self.registry, settings.max_pixels, settings.progress, parts, processes=True)
 
     def _single_name(self) -> str | None:
         """In the small form: of a kept file, or by the suffix of an array; other pictures have none."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.codec.lattice import OTHER_REACH, OWN_REACH, Scale, Tap, places
+from bbcompress.codec.lattice import OTHER_REACH, OWN_REACH, STAGES, Scale, Tap, places
 from bbcompress.codec.predictor import Piece, Spread, Unit, class_of, magnitude, terms, view
 from bbcompress.coding.shapes import CLASSES, CLASSES_PER_OCTAVE, LEAST_SCALE, MEAN_BITS
 from bbcompress.exact.engine import Engine
@@ -55,6 +55,11 @@ class Corrector(NamedTuple):
 
     channels: int
     networks: dict[int, Network]
+
+    @property
+    def blocks(self) -> int:
+        """Layers of each network between its first and its last."""
+        return len(self.networks[STAGES[0]].layers) - 2
 
     def radius(self, stage: int) -> int:
         """Rows beyond a piece that a correction of it needs."""

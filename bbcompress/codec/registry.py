@@ -3,7 +3,8 @@
 import logging
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from bbcompress.codec.model import NETWORK_BATCH
@@ -15,6 +16,8 @@ MODEL_PATH_VARIABLE = "BBC_MODEL_PATH"
 """Environment variable with further folders of models, separated as PATH is."""
 
 
+OpenRegistry = Callable[[int], "Registry"]
+"""Models, on an engine of so many threads; can be pickled."""
 _log = logging.getLogger(__name__)
 
 
@@ -39,13 +42,17 @@ class Registry:
     def __init__(self, engine: Engine | None = None, files: Sequence[Path] = (), batch: int = NETWORK_BATCH):
         """`files` are models besides the installed ones, and come before them; `batch` is as for `Model`."""
         self.engine, self._batch = engine or Engine(), batch
-        self._named, self._files = set(files), list(files)
+        self._named, self._files = tuple(files), list(files)
         folders = [Path(folder) for folder in os.environ.get(MODEL_PATH_VARIABLE, "").split(os.pathsep) if folder]
         for folder in [*folders, shipped_models()]:
             self._files += sorted(folder.glob("*.safetensors"))
         self._headers: dict[Path, Header] = {}
         self._loaded: dict[Path, Model] = {}
         self._loading = threading.RLock()
+
+    def opener(self) -> OpenRegistry:
+        """What opens the same models anew, as for another process."""
+        return partial(_opened, self.engine.asked, self._named, self._batch)
 
     def headers(self) -> Iterator[tuple[Path, Header]]:
         """Every model's file and description, in order of preference."""
@@ -101,3 +108,7 @@ class Registry:
             raise error
         self._files.remove(path)
         _log.warning("%s; it is left out", error)
+
+
+def _opened(engine: str, files: Sequence[Path], batch: int, threads: int) -> Registry:
+    return Registry(Engine(threads, engine), files, batch)

@@ -46,7 +46,7 @@ class Engine:
             raise ValueError(f"no engine {name!r}: choose {', '.join(ENGINES)}")
         if name == "onnx" and find_spec("onnxruntime") is None:
             raise ImportError("onnxruntime is not installed")
-        self.threads = threads
+        self.threads, self.asked = threads, name
         self._own_threads = threading.local()
         self._pool = ThreadPoolExecutor(threads, initializer=self._mark_thread) if threads > 1 else None
         self._name = name

@@ -125,12 +125,13 @@ class CorrectorRun:
         data: str = "",
         device: torch.device = CPU,
     ):
-        """`start` has weights to begin with, of the same width and blocks; `data` is told from other runs' data by."""
+        """`start` has weights to begin with, of the same width and no more blocks; `data` is told from other runs' data
+        by."""
         torch.manual_seed(options.seed)
         self.options, self._data, self.device = options, data, device
         self.networks = CorrectorNetworks(channels, options.width, options.blocks)
         if start is not None:
-            self.networks.load_state_dict(CorrectorNetworks.restored(start).state_dict())
+            self.networks.load_state_dict(CorrectorNetworks.restored(start, options.blocks).state_dict())
         self.networks.to(device)
         self.average = copy.deepcopy(self.networks)
         self._optimizers = {

@@ -184,13 +184,15 @@ class StageNetwork(nn.Module):
 
     @torch.no_grad()
     def restore(self, network: Network) -> None:
-        """Take the weights of exact layers. Raises ValueError where these are others than `exported` makes."""
+        """Take the weights of exact layers, which may have fewer blocks. Raises ValueError where these are others than
+        `exported` makes."""
         first, *blocks, last = network.layers
-        layers = list(self.blocks)
-        if not isinstance(first, Convolution) or not isinstance(last, Linear) or len(blocks) != len(layers):
+        if not isinstance(first, Convolution) or not isinstance(last, Linear):
             raise ValueError("networks of other layers than are trained")
+        if len(blocks) > len(self.blocks):
+            raise ValueError(f"{len(blocks)} residual blocks, more than {len(self.blocks)}")
         self.first.restore(first)
-        for block, layer in zip(layers, blocks, strict=True):
+        for block, layer in zip(self.blocks, blocks, strict=False):
             if not isinstance(layer, Residual):
                 raise ValueError("networks of other layers than are trained")
             assert isinstance(block, RoundedResidual)
@@ -216,11 +218,13 @@ class CorrectorNetworks(nn.Module):
         return Corrector(self.channels, {int(stage): network.exported() for stage, network in self._named()})
 
     @staticmethod
-    def restored(corrector: Corrector) -> "CorrectorNetworks":
-        """Networks to train on, that compute what a corrector does. Raises ValueError where its layers are others than
-        are trained."""
+    def restored(corrector: Corrector, blocks: int | None = None) -> "CorrectorNetworks":
+        """Networks to train on, that compute what a corrector does, of its blocks or of `blocks` in all: those that are
+        new come last and add nothing at first. Raises ValueError where its layers are others than are trained, or its
+        blocks are more."""
         first = corrector.networks[STAGES[0]].layers
-        networks = CorrectorNetworks(corrector.channels, first[0].outputs, len(first) - 2)
+        blocks = corrector.blocks if blocks is None else blocks
+        networks = CorrectorNetworks(corrector.channels, first[0].outputs, blocks)
         for stage, network in networks._named():
             if network.first.kernel.weight.shape[:2] != (first[0].outputs, corrector.networks[int(stage)].inputs):
                 raise ValueError("networks of other sizes than are trained")

@@ -13,6 +13,8 @@ SYNTHETIC = 0.35
 """Where as many pixels are as their left neighbours, pictures are drawn or rendered rather than taken."""
 FEW_SUBPIXELS = 1 << 20
 """Networks learn so few by heart, so that more are made by turning or changing them, and networks are smaller."""
+MANY_SUBPIXELS = 1 << 26
+"""Of so many, each is seen too seldom to be learnt by heart: they are trained on as they are."""
 NEW_RATE, STARTED_RATE, RATE_OF_FEW = 3e-3, 1.5e-3, 1e-3
 """Step sizes from nothing, and from a model."""
 WIDTH, WIDTH_OF_FEW, BLOCKS = 64, 32, 1
@@ -43,8 +45,9 @@ def is_synthetic(pictures: Sequence[Pixels]) -> bool:
 
 def augmentation(pictures: Sequence[Pixels], levels: int) -> str:
     """What is done to pictures before they are trained on."""
-    few = total_subpixels(pictures) < FEW_SUBPIXELS
-    if levels == 2:
+    total = total_subpixels(pictures)
+    few = total < FEW_SUBPIXELS
+    if levels == 2 or total >= MANY_SUBPIXELS:
         return AS_THEY_ARE
     if is_synthetic(pictures):
         return TURNED if few else AS_THEY_ARE
