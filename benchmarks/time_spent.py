@@ -1,12 +1,12 @@
 """Where the time of `bbc compress` and `decompress` goes, for a photograph and a large picture, beside JPEG XL.
 
-    python benchmarks/time_spent.py PHOTOGRAPH [--large MEGAPIXELS ...] [--engines onnx numpy] [-T 1] [-o results.json]
+    python benchmarks/time_spent.py PHOTOGRAPH... [--large MEGAPIXELS ...] [--engines onnx numpy] [-T 1] [-o results.json]
 
 The commands run in processes of their own, with timers around the functions that do the work: seconds of the main
 thread, each part without the parts that it calls, so that they add up to `all`, which is from the start of the process.
 With several threads `networks` is how long the main thread waits for them; what the networks see is part of them then,
 and of `networks' inputs` where there is one thread. `check` is all that the check does. Parts of less than a thousandth
-of `all` are left out. A large picture is made of parts of the photograph.
+of `all` are left out. A large picture is made of parts of all photographs, the other one is the first.
 """
 
 import argparse
@@ -129,7 +129,9 @@ def work(started: float, report: str, words: list[str]) -> None:
 def parts_of(words: list[str], report: Path) -> dict[str, float]:
     """Seconds of a command by part, the end of its process with the rest."""
     started = time.time()
-    subprocess.run([sys.executable, __file__, "--worker", str(started), str(report), *words], check=True)
+    # as the command itself does before numpy is imported
+    env = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, __file__, "--worker", str(started), str(report), *words], check=True, env=env)
     whole = time.time() - started
     seconds: dict[str, float] = json.loads(report.read_text())
     seconds[REST] += whole - sum(seconds.values())
@@ -150,14 +152,15 @@ def main() -> None:
         work(float(sys.argv[2]), sys.argv[3], sys.argv[4:])
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photograph", type=Path)
+    parser.add_argument("photographs", type=Path, nargs="+")
     parser.add_argument("--large", type=int, nargs="*", default=[12], help="megapixels")
     parser.add_argument("--engines", nargs="+", default=["onnx", "numpy"])
     parser.add_argument("-T", "--threads", default=str(os.cpu_count()))
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
-    photograph = np.asarray(Image.open(options.photograph).convert("RGB"))
-    pictures = {"photograph": photograph} | {f"{large} Mpixel": mosaic([photograph], large) for large in options.large}
+    photographs = [np.asarray(Image.open(path).convert("RGB")) for path in options.photographs]
+    pictures = {"photograph": photographs[0]}
+    pictures |= {f"{large} Mpixel": mosaic(photographs, large) for large in options.large}
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as work_folder:
         png, out, report = (Path(work_folder, name) for name in ("one.png", "one.bb", "seconds.json"))

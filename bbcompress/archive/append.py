@@ -67,7 +67,7 @@ def append_archive(
             names.append(one.name)
             files.append(attributes)
         elif not replacing:
-            raise NameTaken(f"has {one.array or one.name} already; -f replaces it")
+            raise NameTaken(f"has {one.array or one.name} already; -f, or overwrite=True, replaces it")
         files[number] = attributes
         new.append((number, one))
     _check_replaced_arrays(arrays, new)

@@ -19,6 +19,7 @@ import bbcompress
 from bbcompress.cli import main
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.model_file import load
+from bbcompress.codec.registry import shipped_models
 from bbcompress.images import Picture, read_file
 
 MINUTES = 0.001
@@ -122,6 +123,7 @@ def test_a_shipped_model_is_started_from_where_it_helps(tmp_path: Path) -> None:
         (["--learning-rate", 0.1], "--learning-rate is for models with latents"),
         (["--architecture", "dense", "--minutes", 3], "--minutes is not for models with latents"),
         (["--architecture", "dense", "--width", 32], "--width is not for models with latents"),
+        (["--start", shipped_models() / "photo.safetensors", "--width", 32], "--width is the starting model's"),
     ],
 )
 def test_options_of_the_other_kind_are_refused(arguments: list[object], message: str, tmp_path: Path) -> None:

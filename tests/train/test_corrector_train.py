@@ -62,6 +62,20 @@ def test_exported_networks_compute_what_was_trained(channels: int) -> None:
                     assert (a != b).mean() < 0.1 and np.abs(a - b).max() <= 2
 
 
+def test_new_blocks_add_nothing_at_first() -> None:
+    networks = CorrectorNetworks(3, 8, 1)
+    scattered(networks, True)
+    exact, larger = networks.exported(), CorrectorNetworks.restored(networks.exported(), 3).exported()
+    assert (exact.blocks, larger.blocks) == (1, 3)
+    for stage in STAGES:
+        seen = np.random.default_rng(stage).integers(0, 256, (2, 9, 7, inputs(3, stage))).astype(np.uint8)
+        before, after = (one.prepare(stage, Engine(), 1)(seen) for one in (exact, larger))
+        assert len(np.unique(before)) > 100
+        np.testing.assert_array_equal(before, after)
+    with pytest.raises(ValueError, match="3 residual blocks, more than 1"):
+        CorrectorNetworks.restored(larger, 1)
+
+
 def test_untrained_networks_say_nothing(group: list[Observation]) -> None:
     run = CorrectorRun(3, OPTIONS)
     for alone, corrected in run.held_out([group]).values():
