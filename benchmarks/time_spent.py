@@ -1,6 +1,6 @@
 """Where the time of `bbc compress` and `decompress` goes, for a photograph and a large picture, beside JPEG XL.
 
-    python benchmarks/time_spent.py PHOTOGRAPH... [--large MEGAPIXELS ...] [--engines onnx numpy] [-T 1] [-o results.json]
+    python benchmarks/time_spent.py PHOTOGRAPH... [--large MEGAPIXELS ...] [--engines onnx numpy] [-T 1] [-o FILE]
 
 The commands run in processes of their own, with timers around the functions that do the work: seconds of the main
 thread, each part without the parts that it calls, so that they add up to `all`, which is from the start of the process.

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec.corrector import inputs as corrector_inputs
+from bbcompress.codec.corrector import outputs as corrector_outputs
 from bbcompress.codec.corrector_file import CorrectorContents, CorrectorInfo
 from bbcompress.codec.dense import DenseInfo
 from bbcompress.codec.lattice import STAGES
@@ -132,12 +133,12 @@ def make_corrector(channels: int = 3, width: int = 4, last: int = 60) -> Correct
 
     def network(stage: int) -> Network:
         branch = convolution(3, width, width, 8), convolution(3, width, width, 9, signed_output=True)
-        linear = scattered_integers((width, 3 * channels), last, next(seeds))
+        linear = scattered_integers((width, corrector_outputs(channels)), last, next(seeds))
         return Network(
             (
                 convolution(1, corrector_inputs(channels, stage), width, 6, signed_input=True),
                 Residual(*branch),
-                Linear(linear, scattered_integers((3 * channels,), 50 * last, next(seeds))),
+                Linear(linear, scattered_integers((corrector_outputs(channels),), 50 * last, next(seeds))),
             )
         )
 

@@ -1,6 +1,7 @@
 """What is said of a stage's pixels: predictions, what networks add to them, and the distributions that come of both."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,11 @@ from bbcompress.codec.lattice import Scale
 from bbcompress.codec.lattice_walk import Stage
 from bbcompress.codec.parameters import FITTED_STRIDES
 from bbcompress.codec.predictor import Piece, Prediction, Predictor, Unit, error_magnitude, moved, predict
-from bbcompress.coding.shapes import ScaledShapes
+from bbcompress.coding.shapes import MEAN_BITS, ScaledShapes
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.int8_numpy import Run
 
+Integers = NDArray[Any]
 CORRECTED_STRIDES = FITTED_STRIDES
 """Scales that networks correct; coarser ones hold too few pixels."""
 
@@ -63,10 +65,34 @@ def keep(
         scale.inside(scale.relative, unit.stage, unit.channel)[piece] = relative.reshape(piece.shape)
 
 
-def distribution(
-    own: Predictor, unit: Unit, depth: int, prediction: Prediction, said: Correction | None
-) -> ScaledShapes:
-    """Of the values of a part."""
+class Expected(NamedTuple):
+    """What is expected of the values of a part, in the end: see `ScaledShapes`."""
+
+    means: Integers
+    classes: Integers
+    shapes: Integers | int
+
+    def distribution(self, depth: int) -> ScaledShapes:
+        return ScaledShapes(depth, *self)
+
+    def errors(self, values: NDArray[np.int64]) -> NDArray[np.int32]:
+        """How far off the means are, in 2^-6 steps of values."""
+        return ((values << MEAN_BITS) - self.means).astype(np.int32)
+
+
+def expected(
+    own: Predictor,
+    unit: Unit,
+    depth: int,
+    prediction: Prediction,
+    said: Correction | None,
+    errors: Sequence[NDArray[np.int32]],
+) -> Expected:
+    """Of a part's pixels, whose channels before were off by `errors`; these are of no matter where nothing is said."""
     if said is None or not own.gain:
-        return ScaledShapes(depth, prediction.means, own.classes().take(prediction.classes), own.shape)
-    return ScaledShapes(depth, *moved(own, prediction, *said.of(unit.channel), depth))
+        return Expected(prediction.means, own.classes().take(prediction.classes), own.shape)
+    means, classes, shapes, couplings = said.of(unit.channel)
+    coupled = np.zeros(len(means), np.int64)
+    for channel, error in enumerate(errors):
+        coupled += np.multiply(couplings[:, channel], error, dtype=np.int64)
+    return Expected(*moved(own, prediction, depth, means, classes, shapes, coupled))

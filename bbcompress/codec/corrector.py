@@ -2,8 +2,9 @@
 
 A stage's network sees the known neighbours as its predictors do, less what these predict, in units of how far off they
 expect to be: so that its bytes hold what matters, whatever the depth. It says by how much to move each channel's mean,
-in units of the scale, and by how many classes and shapes to change its distribution. One that says nothing but zeros
-leaves the predictors' own coder, to the bit.
+in units of the scale, by how many classes and shapes to change its distribution, and how much of the error of each
+channel before to add to a channel's mean: what makes one colour unlike what was expected is often of all, and where, a
+network can see. One that says nothing but zeros leaves the predictors' own coder, to the bit.
 
 One network a stage serves all scales. It is evaluated once for all channels, before the first of them is decoded.
 """
@@ -26,7 +27,9 @@ Integers = NDArray[Any]
 MEAN_STEPS = 32
 """Means are moved in units of a 32nd of the scale, at most by 4 scales."""
 OUTPUT_BITS = 15
-"""A network's numbers are in units of 2^-15: of scales, of octaves, of four shapes."""
+"""A network's numbers are in units of 2^-15: of scales, of octaves, of four shapes, of earlier channels' errors."""
+COUPLING_BITS = 7
+_LARGEST_COUPLING = 2 << COUPLING_BITS
 ZERO = 128
 """The byte that stands for zero."""
 _NEIGHBOUR_STEPS, _COLOUR_STEPS = 8, 16
@@ -44,10 +47,16 @@ class Correction(NamedTuple):
     """In 2^-5 of the predictor's scale."""
     classes: Integers
     shapes: Integers
+    couplings: Integers
+    """(..., pairs), in 2^-7 of the errors of earlier channels: of the second channel the first's, of the third the
+    first's and second's."""
 
     def of(self, channel: int) -> "Correction":
-        """One channel's (pixels,)."""
-        return Correction(*(part[..., channel].ravel() for part in self))
+        """One channel's (pixels,), and its couplings (pixels, channels before)."""
+        first = pairs(channel)
+        own = self.couplings[..., first : first + channel].reshape(-1, channel) if channel else self.couplings[..., :0]
+        means, classes, shapes = (part[..., channel].ravel() for part in self[:3])
+        return Correction(means, classes, shapes, own)
 
 
 class Corrector(NamedTuple):
@@ -75,6 +84,16 @@ def inputs(channels: int, stage: int) -> int:
     """Bytes that a network sees of a pixel."""
     near = len(places(stage, OTHER_REACH))
     return channels * len(places(stage, OWN_REACH)) + 1 + 2 * channels + channels * near + 2 * _GRID // _GRID_STEP
+
+
+def pairs(channels: int) -> int:
+    """Of a channel and an earlier one."""
+    return channels * (channels - 1) // 2
+
+
+def outputs(channels: int) -> int:
+    """Numbers that a network says of a pixel."""
+    return 3 * channels + pairs(channels)
 
 
 def look(scale: Scale, stage: int, depth: int, piece: Piece, means: Integers, classes: Integers) -> NDArray[np.uint8]:
@@ -134,13 +153,14 @@ def _pair_of(positions: Integers) -> Integers:
     return np.where(pair[:, None] == np.arange(_GRID // _GRID_STEP), _HERE, ZERO)
 
 
-def correction(outputs: NDArray[np.int32], channels: int) -> Correction:
-    """Of what a network puts out (..., 3 channels): moves of all channels, then octaves, then shapes."""
-    means, octaves, shapes = (outputs[..., n * channels : (n + 1) * channels] for n in range(3))
+def correction(said: NDArray[np.int32], channels: int) -> Correction:
+    """Of what a network puts out (..., outputs): moves of all channels, then octaves, then shapes, then couplings."""
+    means, octaves, shapes = (said[..., n * channels : (n + 1) * channels] for n in range(3))
     return Correction(
         _rounded(means, OUTPUT_BITS - 5, 4 * MEAN_STEPS),
         _rounded(octaves, OUTPUT_BITS - 3, 4 * CLASSES_PER_OCTAVE),
         _rounded(shapes, OUTPUT_BITS - 2, 15),
+        _rounded(said[..., 3 * channels :], OUTPUT_BITS - COUPLING_BITS, _LARGEST_COUPLING),
     )
 
 

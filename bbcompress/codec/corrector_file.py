@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
-from bbcompress.codec.corrector import Corrector, inputs
+from bbcompress.codec.corrector import Corrector, inputs, outputs
 from bbcompress.codec.int8_specs import describe, parse, tensors
 from bbcompress.codec.lattice import STAGES
 from bbcompress.codec.layer_specs import MAX_NAME_CHARACTERS, BadLayer, Integers
@@ -79,6 +79,6 @@ class CorrectorContents:
     def build(self, identity: bytes, engine: Engine, batch: int) -> CorrectorModel:
         channels = self.info.channels
         for stage, network in self.networks.items():
-            if (network.inputs, network.outputs) != (inputs(channels, stage), 3 * channels):
+            if (network.inputs, network.outputs) != (inputs(channels, stage), outputs(channels)):
                 raise BadLayer("a stage's network does not fit what it sees and says")
         return CorrectorModel(self.info, identity, Corrector(channels, dict(self.networks)))

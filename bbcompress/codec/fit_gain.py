@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.codec.corrections import distribution
+from bbcompress.codec.corrections import expected
 from bbcompress.codec.corrector import Correction
 from bbcompress.codec.general import general
 from bbcompress.codec.parameters import length
@@ -26,6 +26,7 @@ def with_gain(
     values: Sequence[NDArray[np.int64]],
     predictions: Sequence[Prediction],
     said: Sequence[Correction | None],
+    errors: Sequence[Sequence[NDArray[np.int32]]],
 ) -> Predictor:
     """With how much of the network's correction counts, found by some of the pixels."""
     step = max(1, sum(map(len, values)) // GAIN_SAMPLE)
@@ -33,13 +34,12 @@ def with_gain(
 
     def bits(tried: Predictor) -> float:
         total = 0
-        for actual, prediction, found in zip(values, predictions, said, strict=True):
+        for actual, prediction, found, before in zip(values, predictions, said, errors, strict=True):
             part = Prediction(*(array[chosen] for array in prediction))
             assert found is not None
-            expected = distribution(
-                tried, unit, depth, part, Correction(*(a.reshape(-1, unit.channels)[chosen] for a in found))
-            )
-            total += int(code_lengths(expected.intervals(actual[chosen])[1], PRECISION).sum())
+            some = Correction(*(array.reshape(len(actual), array.shape[-1])[chosen] for array in found))
+            told = expected(tried, unit, depth, part, some, [error[chosen] for error in before])
+            total += int(code_lengths(told.distribution(depth).intervals(actual[chosen])[1], PRECISION).sum())
         return step * total / MICROBITS
 
     best = min((own._replace(gain=gain) for gain in GAINS), key=bits)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec import fit, streams
-from bbcompress.codec.corrections import corrections, distribution, keep
+from bbcompress.codec.corrections import corrections, expected, keep
 from bbcompress.codec.corrector import Corrector
 from bbcompress.codec.fit_gain import with_gain
 from bbcompress.codec.general import general
@@ -83,15 +83,21 @@ def encode(
             own = _best(unit, stage, list(scales.values()), depth)
             if channel == 0:
                 said = corrections(corrector, stage, scales, depth, own, engine)
+                errors: list[list[NDArray[np.int32]]] = [[] for _ in stage.parts]
             predictions = [predict(own, unit, scales[part.group], depth, part.piece) for part in stage.parts]
             values = [_values(scales, unit, part) for part in stage.parts]
             if said and said[0] is not None:
-                own = with_gain(own, unit, depth, values, predictions, said)
+                own = with_gain(own, unit, depth, values, predictions, said, errors)
             if own is not general(unit):
                 found[stage.stride, unit.stage, unit.channel] = own
-            for part, actual, prediction, correction in zip(stage.parts, values, predictions, said, strict=True):
+            for part, actual, prediction, correction, before in zip(
+                stage.parts, values, predictions, said, errors, strict=True
+            ):
                 keep(scales[part.group], unit, part.piece, actual, prediction, own)
-                pair = distribution(own, unit, depth, prediction, correction).intervals(actual)
+                told = expected(own, unit, depth, prediction, correction, before)
+                pair = told.distribution(depth).intervals(actual)
+                if correction is not None:
+                    before.append(told.errors(actual))
                 if symbols >= STREAM_SYMBOLS:
                     coded.append(streams.encode(parts, PRECISION))
                     parts, symbols = [], 0
@@ -151,13 +157,17 @@ def decode(
             own = parameters.get((stage.stride, *unit[:2])) or general(unit)
             if channel == 0:
                 said = corrections(corrector, stage, scales, depth, own, engine)
-            for part, correction in zip(stage.parts, said, strict=True):
+                errors: list[list[NDArray[np.int32]]] = [[] for _ in stage.parts]
+            for part, correction, before in zip(stage.parts, said, errors, strict=True):
                 if symbols >= STREAM_SYMBOLS:
                     stream.finish()
                     stream, symbols = next_stream(), 0
                 scale = scales[part.group]
                 prediction = predict(own, unit, scale, depth, part.piece)
-                values = stream.pop(distribution(own, unit, depth, prediction, correction))
+                told = expected(own, unit, depth, prediction, correction, before)
+                values = stream.pop(told.distribution(depth))
+                if correction is not None:
+                    before.append(told.errors(values))
                 scale.inside(scale.pixels, *unit[:2])[part.piece] = values.reshape(part.piece.shape)
                 keep(scale, unit, part.piece, values, prediction, own)
                 symbols += part.size

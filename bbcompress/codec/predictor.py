@@ -231,13 +231,20 @@ def magnitude(term: Term, scale: Scale, piece: Piece, work: Any) -> Integers:
 
 
 def moved(
-    own: Predictor, prediction: Prediction, means: Integers, classes: Integers, shapes: Integers, depth: int
+    own: Predictor,
+    prediction: Prediction,
+    depth: int,
+    means: Integers,
+    classes: Integers,
+    shapes: Integers,
+    coupled: Integers,
 ) -> tuple[Integers, Integers, Integers]:
-    """Means, classes and shapes of pixels as a network corrects them (`corrector.Correction`), by their gain."""
+    """Means, classes and shapes of pixels as a network corrects them (`corrector.Correction`), by their gain; `coupled`
+    are sums of couplings times errors, in 2^-13 of a step of values."""
     half = 1 << (GAIN_BITS - 1)
     corrected = own.classes().take(prediction.classes)
-    # a 2^-5 of the scale, times its gain, in 2^-6 steps
-    by = (means * np.int64(own.gain)) * _scales().take(corrected)
+    # a 2^-5 of the scale, times its gain, in 2^-16 steps
+    by = (means * _scales().take(corrected) + coupled) * np.int64(own.gain)
     mean = prediction.means + ((by + 512) >> 10)
     mean = np.minimum(np.maximum(mean, 0), ((1 << depth) - 1) << MEAN_BITS)
     wider = corrected + own.wider + ((classes * np.int64(own.gain) + half) >> GAIN_BITS)

@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from bbcompress.codec.corrector import Corrector
+from bbcompress.codec.corrector import Corrector, outputs
 from bbcompress.codec.lattice import STAGES
 from bbcompress.codec.lattice import strides as all_strides
 from bbcompress.train.corrector_networks import CorrectorNetworks, bits
@@ -233,7 +233,7 @@ class CorrectorRun:
         """Of an observation as tensors, by the predictors alone where there is no network."""
         seen, values, errors, classes, shapes = tensors
         if network is None:
-            numbers = torch.zeros(len(seen), 3 * len(shapes), *seen.shape[1:3], device=self.device)
+            numbers = torch.zeros(len(seen), outputs(len(shapes)), *seen.shape[1:3], device=self.device)
         else:
             numbers = network(seen, torch.bfloat16 if self.options.bf16 else torch.float32)
         return bits(numbers, values, errors, classes, shapes, depth)

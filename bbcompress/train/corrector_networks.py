@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bbcompress.codec.corrector import OUTPUT_BITS, ZERO, Corrector, inputs
+from bbcompress.codec.corrector import OUTPUT_BITS, ZERO, Corrector, inputs, outputs, pairs
 from bbcompress.codec.lattice import STAGES
 from bbcompress.coding.shapes import CLASSES, LEAST_SCALE, SHAPES, shape_cdf
 from bbcompress.exact.int8 import (
@@ -158,13 +158,14 @@ class RoundedResidual(nn.Module):
 
 
 class StageNetwork(nn.Module):
-    """Bytes as seen (N, h, w, inputs) to numbers (N, 3 channels, h, w): moves, octaves, quarters of all shapes."""
+    """Bytes as seen (N, h, w, inputs) to numbers (N, outputs, h, w): all channels' moves, octaves, quarters of
+    shapes, then couplings."""
 
     def __init__(self, seen: int, channels: int, width: int, blocks: int):
         super().__init__()
         self.first = RoundedConvolution(seen, width, 1)
         self.blocks = nn.Sequential(*(RoundedResidual(width) for _ in range(blocks)))
-        self.last = nn.Conv2d(width, 3 * channels, 1)
+        self.last = nn.Conv2d(width, outputs(channels), 1)
         nn.init.zeros_(self.last.weight)
         assert self.last.bias is not None
         nn.init.zeros_(self.last.bias)
@@ -315,13 +316,19 @@ def _scales(device: torch.device) -> Tensor:
 def bits(
     numbers: Tensor, values: Tensor, errors: Tensor, classes: Tensor, shapes: Tensor | tuple[int, ...], depth: int
 ) -> Tensor:
-    """What values of `depth` bits (channels, N, h, w) cost in bits, corrected by numbers (N, 3 channels, h, w); see
+    """What values of `depth` bits (channels, N, h, w) cost in bits, corrected by numbers (N, outputs, h, w); see
     `bbcompress.train.observe.Observation`."""
     channels, top = len(shapes), (1 << depth) - 1
     moves, octaves, quarters = (numbers[:, n * channels : (n + 1) * channels].movedim(1, 0) for n in range(3))
     base = _scales(numbers.device)[classes.long()]
-    # a mean is never outside the values
-    error = values - _within_values(values - errors + moves.clamp(-4, 4) * base, top)
+    means = values - errors + moves.clamp(-4, 4) * base
+    known: list[Tensor] = []
+    for channel in range(channels):
+        couplings = numbers[:, 3 * channels + pairs(channel) :].movedim(1, 0)
+        coupled = sum((c.clamp(-2, 2) * error for c, error in zip(couplings, known, strict=False)), means[channel])
+        # a mean is never outside the values
+        known.append(values[channel] - _within_values(coupled, top))
+    error = torch.stack(known)
     scale = base * torch.exp2(octaves.clamp(-4, 4))
     shape = torch.as_tensor(shapes, dtype=torch.float32, device=numbers.device).view(-1, 1, 1, 1) + 4 * quarters
     shape = shape.clamp(0, SHAPES - 1)

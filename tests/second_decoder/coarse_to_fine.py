@@ -53,6 +53,7 @@ def decode(
                 picture[0, 0] = next(first)
     for stride, stage in every:
         outputs: dict[int, Integers] = {}
+        errors: list[list[Integers]] = [[] for _ in groups]
         for channel in range(channels):
             for number, group in enumerate(groups):
                 if stride not in group.strides:
@@ -69,11 +70,12 @@ def decode(
                         seen = look(group.values, group.relative, stride, stage, depth, means, numbers)
                         outputs[number] = corrector.networks[stage](seen)
                     if unit.gain:
-                        told = corrected(unit, outputs[number], channel, depth, means, numbers)
+                        told = corrected(unit, outputs[number], channel, depth, means, numbers, errors[number])
                 for pictures, rows in pieces(*whole.shape):
                     parts = [part[pictures, rows] for part in told]
                     finds = [find(*one, depth) for one in zip(*(part.ravel().tolist() for part in parts), strict=True)]
                     whole[pictures, rows] = np.array(streams.pop(finds)).reshape(parts[0].shape)
+                errors[number].append(64 * whole - told[0])
                 part_of(group.errors[channel], stride, stage)[:] = np.abs(64 * whole - means) >> 3
                 part_of(group.relative[channel], stride, stage)[:] = relative_error(whole, means, numbers)
     streams.end()

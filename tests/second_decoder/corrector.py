@@ -70,14 +70,24 @@ def look(
 
 
 def corrected(
-    unit: Unit, outputs: Integers, channel: int, depth: int, means: Integers, classes: Integers
+    unit: Unit,
+    outputs: Integers,
+    channel: int,
+    depth: int,
+    means: Integers,
+    classes: Integers,
+    errors: list[Integers],
 ) -> tuple[Integers, Integers, Integers]:
-    """Mean, class and shape of each place, given the outputs (N, h, w, 3 * channels)."""
-    moves, octaves, quarters = np.split(outputs, 3, 3)
+    """Mean, class and shape of each place, given the outputs (N, h, w, numbers) and the errors of channels before."""
+    channels = {3: 1, 12: 3}[outputs.shape[3]]
+    moves, octaves, quarters, couplings = np.split(outputs, [channels, 2 * channels, 3 * channels], 3)
     p = np.clip((moves[..., channel] + (1 << 9)) >> 10, -128, 128)
     o = np.clip((octaves[..., channel] + (1 << 11)) >> 12, -32, 32)
     q = np.clip((quarters[..., channel] + (1 << 12)) >> 13, -15, 15)
     scale = (8 + classes % 8) << (classes // 8)  # in 2^-8
-    moved = np.clip(means + ((p * unit.gain * scale + 512) >> 10), 0, 64 * ((1 << depth) - 1))
+    by = p * scale
+    for k, error in enumerate(errors):
+        by += np.clip((couplings[..., channel * (channel - 1) // 2 + k] + (1 << 7)) >> 8, -256, 256) * error
+    moved = np.clip(means + ((by * unit.gain + 512) >> 10), 0, 64 * ((1 << depth) - 1))
     wider = np.clip(classes + unit.wider + ((o * unit.gain + 4) >> 3), 0, CLASSES - 1)
     return moved, wider, np.clip(unit.shape + ((q * unit.gain + 4) >> 3), 0, 15)

@@ -4,13 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 
+from bbcompress.codec.corrections import expected  # noqa: E402
 from bbcompress.codec.corrector import OUTPUT_BITS, correction, inputs  # noqa: E402
+from bbcompress.codec.general import general  # noqa: E402
 from bbcompress.codec.lattice import STAGES  # noqa: E402
+from bbcompress.codec.predictor import KNOTS, Prediction, Unit  # noqa: E402
 from bbcompress.coding.distributions import MICROBITS, code_lengths  # noqa: E402
-from bbcompress.coding.shapes import MEAN_BITS, PRECISION, ScaledShapes  # noqa: E402
+from bbcompress.coding.shapes import MEAN_BITS, PRECISION  # noqa: E402
 from bbcompress.exact.engine import Engine  # noqa: E402
 from bbcompress.train.corrector_loop import CorrectorOptions, CorrectorRun, observed  # noqa: E402
 from bbcompress.train.corrector_networks import CorrectorNetworks, bits  # noqa: E402
@@ -59,7 +63,7 @@ def test_exported_networks_compute_what_was_trained(channels: int) -> None:
             else:
                 # biases fall between two integers, which turns a byte where its sum was halfway
                 for a, b in zip(correction(trained, channels), correction(whole, channels), strict=True):
-                    assert (a != b).mean() < 0.1 and np.abs(a - b).max() <= 2
+                    assert (a != b).sum() <= 0.2 * a.size and np.abs(a - b).max(initial=0) <= 2
 
 
 def test_new_blocks_add_nothing_at_first() -> None:
@@ -85,19 +89,31 @@ def test_untrained_networks_say_nothing(group: list[Observation]) -> None:
         assert not Engine().prepared(network, 1)(seen).any()
 
 
-def test_bits_are_those_of_the_file(group: list[Observation]) -> None:
-    """But for the rounding of means, and the least freq that every value has."""
+@pytest.mark.parametrize("said", [0.0, 0.2])
+def test_bits_are_those_of_the_file(group: list[Observation], said: float) -> None:
+    """But for the rounding of means and numbers, and the least freq that every value has."""
+    generator = torch.Generator().manual_seed(1)
     for o in group:
-        numbers = torch.zeros(o.seen.shape[0], 9, *o.seen.shape[1:3])
+        numbers = said * torch.randn(o.seen.shape[0], 12, *o.seen.shape[1:3], generator=generator)
+        numbers[:, 3:9] = 0  # octaves and shapes are rounded too coarsely to compare
         trained = bits(
             numbers, *(torch.from_numpy(part) for part in (o.values, o.errors, o.classes)), o.shapes, o.depth
         )
+        found = correction(np.rint(numbers.movedim(1, 3).double().numpy() * 2.0**OUTPUT_BITS).astype(np.int32), 3)
+        errors: list[NDArray[np.int32]] = []
         for channel, shape in enumerate(o.shapes):
+            unit = Unit(o.stage, channel, 3)
+            # a table of classes that leaves them as they are, and the whole of what is said
+            own = general(unit)._replace(knots=np.zeros(KNOTS, np.int64), shape=shape, gain=8, wider=0)
             values = o.values[channel].ravel()
             means = np.rint((values - o.errors[channel].ravel()) * 2**MEAN_BITS).astype(np.int64)
-            distribution = ScaledShapes(8, means, o.classes[channel].ravel().astype(np.int64), shape)
-            exact = code_lengths(distribution.intervals(values)[1], PRECISION).mean() / MICROBITS
-            assert float(trained[channel].mean()) == pytest.approx(exact, abs=0.01)
+            prediction = Prediction(means, o.classes[channel].ravel().astype(np.int64))
+            told = expected(own, unit, o.depth, prediction, found, errors)
+            errors.append(told.errors(values))
+            exact = code_lengths(told.distribution(o.depth).intervals(values)[1], PRECISION) / MICROBITS
+            # in training no value takes more than 20 bits
+            difference = (trained[channel].numpy().ravel() - exact)[exact < 12]
+            assert abs(difference.mean()) < 0.003 and np.abs(difference).max() < 0.2
 
 
 def test_steps_lower_the_bits_of_what_is_seen_again(group: list[Observation]) -> None:
