@@ -69,7 +69,8 @@ def index_of(old: bytes, packed: list[bytes]) -> bytes:
     """An index of the blocks' new sizes, with the old numbers of pictures."""
     index = unpack_index(old, 1 << 30)
     segments = [entry._replace(size=len(block)) for entry, block in zip(index.segments, packed, strict=False)]
-    sizes = map(len, packed[len(segments) :])
+    # names, metadata, attributes, as far as there are any
+    sizes = [len(block) for block in packed[len(segments) :]][:3] or [0]
     return pack_index(Index(segments, *sizes))
 
 
