@@ -257,7 +257,7 @@ def main() -> None:
         options.images, options.mixed_gigabytes, options.sets = 100, 0.002, ["digits", "mixed"]
         options.passed = [*options.passed, "--effort", "1"]
     output = options.output or RESULTS / "archives.json"
-    rows = rows_of_other_sets(output, [])
+    rows = rows_of_other_sets(output, ())
     with tempfile.TemporaryDirectory() as temporary, cluster(options.cluster) as more:
         top = options.folder or Path(temporary)
         for name, write in sources(options):

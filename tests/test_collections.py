@@ -99,7 +99,7 @@ def test_processes_decode_the_same_pictures() -> None:
         assert [(one.number, one.name, digest(one.picture)) for one in found] == [
             (one.number, one.name, digest(one.picture)) for one in alone.decode(Registry())
         ]
-        assert [one.number for one in found] == [0, 2] if damaged else [0, 1, 2]
+        assert [one.number for one in found] == ([0, 2] if damaged else [0, 1, 2])
         assert archive.damage == alone.damage and len(archive.damage) == damaged
 
 
