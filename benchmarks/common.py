@@ -43,7 +43,7 @@ class TestSet(NamedTuple):
 TEST_SETS = {
     "binary": TestSet(("mnist-binary", "digits-binary"), "mnist", "1"),
     "grey": TestSet(("mnist-grey", "digits-grey"), "mnist", "L"),
-    "colour": TestSet(("cifar10", "thumbnails"), "cifar-10", "RGB"),
+    "colour": TestSet(("cifar10",), "cifar-10", "RGB"),
 }
 Named = list[tuple[str, Picture]]
 

@@ -1,6 +1,6 @@
 """Rate and time by how photographs are cut into tiles, and by lanes: what `bbcompress.archive.encode` chooses from.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/layout.py [--model thumbnails]
+    OPENBLAS_NUM_THREADS=1 python benchmarks/layout.py [--model cifar10]
 
 Photographs of scikit-image, a chain each, K = 0, decoded and compared. `total` is the chain's bytes in bits/dim; times
 are CPU seconds a megapixel. Each row changes one constant of the module, or of `bbcompress.codec.scale_shifts`, from
@@ -34,7 +34,7 @@ CHANGES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="thumbnails")
+    parser.add_argument("--model", default="cifar10")
     parser.add_argument("--output", type=Path, help="JSON file to write; default: results/ beside this script")
     options = parser.parse_args()
     registry = Registry()

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -28,7 +29,7 @@ from PIL import Image
 
 from bbcompress.codec import fit, lattice_coder
 from bbcompress.codec.corrections import CORRECTED_STRIDES
-from bbcompress.codec.corrector import ZERO, Corrector, inputs
+from bbcompress.codec.corrector import ZERO, Corrector, inputs, turns
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import OTHER_REACH, OWN_REACH, STAGES, places
@@ -44,7 +45,7 @@ from bbcompress.train.corrector_loop import (
     observed_whole,
     train,
 )
-from bbcompress.train.corrector_networks import CorrectorNetworks, StageNetwork
+from bbcompress.train.corrector_networks import CorrectorNetworks, TurnNetwork
 from bbcompress.train.groups import Drawing
 
 Row = dict[str, object]
@@ -93,7 +94,7 @@ def milliseconds(corrector: Corrector, engine: Engine, side: int = 160) -> float
     """Of networks, for a megapixel."""
     share = sum(1 / stride**2 for stride in CORRECTED_STRIDES)
     total = 0.0
-    for network in corrector.networks.values():
+    for network in chain.from_iterable(corrector.networks.values()):
         run = engine.prepared(network, 1)
         seen = np.random.default_rng(0).integers(0, 256, (1, side, side, network.inputs), np.uint8)
         times = []
@@ -116,15 +117,15 @@ def in_float() -> Any:
 
 def without(chosen: Callable[[int], slice]) -> Any:
     """Networks that see nothing in some of their inputs."""
-    forward = StageNetwork.forward
+    forward = TurnNetwork.forward
 
-    def blind(self: StageNetwork, seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        stage = next(stage for stage in STAGES if inputs(3, stage) == seen.shape[3])
+    def blind(self: TurnNetwork, seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        stage = next(stage for stage in STAGES if seen.shape[3] in {inputs(3, stage, turn) for turn in turns(3)})
         seen = seen.clone()
         seen[..., chosen(stage)] = ZERO
         return forward(self, seen, dtype)
 
-    return patch.object(StageNetwork, "forward", blind)
+    return patch.object(TurnNetwork, "forward", blind)
 
 
 def sizes(stage: int) -> slice:

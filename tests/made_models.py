@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bbcompress.codec.corrector import inputs as corrector_inputs
 from bbcompress.codec.corrector import outputs as corrector_outputs
+from bbcompress.codec.corrector import turns
 from bbcompress.codec.corrector_file import CorrectorContents, CorrectorInfo
 from bbcompress.codec.dense import DenseInfo
 from bbcompress.codec.lattice import STAGES
@@ -131,15 +132,16 @@ def make_corrector(channels: int = 3, width: int = 4, last: int = 60) -> Correct
         weight = scattered_integers((kernel, kernel, seen, outs), 63, next(seeds))
         return Convolution(weight, scattered_integers((outs,), 4000, next(seeds)), np.full(outs, shift), **signs)
 
-    def network(stage: int) -> Network:
+    def network(stage: int, turn: range) -> Network:
         branch = convolution(3, width, width, 8), convolution(3, width, width, 9, signed_output=True)
-        linear = scattered_integers((width, corrector_outputs(channels)), last, next(seeds))
+        linear = scattered_integers((width, corrector_outputs(turn)), last, next(seeds))
         return Network(
             (
-                convolution(1, corrector_inputs(channels, stage), width, 6, signed_input=True),
+                convolution(1, corrector_inputs(channels, stage, turn), width, 6, signed_input=True),
                 Residual(*branch),
-                Linear(linear, scattered_integers((corrector_outputs(channels),), 50 * last, next(seeds))),
+                Linear(linear, scattered_integers((corrector_outputs(turn),), 50 * last, next(seeds))),
             )
         )
 
-    return CorrectorContents(CorrectorInfo(f"corrector-{channels}", channels), {s: network(s) for s in STAGES})
+    networks = {stage: tuple(network(stage, turn) for turn in turns(channels)) for stage in STAGES}
+    return CorrectorContents(CorrectorInfo(f"corrector-{channels}", channels), networks)

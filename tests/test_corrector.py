@@ -17,13 +17,14 @@ from bbcompress.archive.errors import DamagedArchive
 from bbcompress.archive.limits import MAX_PIXELS
 from bbcompress.archive.payload import Lattice
 from bbcompress.archive.planes import PlanesForm
-from bbcompress.codec import fit_gain, lattice, lattice_coder, lattice_walk
+from bbcompress.codec import corrections, fit_gain, lattice, lattice_coder, lattice_walk
 from bbcompress.codec.corrections import Corrections
 from bbcompress.codec.corrector import Corrector, relative_error
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES, Planes, Scale
 from bbcompress.codec.lattice_coder import Shape, decode, encode
+from bbcompress.codec.lattice_walk import Part, Stage
 from bbcompress.codec.model_file import BadModel, identity, load, read, read_header, read_with_latents, save
 from bbcompress.codec.predictor import Piece, Predictor, Unit
 from bbcompress.codec.registry import Registry
@@ -99,7 +100,7 @@ def test_the_same_bytes_whatever_computes(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_rows_are_corrected_alike_wherever_a_piece_begins(stage: int) -> None:
+def test_rows_are_corrected_alike_wherever_a_piece_begins(stage: int, monkeypatch: pytest.MonkeyPatch) -> None:
     picture, corrector = photograph(3, 64, 40, pictures=2), made(3)
     known = picture[:, :, ::2, ::2]
     random = np.random.default_rng(stage)
@@ -109,19 +110,37 @@ def test_rows_are_corrected_alike_wherever_a_piece_begins(stage: int) -> None:
         for channel in range(3):
             scale.inside(scale.pixels, before, channel)[:] = scale.split(picture, before)[channel]
             scale.finish(before, channel)
-    run = corrector.prepare(stage, ENGINE, 1)
-    network = Corrections(corrector, run, stage, 8, general(Unit(stage, 0, 3)))
     rows, columns = scale.size(stage)
+    errors = np.random.default_rng(9).integers(0, 256, (2, rows, columns))
 
-    def corrected(top: int, bottom: int) -> list[np.ndarray]:
-        return list(network.of(scale, Piece(slice(0, 2, 1), slice(top, bottom, 1), slice(0, columns, 1))))
+    def corrected(height: int) -> list[np.ndarray]:
+        """What is said of each channel, in bands of so many rows."""
+        parts = [
+            Part(0, Piece(slice(0, 2, 1), slice(top, min(top + height, rows), 1), slice(0, columns, 1)))
+            for top in range(0, rows, height)
+        ]
+        networks = Corrections(corrector, Stage(2, stage, parts), {0: scale}, 8, ENGINE)
+        found = []
+        for channel in range(3):
+            said = networks.of(channel, general(Unit(stage, channel, 3)))
+            for field in range(4):
+                of_field = [
+                    one[field].reshape(2, part.piece.shape[1], columns, -1)
+                    for one, part in zip(said, parts, strict=True)
+                ]
+                found.append(np.concatenate(of_field, 1))
+            if channel == 0:
+                scale.inside(scale.relative, stage, 0)[:] = errors
+                scale.finish(stage, 0)
+        return found
 
-    whole = corrected(0, rows)
-    assert all(part.any() for part in whole)
+    whole = corrected(rows)
+    assert sum(part.any() for part in whole) == 11  # all but the couplings of the first channel
     for height in 1, 3, 13:
-        bands = [corrected(top, min(top + height, rows)) for top in range(0, rows, height)]
-        for part, pieces in zip(whole, zip(*bands, strict=True), strict=True):
-            np.testing.assert_array_equal(part, np.concatenate(pieces, 1))
+        for room in 0, 1 << 14, 1 << 27:
+            monkeypatch.setattr(corrections, "KEPT_BYTES", room)
+            for one, other in zip(whole, corrected(height), strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 # --- model files ------------------------------------------------------------------------------------------------
@@ -175,6 +194,10 @@ def info(**fields: Any) -> Callable[[dict[str, Any]], object]:
         info(levels=256),
         info(levels=2, channels=3),
         info(levels=4),
+        info(most_pixels=0),
+        info(most_pixels=True),
+        info(most_pixels=2**32 + 1),
+        info(most_pixels=None),
         lambda description: description["info"].pop("name"),
         lambda description: description.pop("info"),
         lambda description: description.update(info=[]),
@@ -183,7 +206,9 @@ def info(**fields: Any) -> Callable[[dict[str, Any]], object]:
         lambda description: description["stages"].pop(),
         lambda description: description["stages"].append(description["stages"][0]),
         lambda description: description["stages"][1].clear(),
-        lambda description: description["stages"][1].pop(),
+        lambda description: description["stages"][1][0].clear(),
+        lambda description: description["stages"][1][0].pop(),
+        lambda description: description["stages"][1].append(description["stages"][1][0]),
         lambda description: description["stages"].__setitem__(2, None),
     ],
 )
@@ -197,12 +222,14 @@ def test_no_other_description_is_a_corrector(path: Path, damage: Callable[[dict[
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda tensors: tensors.pop("stages.1.0.weight"),
-        lambda tensors: tensors.update({"stages.1.0.weight": tensors["stages.2.0.weight"]}),
-        lambda tensors: tensors.update({"stages.3.2.bias": tensors["stages.3.2.bias"] + 1}),
-        lambda tensors: tensors.update({"stages.3.2.weight": np.full((4, 3), 9000, np.int16)}),
-        lambda tensors: tensors.update({"stages.3.2.weight": np.ones((4, 2), np.int8)}),
-        lambda tensors: tensors.update({"stages.2.0.weight": tensors["stages.2.0.weight"].astype(np.float32)}),
+        lambda tensors: tensors.pop("stages.1.networks.0.0.weight"),
+        lambda tensors: tensors.update({"stages.1.networks.0.0.weight": tensors["stages.2.networks.0.0.weight"]}),
+        lambda tensors: tensors.update({"stages.3.networks.0.2.bias": tensors["stages.3.networks.0.2.bias"] + 1}),
+        lambda tensors: tensors.update({"stages.3.networks.0.2.weight": np.full((4, 3), 9000, np.int16)}),
+        lambda tensors: tensors.update({"stages.3.networks.0.2.weight": np.ones((4, 2), np.int8)}),
+        lambda tensors: tensors.update(
+            {"stages.2.networks.0.0.weight": tensors["stages.2.networks.0.0.weight"].astype(np.float32)}
+        ),
     ],
 )
 def test_no_other_weights_are_a_correctors(path: Path, damage: Callable[[Any], object]) -> None:

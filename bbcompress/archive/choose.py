@@ -66,13 +66,16 @@ class Estimate(NamedTuple):
 
 
 def candidates(picture: Picture, registry: Registry, only: Path | None, networks: bool = True) -> tuple[Candidate, ...]:
-    """All ways to code `picture`, or the model in the file `only` if it can; without `networks`, predictors alone."""
+    """All ways to code `picture`, or the model in the file `only` if it can; without `networks`, predictors alone. A model
+    for small pictures is none for large ones, unless it is named."""
     headers = [pair for pair in registry.headers() if only in (None, pair[0])] if networks else []
     found: list[Candidate] = []
     for path, header in headers:
         if isinstance(header.info, CorrectorInfo):
             planes = planes_form(picture, header.info.levels)
-            if planes is not None and header.info.channels == planes.colours and registry.loads(path):
+            most = header.info.most_pixels if only is None else None
+            fits = most is None or picture.height * picture.width <= most
+            if planes is not None and fits and header.info.channels == planes.colours and registry.loads(path):
                 found.append(Candidate(path, planes))
     alone = planes_form(picture)
     if alone is not None and only is None and not found:

@@ -1,12 +1,13 @@
 """What is said of a stage's pixels: predictions, what networks add to them, and the distributions that come of both."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.codec.corrector import Correction, Corrector, correction, look, relative_error
+from bbcompress.codec.corrector import Correction, Corrector, correction, look, look_again, relative_error, turns
 from bbcompress.codec.lattice import Scale
 from bbcompress.codec.lattice_walk import Stage
 from bbcompress.codec.parameters import FITTED_STRIDES
@@ -20,38 +21,68 @@ CORRECTED_STRIDES = FITTED_STRIDES
 """Scales that networks correct; coarser ones hold too few pixels."""
 
 
+KEPT_BYTES = 1 << 27
+"""Of what a stage's first network saw, kept for its second; what is beyond is made again."""
+
+
 class Corrections:
-    """What a stage's network says of each part, for all channels."""
+    """What a stage's networks say of each part, channel after channel; None where nothing is said."""
 
-    def __init__(self, corrector: Corrector, run: Run, stage: int, depth: int, first: Predictor):
-        self._corrector, self._run, self._stage, self._depth, self._first = corrector, run, stage, depth, first
+    def __init__(
+        self, corrector: Corrector | None, stage: Stage, scales: Mapping[int, Scale], depth: int, engine: Engine
+    ):
+        corrected = stage.stride in CORRECTED_STRIDES and stage.parts
+        self._corrector = corrector if corrected else None
+        self._stage, self._scales, self._depth, self._engine = stage, scales, depth, engine
+        self._first: Predictor
+        self._turn = range(0)
+        self._said: list[Correction] = []
+        self._seen: dict[int, NDArray[np.uint8]] = {}
+        """By the number of the part, as far as it is kept."""
+        self._room = KEPT_BYTES
 
-    def of(self, scale: Scale, piece: Piece) -> Correction:
-        """Of a piece, which is seen with a margin of rows."""
-        radius = self._corrector.radius(self._stage)
-        first, last = max(0, piece.rows.start - radius), min(scale.size(self._stage)[0], piece.rows.stop + radius)
-        with_margin = piece._replace(rows=slice(first, last, 1))
-        outputs = self._run(self.seen(scale, with_margin))
-        inside = slice(piece.rows.start - first, piece.rows.stop - first)
-        return correction(outputs[:, inside], self._corrector.channels)
+    def of(self, channel: int, own: Predictor) -> list[Correction | None]:
+        """Of the next channel, whose predictor is `own` and before which all others are known. A network is evaluated
+        for the first of its channels, parts side by side."""
+        if self._corrector is None:
+            return [None] * len(self._stage.parts)
+        if channel == 0:
+            self._first = own
+        if channel == self._turn.stop:
+            every = turns(self._corrector.channels)
+            self._turn = next(turn for turn in every if channel in turn)
+            network = self._corrector.networks[self._stage.stage][every.index(self._turn)]
+            pixels = sum(part.size for part in self._stage.parts)
+            run = self._engine.prepared(network, network.multiply_adds * pixels)
+            self._said = list(self._engine.map(partial(self._evaluated, run), range(len(self._stage.parts))))
+        return [said.of(channel, self._turn) for said in self._said]
 
-    def seen(self, scale: Scale, piece: Piece) -> NDArray[np.uint8]:
+    def _evaluated(self, run: Run, number: int) -> Correction:
+        """Of a part, which the present network sees with a margin of rows."""
+        assert self._corrector is not None
+        group, piece = self._stage.parts[number]
+        scale, rows = self._scales[group], piece.rows
+        radius = self._corrector.radius(self._stage.stage)
+        first, last = max(0, rows.start - radius), min(scale.size(self._stage.stage)[0], rows.stop + radius)
+        outputs = run(self._visible(scale, number, piece._replace(rows=slice(first, last, 1))))
+        inside = slice(rows.start - first, rows.stop - first)
+        return correction(outputs[:, inside], self._turn)
+
+    def _visible(self, scale: Scale, number: int, piece: Piece) -> NDArray[np.uint8]:
         """The network's input."""
-        unit = Unit(self._stage, 0, self._corrector.channels)
-        prediction = predict(self._first, unit, scale, self._depth, piece)
-        classes = self._first.classes().take(prediction.classes)
-        return look(scale, self._stage, self._depth, piece, prediction.means, classes)
-
-
-def corrections(
-    corrector: Corrector | None, stage: Stage, scales: Mapping[int, Scale], depth: int, first: Predictor, engine: Engine
-) -> list[Correction | None]:
-    """What is said of each part of a stage; None where nothing is. Parts are computed side by side."""
-    if corrector is None or stage.stride not in CORRECTED_STRIDES or not stage.parts:
-        return [None] * len(stage.parts)
-    run = corrector.prepare(stage.stage, engine, sum(part.size for part in stage.parts))
-    network = Corrections(corrector, run, stage.stage, depth, first)
-    return list(engine.map(lambda part: network.of(scales[part.group], part.piece), stage.parts))
+        assert self._corrector is not None
+        channels, stage = self._corrector.channels, self._stage.stage
+        seen = self._seen.pop(number, None)
+        if seen is None:
+            prediction = predict(self._first, Unit(stage, 0, channels), scale, self._depth, piece)
+            classes = self._first.classes().take(prediction.classes)
+            seen = look(scale, stage, self._depth, piece, prediction.means, classes)
+        if self._turn.start:
+            return look_again(scale, stage, self._turn, piece, seen)
+        if channels > 1 and seen.nbytes <= self._room:
+            self._room -= seen.nbytes
+            self._seen[number] = seen
+        return seen
 
 
 def keep(
@@ -88,10 +119,11 @@ def expected(
     said: Correction | None,
     errors: Sequence[NDArray[np.int32]],
 ) -> Expected:
-    """Of a part's pixels, whose channels before were off by `errors`; these are of no matter where nothing is said."""
+    """Of a part's pixels, of which a network said something, and whose channels before were off by `errors`; these are
+    of no matter where nothing is said."""
     if said is None or not own.gain:
         return Expected(prediction.means, own.classes().take(prediction.classes), own.shape)
-    means, classes, shapes, couplings = said.of(unit.channel)
+    means, classes, shapes, couplings = said
     coupled = np.zeros(len(means), np.int64)
     for channel, error in enumerate(errors):
         coupled += np.multiply(couplings[:, channel], error, dtype=np.int64)

@@ -6,7 +6,9 @@ in units of the scale, by how many classes and shapes to change its distribution
 channel before to add to a channel's mean: what makes one colour unlike what was expected is often of all, and where, a
 network can see. One that says nothing but zeros leaves the predictors' own coder, to the bit.
 
-One network a stage serves all scales. It is evaluated once for all channels, before the first of them is decoded.
+A stage has a network for the first channel, and one for all after it, which also sees how far off the first one's
+predictions were at a pixel and beside it. Each is evaluated once, before the first of its channels is decoded; both
+serve all scales.
 """
 
 from functools import cache
@@ -15,12 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.codec.lattice import OTHER_REACH, OWN_REACH, STAGES, Scale, Tap, places
+from bbcompress.codec.lattice import OTHER_REACH, OWN_REACH, RING, STAGES, Scale, Tap, places
 from bbcompress.codec.predictor import Piece, Spread, Unit, class_of, magnitude, terms, view
 from bbcompress.coding.shapes import CLASSES, CLASSES_PER_OCTAVE, LEAST_SCALE, MEAN_BITS
-from bbcompress.exact.engine import Engine
 from bbcompress.exact.int8 import Network
-from bbcompress.exact.int8_numpy import Run
 
 Integers = NDArray[Any]
 
@@ -38,10 +38,12 @@ _GRID, _GRID_STEP = 8, 2
 """JPEG files, which many pictures were before, hold blocks of 8 x 8 pixels: where in one a pixel lies, in pairs."""
 _HERE = ZERO + 32
 """The byte of the pair that a pixel's row or column is of."""
+_BESIDE = ((0, 0), *RING)
+"""Where a later network sees the errors of channels before, in places of its stage."""
 
 
 class Correction(NamedTuple):
-    """Of pixels, each (..., channels) int16."""
+    """Of pixels, by one network, each (..., its channels) int16."""
 
     means: Integers
     """In 2^-5 of the predictor's scale."""
@@ -51,39 +53,41 @@ class Correction(NamedTuple):
     """(..., pairs), in 2^-7 of the errors of earlier channels: of the second channel the first's, of the third the
     first's and second's."""
 
-    def of(self, channel: int) -> "Correction":
-        """One channel's (pixels,), and its couplings (pixels, channels before)."""
-        first = pairs(channel)
+    def of(self, channel: int, channels: range) -> "Correction":
+        """One channel's (pixels,), and its couplings (pixels, channels before), of a correction of `channels`."""
+        first = pairs(channel) - pairs(channels.start)
         own = self.couplings[..., first : first + channel].reshape(-1, channel) if channel else self.couplings[..., :0]
-        means, classes, shapes = (part[..., channel].ravel() for part in self[:3])
+        means, classes, shapes = (part[..., channel - channels.start].ravel() for part in self[:3])
         return Correction(means, classes, shapes, own)
 
 
 class Corrector(NamedTuple):
-    """Networks for pictures of so many channels, by stage."""
+    """Networks for pictures of so many channels."""
 
     channels: int
-    networks: dict[int, Network]
+    networks: dict[int, tuple[Network, ...]]
+    """By stage, one for each of `turns`."""
 
     @property
     def blocks(self) -> int:
         """Layers of each network between its first and its last."""
-        return len(self.networks[STAGES[0]].layers) - 2
+        return len(self.networks[STAGES[0]][0].layers) - 2
 
     def radius(self, stage: int) -> int:
-        """Rows beyond a piece that a correction of it needs."""
-        return self.networks[stage].radius
-
-    def prepare(self, stage: int, engine: Engine, pixels: int) -> Run:
-        """What runs a stage's network, about to be used for so many pixels."""
-        network = self.networks[stage]
-        return engine.prepared(network, network.multiply_adds * pixels)
+        """Rows beyond a piece that its corrections need."""
+        return max(network.radius for network in self.networks[stage])
 
 
-def inputs(channels: int, stage: int) -> int:
-    """Bytes that a network sees of a pixel."""
+def turns(channels: int) -> tuple[range, ...]:
+    """The channels that each network of a stage corrects, in the order of their evaluation."""
+    return tuple(part for part in (range(1), range(1, channels)) if part)
+
+
+def inputs(channels: int, stage: int, turn: range) -> int:
+    """Bytes that a turn's network sees of a pixel."""
     near = len(places(stage, OTHER_REACH))
-    return channels * len(places(stage, OWN_REACH)) + 1 + 2 * channels + channels * near + 2 * _GRID // _GRID_STEP
+    first = channels * len(places(stage, OWN_REACH)) + 1 + 2 * channels + channels * near + 2 * _GRID // _GRID_STEP
+    return first + turn.start * len(_BESIDE)
 
 
 def pairs(channels: int) -> int:
@@ -91,21 +95,21 @@ def pairs(channels: int) -> int:
     return channels * (channels - 1) // 2
 
 
-def outputs(channels: int) -> int:
-    """Numbers that a network says of a pixel."""
-    return 3 * channels + pairs(channels)
+def outputs(turn: range) -> int:
+    """Numbers that a turn's network says of a pixel."""
+    return 3 * len(turn) + pairs(turn.stop) - pairs(turn.start)
 
 
 def look(scale: Scale, stage: int, depth: int, piece: Piece, means: Integers, classes: Integers) -> NDArray[np.uint8]:
-    """What a network sees of a piece (pictures, rows, columns, inputs), given the first channel's predicted means in
-    2^-6 and corrected classes (pixels,).
+    """What a first network sees of a piece (pictures, rows, columns, inputs), given the first channel's predicted means
+    in 2^-6 and corrected classes (pixels,).
 
     In order: the first channel's neighbours less its mean; those of each channel after, less the first's and their own
     mean; the class; each channel's class of spread; its brightness; each channel's known errors in scales; by 128 and
     160 which rows, then which columns of an 8 x 8 block a pixel is of, from the picture's top left.
     """
     channels = len(scale.pixels[0])
-    seen = np.empty((*piece.shape, inputs(channels, stage)), np.uint8)
+    seen = np.empty((*piece.shape, inputs(channels, stage, range(1))), np.uint8)
     place = 0
 
     def put(plane: Integers) -> None:
@@ -153,8 +157,16 @@ def _pair_of(positions: Integers) -> Integers:
     return np.where(pair[:, None] == np.arange(_GRID // _GRID_STEP), _HERE, ZERO)
 
 
-def correction(said: NDArray[np.int32], channels: int) -> Correction:
-    """Of what a network puts out (..., outputs): moves of all channels, then octaves, then shapes, then couplings."""
+def look_again(scale: Scale, stage: int, turn: range, piece: Piece, seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What the network of a later turn sees: what the first one saw, then of each channel before the turn its errors in
+    scales, at the pixel and at the four nearest of its stage."""
+    taps = [Tap(stage, channel, *place) for channel in range(turn.start) for place in _BESIDE]
+    return np.concatenate([seen, *(view(scale.relative, tap, piece)[..., None] for tap in taps)], 3)
+
+
+def correction(said: NDArray[np.int32], turn: range) -> Correction:
+    """Of what a turn's network puts out (..., outputs): moves of its channels, then octaves, shapes, couplings."""
+    channels = len(turn)
     means, octaves, shapes = (said[..., n * channels : (n + 1) * channels] for n in range(3))
     return Correction(
         _rounded(means, OUTPUT_BITS - 5, 4 * MEAN_STEPS),

@@ -37,7 +37,7 @@ def with_gain(
         for actual, prediction, found, before in zip(values, predictions, said, errors, strict=True):
             part = Prediction(*(array[chosen] for array in prediction))
             assert found is not None
-            some = Correction(*(array.reshape(len(actual), array.shape[-1])[chosen] for array in found))
+            some = Correction(*(array[chosen] for array in found))
             told = expected(tried, unit, depth, part, some, [error[chosen] for error in before])
             total += int(code_lengths(told.distribution(depth).intervals(actual[chosen])[1], PRECISION).sum())
         return step * total / MICROBITS

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec import fit, streams
-from bbcompress.codec.corrections import corrections, expected, keep
+from bbcompress.codec.corrections import Corrections, expected, keep
 from bbcompress.codec.corrector import Corrector
 from bbcompress.codec.fit_gain import with_gain
 from bbcompress.codec.general import general
@@ -76,14 +76,14 @@ def encode(
     for stage in stages(shapes):
         walk.reach(stage.stride)
         scales = walk.scales
+        networks = Corrections(corrector, stage, scales, depth, engine)
+        errors: list[list[NDArray[np.int32]]] = [[] for _ in stage.parts]
         for channel in range(channels):
             unit = Unit(stage.stage, channel, channels)
             for group, scale in scales.items():
                 scale.inside(scale.pixels, *unit[:2])[:] = scale.split(pictures[group], stage.stage)[channel]
             own = _best(unit, stage, list(scales.values()), depth)
-            if channel == 0:
-                said = corrections(corrector, stage, scales, depth, own, engine)
-                errors: list[list[NDArray[np.int32]]] = [[] for _ in stage.parts]
+            said = networks.of(channel, own)
             predictions = [predict(own, unit, scales[part.group], depth, part.piece) for part in stage.parts]
             values = [_values(scales, unit, part) for part in stage.parts]
             if said and said[0] is not None:
@@ -152,13 +152,12 @@ def decode(
     for stage in stages(shapes):
         walk.reach(stage.stride)
         scales = walk.scales
+        networks = Corrections(corrector, stage, scales, depth, engine)
+        errors: list[list[NDArray[np.int32]]] = [[] for _ in stage.parts]
         for channel in range(channels):
             unit = Unit(stage.stage, channel, channels)
             own = parameters.get((stage.stride, *unit[:2])) or general(unit)
-            if channel == 0:
-                said = corrections(corrector, stage, scales, depth, own, engine)
-                errors: list[list[NDArray[np.int32]]] = [[] for _ in stage.parts]
-            for part, correction, before in zip(stage.parts, said, errors, strict=True):
+            for part, correction, before in zip(stage.parts, networks.of(channel, own), errors, strict=True):
                 if symbols >= STREAM_SYMBOLS:
                     stream.finish()
                     stream, symbols = next_stream(), 0

@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from bbcompress.codec.corrector import Corrector, outputs
+from bbcompress.codec.corrector import Corrector, outputs, turns
 from bbcompress.codec.lattice import STAGES
 from bbcompress.codec.lattice import strides as all_strides
 from bbcompress.train.corrector_networks import CorrectorNetworks, bits
@@ -46,8 +46,8 @@ AVERAGED_LATEST = 8
 """Before, the average is mostly of the last eighth of all steps: early ones are not worth keeping."""
 LAST_RATE = 0.005
 """Of the step size, at the end."""
-KEPT_GROUPS = 48
-"""Observed groups that are used again."""
+KEPT_GROUPS, GPU_KEPT_GROUPS = 48, 1024
+"""Observed groups that are used again, of some 6 MB each."""
 CHECKPOINT_SECONDS = 20.0
 EVALUATION_SHARE = 0.05
 """Of the time, for held-out pictures, at most."""
@@ -57,8 +57,46 @@ AS_THEY_ARE, TURNED, AS_PHOTOGRAPHS = "none", "turned", "photographs"
 """What is done to groups before they are seen."""
 
 
-Layout = tuple[tuple[int, int, tuple[int, ...]], ...]
-"""Of a step's observations: stage, bits of values, shape of what is seen."""
+class Seen(NamedTuple):
+    """An observation of one group or of several of the same sizes, as tensors on a device."""
+
+    stage: int
+    depth: int
+    tensors: tuple[Tensor, ...]
+    """What is seen, values, errors, classes, shapes: see `bbcompress.train.observe.Observation`."""
+
+    @property
+    def layout(self) -> tuple[int, int, tuple[int, ...]]:
+        """Stage, bits of values, shape of what is seen."""
+        return self.stage, self.depth, tuple(self.tensors[0].shape)
+
+
+_PICTURES = (0, 1, 1, 1, 1)
+"""The axis of pictures in each of the tensors."""
+
+
+def placed(o: Observation, device: torch.device) -> Seen:
+    """An observation on a device; shapes become (channels, N), as other pictures may have others."""
+    arrays = (torch.from_numpy(array) for array in (o.seen, o.values, o.errors, o.classes))
+    shapes = torch.tensor(o.shapes, dtype=torch.float32)[:, None].expand(-1, len(o.seen))
+    return Seen(o.stage, o.depth, tuple(tensor.to(device) for tensor in (*arrays, shapes)))
+
+
+def joined(groups: Sequence[Sequence[Seen]]) -> list[Seen]:
+    """Observations of groups: of those of the same sizes as one, which takes a GPU hardly longer than one of them."""
+    alike: dict[tuple[object, ...], list[Sequence[Seen]]] = {}
+    for group in groups:
+        alike.setdefault(tuple(seen.layout for seen in group), []).append(group)
+    found = []
+    for same in alike.values():
+        for each in zip(*same, strict=True):
+            of_all = zip(*(seen.tensors for seen in each), strict=True)
+            tensors = tuple(
+                torch.cat(parts, axis) if len(parts) > 1 else parts[0]
+                for parts, axis in zip(of_all, _PICTURES, strict=True)
+            )
+            found.append(each[0]._replace(tensors=tensors))
+    return found
 
 
 @dataclass(frozen=True)
@@ -142,20 +180,22 @@ class CorrectorRun:
         self.best = math.inf
         """The fewest held-out bits/dim so far."""
 
-        self._steps: dict[Layout, GraphedStep] = {}
+        self._steps: dict[tuple[object, ...], GraphedStep] = {}
 
-    def take_step(self, group: Sequence[Observation]) -> Tensor:
-        """One step of each stage's network; returns bits/dim of the finest scale, a tensor () that the next step may
+    def take_step(self, batch: Sequence[Seen]) -> Tensor:
+        """One step of each stage's networks; returns bits/dim of the finest scale, a tensor () that the next step may
         overwrite."""
-        layout = tuple((o.stage, o.depth, o.seen.shape) for o in group)
+        layout = tuple(seen.layout for seen in batch)
         step = self._steps.get(layout) or GraphedStep(partial(self._step, layout), self.device)
         if len(self._steps) < MOST_LAYOUTS:
             self._steps[layout] = step
         self.step += 1
         share = max(AVERAGED, AVERAGED_LATEST / (self.step + AVERAGED_LATEST))
-        return step(self._rate(), share, *(tensor for o in group for tensor in _tensors(o)))
+        return step(self._rate(), share, *(tensor for seen in batch for tensor in seen.tensors))
 
-    def _step(self, layout: Layout, rate: Tensor, share: Tensor, *tensors: Tensor) -> Tensor:
+    def _step(
+        self, layout: Sequence[tuple[int, int, tuple[int, ...]]], rate: Tensor, share: Tensor, *tensors: Tensor
+    ) -> Tensor:
         """The same for observations as tensors, one after another."""
         observations = [(*about, tensors[5 * n : 5 * n + 5]) for n, about in enumerate(layout)]
         size = max(math.prod(seen[:3]) for _, _, seen in layout)
@@ -186,7 +226,7 @@ class CorrectorRun:
         totals: dict[tuple[int, int], NDArray[np.float64]] = {}
         for group in groups:
             for o in group:
-                tensors = [tensor.to(self.device) for tensor in _tensors(o)]
+                tensors = placed(o, self.device).tensors
                 alone = corrected = self._bits(None, tensors, o.depth)
                 if o.seen.shape[3]:
                     corrected = self._bits(self.average.stages[str(o.stage)], tensors, o.depth)
@@ -233,7 +273,8 @@ class CorrectorRun:
         """Of an observation as tensors, by the predictors alone where there is no network."""
         seen, values, errors, classes, shapes = tensors
         if network is None:
-            numbers = torch.zeros(len(seen), outputs(len(shapes)), *seen.shape[1:3], device=self.device)
+            count = sum(map(outputs, turns(len(shapes))))
+            numbers = torch.zeros(len(seen), count, *seen.shape[1:3], device=self.device)
         else:
             numbers = network(seen, torch.bfloat16 if self.options.bf16 else torch.float32)
         return bits(numbers, values, errors, classes, shapes, depth)
@@ -264,12 +305,6 @@ def stored_options(checkpoint: Path) -> CorrectorOptions:
         return CorrectorOptions(**{**told, "strides": tuple(told["strides"])})
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise ValueError(f"{checkpoint}: damaged, or of another version; remove it to start anew") from error
-
-
-def _tensors(o: Observation) -> Sequence[Tensor]:
-    """Of an observation: what is seen, values, errors, classes, shapes."""
-    arrays = o.seen, o.values, o.errors, o.classes
-    return *(torch.from_numpy(array) for array in arrays), torch.tensor(o.shapes, dtype=torch.float32)
 
 
 class State(NamedTuple):
@@ -306,7 +341,8 @@ def train(
     """
     options = run.options
     random = np.random.default_rng([options.seed, run.step])
-    kept: list[list[Observation]] = []
+    kept: list[list[Seen]] = []
+    most = GPU_KEPT_GROUPS if run.device.type == "cuda" else KEPT_GROUPS
     total, steps = torch.zeros((), device=run.device), 0
     evaluation_seconds = 0.0
 
@@ -344,16 +380,16 @@ def train(
         start, before = time.monotonic(), run.seconds
         last_save = last_evaluation = start
         while run.seconds < options.seconds:
-            group = next(fresh)
-            if len(kept) < KEPT_GROUPS:
+            group = [placed(observation, run.device) for observation in next(fresh)]
+            if len(kept) < most:
                 kept.append(group)
             else:
-                kept[random.integers(KEPT_GROUPS)] = group
+                kept[random.integers(most)] = group
             for use in range(options.uses):
                 groups = [group] if use == 0 else []
                 while len(groups) < options.groups:
                     groups.append(kept[random.integers(len(kept))])
-                total += run.take_step([observation for each in groups for observation in each])
+                total += run.take_step(joined(groups))
                 steps += 1
             now = time.monotonic()
             run.seconds = before + now - start

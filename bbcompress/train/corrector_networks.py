@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bbcompress.codec.corrector import OUTPUT_BITS, ZERO, Corrector, inputs, outputs, pairs
+from bbcompress.codec.corrector import OUTPUT_BITS, ZERO, Corrector, inputs, outputs, pairs, turns
 from bbcompress.codec.lattice import STAGES
 from bbcompress.coding.shapes import CLASSES, LEAST_SCALE, SHAPES, shape_cdf
 from bbcompress.exact.int8 import (
@@ -157,15 +157,15 @@ class RoundedResidual(nn.Module):
         self.second.restore(layer.second)
 
 
-class StageNetwork(nn.Module):
-    """Bytes as seen (N, h, w, inputs) to numbers (N, outputs, h, w): all channels' moves, octaves, quarters of
-    shapes, then couplings."""
+class TurnNetwork(nn.Module):
+    """Bytes as seen (N, h, w, inputs) to numbers (N, outputs, h, w): moves, octaves, quarters of shapes of some
+    channels, then couplings."""
 
-    def __init__(self, seen: int, channels: int, width: int, blocks: int):
+    def __init__(self, seen: int, outputs: int, width: int, blocks: int):
         super().__init__()
         self.first = RoundedConvolution(seen, width, 1)
         self.blocks = nn.Sequential(*(RoundedResidual(width) for _ in range(blocks)))
-        self.last = nn.Conv2d(width, outputs(channels), 1)
+        self.last = nn.Conv2d(width, outputs, 1)
         nn.init.zeros_(self.last.weight)
         assert self.last.bias is not None
         nn.init.zeros_(self.last.bias)
@@ -203,39 +203,71 @@ class StageNetwork(nn.Module):
         self.last.bias.copy_(torch.from_numpy(last.bias.astype(np.float32)) * 2.0**-OUTPUT_BITS)
 
 
+class StageNetworks(nn.Module):
+    """A stage's networks, one for each turn: what the last one sees (N, h, w, inputs), of which the others see less, to
+    numbers (N, outputs, h, w): all channels' moves, octaves, quarters of shapes, then couplings."""
+
+    def __init__(self, channels: int, stage: int, width: int, blocks: int):
+        super().__init__()
+        self._turns = turns(channels)
+        self._inputs = [inputs(channels, stage, turn) for turn in self._turns]
+        self.networks = nn.ModuleList(
+            TurnNetwork(seen, outputs(turn), width, blocks)
+            for seen, turn in zip(self._inputs, self._turns, strict=True)
+        )
+
+    def forward(self, seen: Tensor, dtype: torch.dtype) -> Tensor:
+        parts = [
+            network(seen[..., :count], dtype).tensor_split([n * len(turn) for n in (1, 2, 3)], 1)
+            for network, count, turn in zip(self.networks, self._inputs, self._turns, strict=True)
+        ]
+        return torch.cat([part for of_all in zip(*parts, strict=True) for part in of_all], 1)
+
+    def exported(self) -> tuple[Network, ...]:
+        return tuple(network.exported() for network in self._networks())
+
+    def restore(self, exact: tuple[Network, ...]) -> None:
+        """See `TurnNetwork.restore`."""
+        for network, whole in zip(self._networks(), exact, strict=True):
+            if network.first.kernel.weight.shape[:2] != (whole.layers[0].outputs, whole.inputs):
+                raise ValueError("networks of other sizes than are trained")
+            network.restore(whole)
+
+    def _networks(self) -> Iterator[TurnNetwork]:
+        for network in self.networks:
+            assert isinstance(network, TurnNetwork)
+            yield network
+
+
 class CorrectorNetworks(nn.Module):
     """Of the three stages."""
 
     def __init__(self, channels: int, width: int, blocks: int):
         super().__init__()
         self.channels, self.width, self.blocks = channels, width, blocks
-        self.stages = nn.ModuleDict(
-            {str(stage): StageNetwork(inputs(channels, stage), channels, width, blocks) for stage in STAGES}
-        )
+        self.stages = nn.ModuleDict({str(stage): StageNetworks(channels, stage, width, blocks) for stage in STAGES})
 
     @torch.no_grad()
     def exported(self) -> Corrector:
         """The exact form."""
-        return Corrector(self.channels, {int(stage): network.exported() for stage, network in self._named()})
+        return Corrector(self.channels, {stage: networks.exported() for stage, networks in self._by_stage()})
 
     @staticmethod
     def restored(corrector: Corrector, blocks: int | None = None) -> "CorrectorNetworks":
         """Networks to train on, that compute what a corrector does, of its blocks or of `blocks` in all: those that are
         new come last and add nothing at first. Raises ValueError where its layers are others than are trained, or its
         blocks are more."""
-        first = corrector.networks[STAGES[0]].layers
+        width = corrector.networks[STAGES[0]][0].layers[0].outputs
         blocks = corrector.blocks if blocks is None else blocks
-        networks = CorrectorNetworks(corrector.channels, first[0].outputs, blocks)
-        for stage, network in networks._named():
-            if network.first.kernel.weight.shape[:2] != (first[0].outputs, corrector.networks[int(stage)].inputs):
-                raise ValueError("networks of other sizes than are trained")
-            network.restore(corrector.networks[int(stage)])
+        networks = CorrectorNetworks(corrector.channels, width, blocks)
+        for stage, of_stage in networks._by_stage():
+            of_stage.restore(corrector.networks[stage])
         return networks
 
-    def _named(self) -> Iterator[tuple[str, StageNetwork]]:
-        for stage, network in self.stages.items():
-            assert isinstance(network, StageNetwork)
-            yield stage, network
+    def _by_stage(self) -> Iterator[tuple[int, StageNetworks]]:
+        for stage, networks in self.stages.items():
+            assert isinstance(networks, StageNetworks)
+            yield int(stage), networks
 
 
 def _integers(tensor: Tensor) -> Any:
@@ -313,11 +345,9 @@ def _scales(device: torch.device) -> Tensor:
     return torch.tensor([LEAST_SCALE * (8 + k % 8) / 8 * 2.0 ** (k // 8) for k in range(CLASSES)], device=device)
 
 
-def bits(
-    numbers: Tensor, values: Tensor, errors: Tensor, classes: Tensor, shapes: Tensor | tuple[int, ...], depth: int
-) -> Tensor:
-    """What values of `depth` bits (channels, N, h, w) cost in bits, corrected by numbers (N, outputs, h, w); see
-    `bbcompress.train.observe.Observation`."""
+def bits(numbers: Tensor, values: Tensor, errors: Tensor, classes: Tensor, shapes: Tensor, depth: int) -> Tensor:
+    """What values of `depth` bits (channels, N, h, w), of shapes (channels, N), cost in bits, corrected by numbers
+    (N, outputs, h, w); see `bbcompress.train.observe.Observation`."""
     channels, top = len(shapes), (1 << depth) - 1
     moves, octaves, quarters = (numbers[:, n * channels : (n + 1) * channels].movedim(1, 0) for n in range(3))
     base = _scales(numbers.device)[classes.long()]
@@ -330,7 +360,7 @@ def bits(
         known.append(values[channel] - _within_values(coupled, top))
     error = torch.stack(known)
     scale = base * torch.exp2(octaves.clamp(-4, 4))
-    shape = torch.as_tensor(shapes, dtype=torch.float32, device=numbers.device).view(-1, 1, 1, 1) + 4 * quarters
+    shape = shapes[:, :, None, None] + 4 * quarters
     shape = shape.clamp(0, SHAPES - 1)
     # the side of the mean where the CDF is small and precise
     turned = torch.where(error > 0, -1.0, 1.0)

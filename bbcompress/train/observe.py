@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bbcompress.codec import fit
 from bbcompress.codec.corrections import CORRECTED_STRIDES, keep
-from bbcompress.codec.corrector import look
+from bbcompress.codec.corrector import look, look_again, turns
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import Scale, Values
 from bbcompress.codec.lattice_walk import Shape, Walk, stages
@@ -25,7 +25,7 @@ class Observation(NamedTuple):
     depth: int
     """Bits of the values."""
     seen: NDArray[np.uint8]
-    """(N, h, w, inputs); without inputs where networks do not correct this scale."""
+    """(N, h, w, inputs) by the last of a stage's networks; without inputs where these do not correct this scale."""
     values: NDArray[np.int64]
     """(channels, N, h, w), as are the following."""
     errors: NDArray[np.float32]
@@ -39,6 +39,7 @@ class Observation(NamedTuple):
 def observe(groups: Sequence[Values], depth: int, strides: Sequence[int]) -> Iterator[Observation]:
     """All stages of some scales of pictures that share a fit, coarse to fine; a group (C, N, H, W) is of one size."""
     channels = len(groups[0])
+    turn = turns(channels)[-1]
     shapes = [Shape(*group.shape[1:]) for group in groups]
     walk = Walk(shapes, depth, [group[:, :, :1, :1] for group in groups], corrected=True)
     for stride, stage, parts in stages(shapes):
@@ -65,6 +66,8 @@ def observe(groups: Sequence[Values], depth: int, strides: Sequence[int]) -> Ite
                     seen[group] = np.empty((*piece.shape, 0), np.uint8)
                     if stride in CORRECTED_STRIDES:
                         seen[group] = look(scale, stage, depth, piece, prediction.means, classes)
+                if turn.start == channel > 0 and group in seen and seen[group].shape[3]:
+                    seen[group] = look_again(scale, stage, turn, piece, seen[group])
                 keep(scale, unit, piece, values, prediction, own)
                 errors = (values - prediction.means * 2.0**-MEAN_BITS).astype(np.float32)
                 found[group].append((values, errors, classes.astype(np.uint8)))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from second_decoder.corrector import Corrector, corrected, look, relative_error
+from second_decoder.corrector import Corrector, corrected, look, look_again, relative_error
 from second_decoder.lattice import Integers, part_of, pieces, strides
 from second_decoder.predictor import classes, general, mean, read_units
 from second_decoder.reading import Reader
@@ -52,6 +52,7 @@ def decode(
             for picture in plane:
                 picture[0, 0] = next(first)
     for stride, stage in every:
+        seen: dict[int, Integers] = {}
         outputs: dict[int, Integers] = {}
         errors: list[list[Integers]] = [[] for _ in groups]
         for channel in range(channels):
@@ -67,8 +68,11 @@ def decode(
                 told = means, numbers, np.full_like(numbers, unit.shape)
                 if corrector is not None and stride in CORRECTED:
                     if channel == 0:
-                        seen = look(group.values, group.relative, stride, stage, depth, means, numbers)
-                        outputs[number] = corrector.networks[stage](seen)
+                        seen[number] = look(group.values, group.relative, stride, stage, depth, means, numbers)
+                        outputs[number] = corrector.networks[stage, 0](seen[number])
+                    elif channel == 1:
+                        again = look_again(seen[number], group.relative[0], stride, stage)
+                        outputs[number] = corrector.networks[stage, 1](again)
                     if unit.gain:
                         told = corrected(unit, outputs[number], channel, depth, means, numbers, errors[number])
                 for pictures, rows in pieces(*whole.shape):

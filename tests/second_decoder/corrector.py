@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from second_decoder.int8 import Network
-from second_decoder.lattice import FAR, NEAR, PARTS, Integers, at, places
+from second_decoder.lattice import FAR, NEAR, PARTS, Integers, at, part_of, places
 from second_decoder.networks import Tensors
 from second_decoder.predictor import CLASSES, Unit, class_of, spread
 
@@ -17,7 +17,9 @@ class Corrector:
     def __init__(self, description: dict[str, Any], tensors: Tensors):
         self.channels = description["info"]["channels"]
         self.networks = {
-            stage: Network(f"stages.{stage}", layers, tensors) for stage, layers in enumerate(description["stages"], 1)
+            (stage, number): Network(f"stages.{stage}.networks.{number}", layers, tensors)
+            for stage, networks in enumerate(description["stages"], 1)
+            for number, layers in enumerate(networks)
         }
 
 
@@ -45,7 +47,7 @@ def look(
     means: Integers,
     classes: Integers,
 ) -> Integers:
-    """What a stage's network sees, (N, h, w, inputs)."""
+    """What a stage's first network sees, (N, h, w, inputs)."""
     single = np.float32
     m, z = means.astype(single) / single(64), per_value(classes)
     near = [[at(value, stride, stage, place).astype(single) for place in places(stage, FAR)] for value in values]
@@ -69,6 +71,15 @@ def look(
     return np.stack(seen, 3)
 
 
+def look_again(seen: Integers, relative: Integers, stride: int, stage: int) -> Integers:
+    """What its second network sees, given what the first one saw and channel 0's relative errors."""
+    padded = np.pad(part_of(relative, stride, stage), ((0, 0), (1, 1), (1, 1)), mode="edge")
+    height, width = seen.shape[1:3]
+    places = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
+    more = [padded[:, 1 + i : 1 + i + height, 1 + j : 1 + j + width] for i, j in places]
+    return np.concatenate([seen, np.stack(more, 3)], 3)
+
+
 def corrected(
     unit: Unit,
     outputs: Integers,
@@ -78,12 +89,14 @@ def corrected(
     classes: Integers,
     errors: list[Integers],
 ) -> tuple[Integers, Integers, Integers]:
-    """Mean, class and shape of each place, given the outputs (N, h, w, numbers) and the errors of channels before."""
-    channels = {3: 1, 12: 3}[outputs.shape[3]]
+    """Mean, class and shape of each place, given the outputs (N, h, w, numbers) of its network and the errors of
+    channels before."""
+    channels, first = {3: (1, 0), 9: (2, 1)}[outputs.shape[3]]
     moves, octaves, quarters, couplings = np.split(outputs, [channels, 2 * channels, 3 * channels], 3)
-    p = np.clip((moves[..., channel] + (1 << 9)) >> 10, -128, 128)
-    o = np.clip((octaves[..., channel] + (1 << 11)) >> 12, -32, 32)
-    q = np.clip((quarters[..., channel] + (1 << 12)) >> 13, -15, 15)
+    own = channel - first
+    p = np.clip((moves[..., own] + (1 << 9)) >> 10, -128, 128)
+    o = np.clip((octaves[..., own] + (1 << 11)) >> 12, -32, 32)
+    q = np.clip((quarters[..., own] + (1 << 12)) >> 13, -15, 15)
     scale = (8 + classes % 8) << (classes // 8)  # in 2^-8
     by = p * scale
     for k, error in enumerate(errors):

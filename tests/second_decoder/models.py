@@ -69,16 +69,17 @@ def _of_layers(where: str, layers: Sequence[dict[str, Any]]) -> Iterable[str]:
             yield from (f"{where}.{number}.bias", f"{where}.{number}.weight")
 
 
-def _bytes_names(stages: Sequence[Sequence[dict[str, Any]]]) -> Iterable[str]:
-    for stage, layers in enumerate(stages, 1):
-        for number, layer in enumerate(layers):
-            where = f"stages.{stage}.{number}"
-            places = [f"{where}.first", f"{where}.second"] if layer["op"] == "residual" else [where]
-            for place in places:
-                yield f"{place}.bias"
-                if layer["op"] != "linear":
-                    yield f"{place}.shift"
-                yield f"{place}.weight"
+def _bytes_names(stages: Sequence[Sequence[Sequence[dict[str, Any]]]]) -> Iterable[str]:
+    for stage, networks in enumerate(stages, 1):
+        for number, layers in enumerate(networks):
+            for place, layer in enumerate(layers):
+                where = f"stages.{stage}.networks.{number}.{place}"
+                parts = [f"{where}.first", f"{where}.second"] if layer["op"] == "residual" else [where]
+                for part in parts:
+                    yield f"{part}.bias"
+                    if layer["op"] != "linear":
+                        yield f"{part}.shift"
+                    yield f"{part}.weight"
 
 
 class Models:

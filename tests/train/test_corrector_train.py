@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 torch = pytest.importorskip("torch")
 
 from bbcompress.codec.corrections import expected  # noqa: E402
-from bbcompress.codec.corrector import OUTPUT_BITS, correction, inputs  # noqa: E402
+from bbcompress.codec.corrector import OUTPUT_BITS, Corrector, correction, inputs, turns  # noqa: E402
 from bbcompress.codec.general import general  # noqa: E402
 from bbcompress.codec.lattice import STAGES  # noqa: E402
 from bbcompress.codec.predictor import KNOTS, Prediction, Unit  # noqa: E402
 from bbcompress.coding.distributions import MICROBITS, code_lengths  # noqa: E402
 from bbcompress.coding.shapes import MEAN_BITS, PRECISION  # noqa: E402
 from bbcompress.exact.engine import Engine  # noqa: E402
-from bbcompress.train.corrector_loop import CorrectorOptions, CorrectorRun, observed  # noqa: E402
+from bbcompress.train.corrector_loop import CPU, CorrectorOptions, CorrectorRun, observed, placed  # noqa: E402
 from bbcompress.train.corrector_networks import CorrectorNetworks, bits  # noqa: E402
 from bbcompress.train.observe import Observation  # noqa: E402
 
@@ -45,6 +45,21 @@ def scattered(networks: CorrectorNetworks, round_to_exported: bool) -> None:
                 parameter.copy_((parameter * 1024).round() / 1024)
 
 
+def some_bytes(channels: int, stage: int) -> NDArray[np.uint8]:
+    """What the last of a stage's networks may see."""
+    seen = inputs(channels, stage, turns(channels)[-1])
+    return np.random.default_rng(stage).integers(0, 256, (2, 9, 7, seen)).astype(np.uint8)
+
+
+def said(exact: Corrector, stage: int, seen: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """What a stage's networks say, in the order of `StageNetworks`."""
+    parts = []
+    for network, turn in zip(exact.networks[stage], turns(exact.channels), strict=True):
+        numbers = Engine().prepared(network, 1)(np.ascontiguousarray(seen[..., : network.inputs]))
+        parts.append(np.split(numbers, [n * len(turn) for n in (1, 2, 3)], 3))
+    return np.concatenate([part for of_all in zip(*parts, strict=True) for part in of_all], 3)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_exported_networks_compute_what_was_trained(channels: int) -> None:
     networks = CorrectorNetworks(channels, 8, 1)
@@ -52,8 +67,8 @@ def test_exported_networks_compute_what_was_trained(channels: int) -> None:
         scattered(networks, rounded)
         exact = networks.exported()
         for stage in STAGES:
-            seen = np.random.default_rng(stage).integers(0, 256, (2, 9, 7, inputs(channels, stage))).astype(np.uint8)
-            whole = exact.prepare(stage, Engine(), 1)(seen)
+            seen = some_bytes(channels, stage)
+            whole = said(exact, stage, seen)
             with torch.no_grad():
                 floats = networks.stages[str(stage)](torch.from_numpy(seen), torch.float32)
             trained = np.rint(floats.permute(0, 2, 3, 1).double().numpy() * 2.0**OUTPUT_BITS).astype(np.int32)
@@ -62,7 +77,7 @@ def test_exported_networks_compute_what_was_trained(channels: int) -> None:
                 np.testing.assert_array_equal(trained, whole)
             else:
                 # biases fall between two integers, which turns a byte where its sum was halfway
-                for a, b in zip(correction(trained, channels), correction(whole, channels), strict=True):
+                for a, b in zip(correction(trained, range(channels)), correction(whole, range(channels)), strict=True):
                     assert (a != b).sum() <= 0.2 * a.size and np.abs(a - b).max(initial=0) <= 2
 
 
@@ -72,8 +87,8 @@ def test_new_blocks_add_nothing_at_first() -> None:
     exact, larger = networks.exported(), CorrectorNetworks.restored(networks.exported(), 3).exported()
     assert (exact.blocks, larger.blocks) == (1, 3)
     for stage in STAGES:
-        seen = np.random.default_rng(stage).integers(0, 256, (2, 9, 7, inputs(3, stage))).astype(np.uint8)
-        before, after = (one.prepare(stage, Engine(), 1)(seen) for one in (exact, larger))
+        seen = some_bytes(3, stage)
+        before, after = (said(one, stage, seen) for one in (exact, larger))
         assert len(np.unique(before)) > 100
         np.testing.assert_array_equal(before, after)
     with pytest.raises(ValueError, match="3 residual blocks, more than 1"):
@@ -84,9 +99,9 @@ def test_untrained_networks_say_nothing(group: list[Observation]) -> None:
     run = CorrectorRun(3, OPTIONS)
     for alone, corrected in run.held_out([group]).values():
         np.testing.assert_array_equal(alone, corrected)
-    for stage, network in run.average.exported().networks.items():
-        seen = next(o.seen for o in group if o.stage == stage)
-        assert not Engine().prepared(network, 1)(seen).any()
+    exact = run.average.exported()
+    for o in group:
+        assert not said(exact, o.stage, o.seen).any()
 
 
 @pytest.mark.parametrize("said", [0.0, 0.2])
@@ -96,10 +111,9 @@ def test_bits_are_those_of_the_file(group: list[Observation], said: float) -> No
     for o in group:
         numbers = said * torch.randn(o.seen.shape[0], 12, *o.seen.shape[1:3], generator=generator)
         numbers[:, 3:9] = 0  # octaves and shapes are rounded too coarsely to compare
-        trained = bits(
-            numbers, *(torch.from_numpy(part) for part in (o.values, o.errors, o.classes)), o.shapes, o.depth
-        )
-        found = correction(np.rint(numbers.movedim(1, 3).double().numpy() * 2.0**OUTPUT_BITS).astype(np.int32), 3)
+        trained = bits(numbers, *placed(o, CPU).tensors[1:], o.depth)
+        whole = np.rint(numbers.movedim(1, 3).double().numpy() * 2.0**OUTPUT_BITS).astype(np.int32)
+        found = correction(whole, range(3))
         errors: list[NDArray[np.int32]] = []
         for channel, shape in enumerate(o.shapes):
             unit = Unit(o.stage, channel, 3)
@@ -108,7 +122,7 @@ def test_bits_are_those_of_the_file(group: list[Observation], said: float) -> No
             values = o.values[channel].ravel()
             means = np.rint((values - o.errors[channel].ravel()) * 2**MEAN_BITS).astype(np.int64)
             prediction = Prediction(means, o.classes[channel].ravel().astype(np.int64))
-            told = expected(own, unit, o.depth, prediction, found, errors)
+            told = expected(own, unit, o.depth, prediction, found.of(channel, range(3)), errors)
             errors.append(told.errors(values))
             exact = code_lengths(told.distribution(o.depth).intervals(values)[1], PRECISION) / MICROBITS
             # in training no value takes more than 20 bits
@@ -119,7 +133,8 @@ def test_bits_are_those_of_the_file(group: list[Observation], said: float) -> No
 def test_steps_lower_the_bits_of_what_is_seen_again(group: list[Observation]) -> None:
     run = CorrectorRun(3, OPTIONS)
     run.seconds = 10.0  # after the warm-up
-    losses = [run.take_step(group) for _ in range(60)]
+    batch = [placed(o, CPU) for o in group]
+    losses = [run.take_step(batch) for _ in range(60)]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0] - 0.02
     assert all(torch.isfinite(parameter).all() for parameter in run.networks.parameters())
@@ -131,12 +146,13 @@ def test_steps_lower_the_bits_of_what_is_seen_again(group: list[Observation]) ->
 
 def test_a_run_goes_on_as_if_it_had_not_stopped(group: list[Observation], tmp_path: Path) -> None:
     run, again = CorrectorRun(3, OPTIONS), CorrectorRun(3, CorrectorOptions(**{**vars(OPTIONS), "seed": 5}))
-    run.take_step(group)
+    batch = [placed(o, CPU) for o in group]
+    run.take_step(batch)
     run.seconds = 7.5
     run.save(tmp_path / "a.checkpoint")
     again.load(tmp_path / "a.checkpoint")
     assert (again.step, again.seconds) == (1, 7.5)
-    assert [run.take_step(group) for _ in range(3)] == [again.take_step(group) for _ in range(3)]
+    assert [run.take_step(batch) for _ in range(3)] == [again.take_step(batch) for _ in range(3)]
     for one, other in ((run.networks, again.networks), (run.average, again.average)):
         for a, b in zip(one.parameters(), other.parameters(), strict=True):
             assert torch.equal(a, b)
@@ -166,7 +182,7 @@ def test_means_outside_the_values_find_back() -> None:
     numbers[0, 0] = torch.tensor([[3.5, -3.5]])
     numbers.requires_grad_()
     values, errors = torch.tensor([0, 1]).view(1, 1, 1, 2), torch.tensor([-0.5, 0.5]).view(1, 1, 1, 2)
-    bits(numbers, values, errors, torch.full((1, 1, 1, 2), 32), (8,), 1).sum().backward()
+    bits(numbers, values, errors, torch.full((1, 1, 1, 2), 32), torch.full((1, 1), 8.0), 1).sum().backward()
     assert numbers.grad is not None
     assert numbers.grad[0, 0, 0, 0] > 0 > numbers.grad[0, 0, 0, 1]
 
@@ -180,7 +196,7 @@ def test_gradients_are_what_bits_change_by(error: float, shape: float) -> None:
     numbers = torch.tensor([0.01, 0.02, 0.05]).view(1, 3, 1, 1).requires_grad_()
 
     def cost(at: torch.Tensor) -> torch.Tensor:
-        return bits(at, values, errors, classes, torch.tensor([shape]), 8).sum()
+        return bits(at, values, errors, classes, torch.tensor([[shape]]), 8).sum()
 
     cost(numbers).backward()
     assert numbers.grad is not None

@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch")
 
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-from bbcompress.codec.corrector import inputs  # noqa: E402
+from bbcompress.codec.corrector import inputs, turns  # noqa: E402
 from bbcompress.codec.lattice import STAGES  # noqa: E402
-from bbcompress.train.corrector_loop import CorrectorOptions, CorrectorRun  # noqa: E402
+from bbcompress.train.corrector_loop import CorrectorOptions, CorrectorRun, joined, placed  # noqa: E402
 from bbcompress.train.cuda_graph import EAGER_STEPS, GraphedStep, NoSuchDevice, chosen_device  # noqa: E402
 from bbcompress.train.loop import CPU, TrainingOptions, TrainingState, train  # noqa: E402
 from bbcompress.train.objectives import ELBO, Denoising, HalfAsleep, Sleep  # noqa: E402
@@ -70,11 +70,12 @@ def observations(seed):
     found = []
     for stride, stage in product((4, 2), STAGES):
         places = (2, 16 // stride, 16 // stride)
-        seen = random.integers(0, 256, (*places, inputs(3, stage)), np.uint8)
+        seen = random.integers(0, 256, (*places, inputs(3, stage, turns(3)[-1])), np.uint8)
         values = random.integers(0, 256, (3, *places))
         errors = random.normal(0, 20, values.shape).astype(np.float32)
         classes = random.integers(20, 40, values.shape, np.uint8)
-        found.append(Observation(stride, stage, 8, seen, values, errors, classes, (1, 2, 3)))
+        o = Observation(stride, stage, 8, seen, values, errors, classes, (1 + seed, 2, 3))
+        found.append(placed(o, CPU))
     return found
 
 
@@ -103,17 +104,18 @@ def test_a_correctors_step_of_two_groups_is_the_mean_of_theirs():
     """The sum of their gradients, which no optimiser tells from the mean."""
     runs = [CorrectorRun(3, replace(CORRECTOR, bf16=False)) for _ in range(2)]
     groups = observations(0), observations(1)
-    rate = float(runs[0].take_step([*groups[0], *groups[1]]))
+    rate = float(runs[0].take_step(joined(groups)))
     apart = [float(CorrectorRun(3, replace(CORRECTOR, bf16=False)).take_step(group)) for group in groups]
     assert rate == pytest.approx(sum(apart) / 2, rel=1e-5)
+    assert [len(seen.tensors[0]) for seen in joined(groups)] == [4] * 6
     runs[1].take_step(groups[0])
     assert len(runs[0]._steps) == len(runs[1]._steps) == 1
-    assert not torch.equal(*(run.networks.stages["1"].last.weight for run in runs))
+    assert not torch.equal(*(run.networks.stages["1"].networks[1].last.weight for run in runs))
 
 
 def test_gradients_that_are_not_finite_leave_weights_finite():
     run = CorrectorRun(3, CORRECTOR)
-    hook = run.networks.stages["1"].last.weight.register_hook(lambda gradient: gradient * float("inf"))
+    hook = run.networks.stages["1"].networks[1].last.weight.register_hook(lambda gradient: gradient * float("inf"))
     run.take_step(observations(0))
     hook.remove()
     run.take_step(observations(0))
