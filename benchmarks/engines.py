@@ -52,9 +52,9 @@ def measured(engine: Engine, name: str, width: int, runs: int) -> list[dict[str,
     preparing = []
     for one in first, other:
         started = time.perf_counter()
-        engine.prepared(one, 0)
+        engine.prepared(one)
         preparing.append(1e3 * (time.perf_counter() - started))
-    run = engine.prepared(first, 0)
+    run = engine.prepared(first)
     rows: list[dict[str, object]] = []
     for setting, shape in SETTINGS.items():
         x = np.random.default_rng(2).integers(0, 256, (*shape, INPUTS)).astype(np.uint8)

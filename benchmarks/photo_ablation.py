@@ -95,7 +95,7 @@ def milliseconds(corrector: Corrector, engine: Engine, side: int = 160) -> float
     share = sum(1 / stride**2 for stride in CORRECTED_STRIDES)
     total = 0.0
     for network in chain.from_iterable(corrector.networks.values()):
-        run = engine.prepared(network, 1)
+        run = engine.prepared(network)
         seen = np.random.default_rng(0).integers(0, 256, (1, side, side, network.inputs), np.uint8)
         times = []
         for _ in range(5):

@@ -122,7 +122,8 @@ def test_rows_are_corrected_alike_wherever_a_piece_begins(stage: int, monkeypatc
         networks = Corrections(corrector, Stage(2, stage, parts), {0: scale}, 8, ENGINE)
         found = []
         for channel in range(3):
-            said = networks.of(channel, general(Unit(stage, channel, 3)))
+            networks.begin(channel, general(Unit(stage, channel, 3)))
+            said = networks.of(channel)
             for field in range(4):
                 of_field = [
                     one[field].reshape(2, part.piece.shape[1], columns, -1)

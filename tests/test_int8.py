@@ -264,7 +264,8 @@ def test_layers_keep_their_own_integers() -> None:
 
 def computed(engine: Engine, whole: Network, x: Bytes) -> NDArray[Any]:
     """What an engine gives, as the coder asks it."""
-    return engine.prepared(whole, whole.multiply_adds * x[..., 0].size)(x)
+    engine.expect(whole.multiply_adds * x[..., 0].size)
+    return engine.prepared(whole)(x)
 
 
 @pytest.mark.parametrize("name", ["numpy", "onnx"])
@@ -304,14 +305,19 @@ def test_onnx_is_taken_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8_onnx, "prepare", lambda network: made.append(network) or prepare(network))
     engine = Engine()
     engine.report = told.append
-    engine.prepared(whole, 500)
-    engine.prepared(whole, 499)
+    engine.expect(500)
+    engine.prepared(whole)
+    engine.expect(499)
+    engine.prepared(whole)
     assert made == told == []
-    run = engine.prepared(whole, 1)
+    engine.expect(1)
+    run = engine.prepared(whole)
     assert whole in made and len(told) == 1 and "ONNX Runtime" in told[0]
     count = len(made)
-    assert engine.prepared(whole, 1) is run and len(made) == count
-    Engine(name="numpy").prepared(whole, 10**12)
+    assert engine.prepared(whole) is run and len(made) == count
+    by_numpy = Engine(name="numpy")
+    by_numpy.expect(10**12)
+    by_numpy.prepared(whole)
     assert len(made) == count
 
 
@@ -400,7 +406,7 @@ def test_the_right_engine_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     engine.report = told.append
     for seed, (width, inputs) in enumerate([(24, 5), (32, 48), (96, 64), (7, 1)]):
         whole = network(seed, inputs, width, 1, 9)
-        run = engine.prepared(whole, 1)
+        run = engine.prepared(whole)
         int8_proof.prove(int8_onnx.prepare, whole, run)
     assert told == []
 

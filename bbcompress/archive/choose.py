@@ -66,8 +66,8 @@ class Estimate(NamedTuple):
 
 
 def candidates(picture: Picture, registry: Registry, only: Path | None, networks: bool = True) -> tuple[Candidate, ...]:
-    """All ways to code `picture`, or the model in the file `only` if it can; without `networks`, predictors alone. A model
-    for small pictures is none for large ones, unless it is named."""
+    """All ways to code `picture`, or the model in the file `only` if it can; without `networks`, predictors alone.
+    Models for small pictures are left out for larger ones."""
     headers = [pair for pair in registry.headers() if only in (None, pair[0])] if networks else []
     found: list[Candidate] = []
     for path, header in headers:

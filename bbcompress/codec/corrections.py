@@ -1,6 +1,7 @@
 """What is said of a stage's pixels: predictions, what networks add to them, and the distributions that come of both."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec.corrector import Correction, Corrector, correction, look, look_again, relative_error, turns
-from bbcompress.codec.lattice import Scale
-from bbcompress.codec.lattice_walk import Stage
+from bbcompress.codec.lattice import STAGES, Scale
+from bbcompress.codec.lattice_walk import Shape, Stage, stages
 from bbcompress.codec.parameters import FITTED_STRIDES
 from bbcompress.codec.predictor import Piece, Prediction, Predictor, Unit, error_magnitude, moved, predict
 from bbcompress.coding.shapes import MEAN_BITS, ScaledShapes
@@ -26,7 +27,11 @@ KEPT_BYTES = 1 << 27
 
 
 class Corrections:
-    """What a stage's networks say of each part, channel after channel; None where nothing is said."""
+    """What a stage's networks say of each part.
+
+    A network is evaluated once channels before its own are known, parts side by side, and beside what is done until it
+    is asked for.
+    """
 
     def __init__(
         self, corrector: Corrector | None, stage: Stage, scales: Mapping[int, Scale], depth: int, engine: Engine
@@ -34,41 +39,49 @@ class Corrections:
         corrected = stage.stride in CORRECTED_STRIDES and stage.parts
         self._corrector = corrector if corrected else None
         self._stage, self._scales, self._depth, self._engine = stage, scales, depth, engine
+        self._turns = turns(corrector.channels) if corrector else ()
         self._first: Predictor
-        self._turn = range(0)
-        self._said: list[Correction] = []
+        self._said: dict[range, list[Future[Correction]]] = {}
         self._seen: dict[int, NDArray[np.uint8]] = {}
         """By the number of the part, as far as it is kept."""
         self._room = KEPT_BYTES
 
-    def of(self, channel: int, own: Predictor) -> list[Correction | None]:
-        """Of the next channel, whose predictor is `own` and before which all others are known. A network is evaluated
-        for the first of its channels, parts side by side."""
-        if self._corrector is None:
-            return [None] * len(self._stage.parts)
+    def begin(self, channel: int, own: Predictor) -> None:
+        """Evaluate the network of a channel and of others after it, if it is their first; `own` is its predictor."""
         if channel == 0:
             self._first = own
-        if channel == self._turn.stop:
-            every = turns(self._corrector.channels)
-            self._turn = next(turn for turn in every if channel in turn)
-            network = self._corrector.networks[self._stage.stage][every.index(self._turn)]
-            pixels = sum(part.size for part in self._stage.parts)
-            run = self._engine.prepared(network, network.multiply_adds * pixels)
-            self._said = list(self._engine.map(partial(self._evaluated, run), range(len(self._stage.parts))))
-        return [said.of(channel, self._turn) for said in self._said]
+        turn = next((turn for turn in self._turns if turn.start == channel), None)
+        if self._corrector is None or turn is None:
+            return
+        place = self._turns.index(turn)
+        run = self._engine.prepared(self._corrector.networks[self._stage.stage][place])
+        before = self._said[self._turns[place - 1]] if place else None
+        self._said[turn] = [
+            self._engine.submit(partial(self._evaluated, run, turn, number, before[number] if before else None))
+            for number in range(len(self._stage.parts))
+        ]
 
-    def _evaluated(self, run: Run, number: int) -> Correction:
-        """Of a part, which the present network sees with a margin of rows."""
+    def of(self, channel: int) -> list[Correction | None]:
+        """What is said of a channel, after `begin`; None where nothing is. Channels are asked for in their order."""
+        if self._corrector is None:
+            return [None] * len(self._stage.parts)
+        turn = next(turn for turn in self._turns if channel in turn)
+        return [said.result().of(channel, turn) for said in self._said[turn]]
+
+    def _evaluated(self, run: Run, turn: range, number: int, before: "Future[Correction] | None") -> Correction:
+        """Of a part, which a network sees with a margin of rows."""
         assert self._corrector is not None
+        if before is not None:
+            before.result()  # it keeps what it saw
         group, piece = self._stage.parts[number]
         scale, rows = self._scales[group], piece.rows
         radius = self._corrector.radius(self._stage.stage)
         first, last = max(0, rows.start - radius), min(scale.size(self._stage.stage)[0], rows.stop + radius)
-        outputs = run(self._visible(scale, number, piece._replace(rows=slice(first, last, 1))))
+        outputs = run(self._visible(scale, turn, number, piece._replace(rows=slice(first, last, 1))))
         inside = slice(rows.start - first, rows.stop - first)
-        return correction(outputs[:, inside], self._turn)
+        return correction(outputs[:, inside], turn)
 
-    def _visible(self, scale: Scale, number: int, piece: Piece) -> NDArray[np.uint8]:
+    def _visible(self, scale: Scale, turn: range, number: int, piece: Piece) -> NDArray[np.uint8]:
         """The network's input."""
         assert self._corrector is not None
         channels, stage = self._corrector.channels, self._stage.stage
@@ -77,12 +90,21 @@ class Corrections:
             prediction = predict(self._first, Unit(stage, 0, channels), scale, self._depth, piece)
             classes = self._first.classes().take(prediction.classes)
             seen = look(scale, stage, self._depth, piece, prediction.means, classes)
-        if self._turn.start:
-            return look_again(scale, stage, self._turn, piece, seen)
+        if turn.start:
+            return look_again(scale, stage, turn, piece, seen)
         if channels > 1 and seen.nbytes <= self._room:
             self._room -= seen.nbytes
             self._seen[number] = seen
         return seen
+
+
+def multiply_adds(corrector: Corrector | None, shapes: Sequence[Shape]) -> int:
+    """Of all networks, for pictures of these sizes."""
+    if corrector is None:
+        return 0
+    each = {stage: sum(network.multiply_adds for network in corrector.networks[stage]) for stage in STAGES}
+    corrected = (stage for stage in stages(shapes) if stage.stride in CORRECTED_STRIDES)
+    return sum(each[stage.stage] * part.size for stage in corrected for part in stage.parts)
 
 
 def keep(

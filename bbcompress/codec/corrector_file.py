@@ -11,7 +11,6 @@ from bbcompress.codec.layer_specs import MAX_NAME_CHARACTERS, BadLayer, Integers
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.int8 import Network
 
-
 LARGEST_PICTURE = 1 << 32
 """Pixels that a model may say it is for."""
 

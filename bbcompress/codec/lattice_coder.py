@@ -6,21 +6,21 @@ pieces in the same order (`bbcompress.codec.lattice_walk`); a piece's symbols ar
 hang on nothing of their own unit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec import fit, streams
-from bbcompress.codec.corrections import Corrections, expected, keep
+from bbcompress.codec.corrections import Corrections, expected, keep, multiply_adds
 from bbcompress.codec.corrector import Corrector
 from bbcompress.codec.fit_gain import with_gain
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import Scale, Values
 from bbcompress.codec.lattice_walk import Part, Shape, Stage, Walk, stages
 from bbcompress.codec.parameters import FITTED_STRIDES, Parameters, pack, unpack
-from bbcompress.codec.predictor import Predictor, Unit, predict
+from bbcompress.codec.predictor import Prediction, Predictor, Unit, predict
 from bbcompress.coding.distributions import MICROBITS, code_lengths
 from bbcompress.coding.rans import Counts
 from bbcompress.coding.shapes import CLASSES_PER_OCTAVE, LOGISTIC, MEAN_BITS, PRECISION, ScaledShapes
@@ -66,53 +66,90 @@ def encode(
     """Pictures of each group (C, N, H, W), unsigned integers below 2^depth."""
     channels = pictures[0].shape[0]
     shapes = [Shape(*group.shape[1:]) for group in pictures]
-    walk = Walk(shapes, depth, [group[:, :, :1, :1] for group in pictures], corrector is not None)
     found: Parameters = {}
     corners = np.concatenate([group[:, :, 0, 0].ravel() for group in pictures]).astype(np.int64)
     parts: list[tuple[Counts, Counts]] = [_corners(len(corners), depth).intervals(corners)]
     coded: list[bytes] = []
     microbits = [np.zeros(shape.pictures, np.int64) for shape in shapes]
     symbols = len(corners)
-    for stage in stages(shapes):
-        walk.reach(stage.stride)
-        scales = walk.scales
-        networks = Corrections(corrector, stage, scales, depth, engine)
-        errors: list[list[NDArray[np.int32]]] = [[] for _ in stage.parts]
-        for channel in range(channels):
-            unit = Unit(stage.stage, channel, channels)
-            for group, scale in scales.items():
-                scale.inside(scale.pixels, *unit[:2])[:] = scale.split(pictures[group], stage.stage)[channel]
-            own = _best(unit, stage, list(scales.values()), depth)
-            said = networks.of(channel, own)
-            predictions = [predict(own, unit, scales[part.group], depth, part.piece) for part in stage.parts]
-            values = [_values(scales, unit, part) for part in stage.parts]
-            if said and said[0] is not None:
-                own = with_gain(own, unit, depth, values, predictions, said, errors)
-            if own is not general(unit):
-                found[stage.stride, unit.stage, unit.channel] = own
-            for part, actual, prediction, correction, before in zip(
-                stage.parts, values, predictions, said, errors, strict=True
-            ):
-                keep(scales[part.group], unit, part.piece, actual, prediction, own)
-                told = expected(own, unit, depth, prediction, correction, before)
-                pair = told.distribution(depth).intervals(actual)
-                if correction is not None:
-                    before.append(told.errors(actual))
-                if symbols >= STREAM_SYMBOLS:
-                    coded.append(streams.encode(parts, PRECISION))
-                    parts, symbols = [], 0
-                parts.append(pair)
-                lengths = code_lengths(pair[1], PRECISION).reshape(part.piece.shape[0], -1)
-                microbits[part.group][part.piece.pictures] += lengths.sum(1)
-                symbols += part.size
-                advance(part.size)
-            for scale in scales.values():
-                scale.finish(*unit[:2])
+    errors: list[list[NDArray[np.int32]]] = []
+    # networks of a unit are evaluated while the next one is fitted
+    for stage, unit, own, values, predictions, networks in _one_behind(_fitted(pictures, depth, corrector, engine)):
+        said = networks.of(unit.channel)
+        if unit.channel == 0:
+            errors = [[] for _ in stage.parts]
+        if said and said[0] is not None:
+            own = with_gain(own, unit, depth, values, predictions, said, errors)
+        if own is not general(unit):
+            found[stage.stride, unit.stage, unit.channel] = own
+        for part, actual, prediction, correction, before in zip(
+            stage.parts, values, predictions, said, errors, strict=True
+        ):
+            told = expected(own, unit, depth, prediction, correction, before)
+            pair = told.distribution(depth).intervals(actual)
+            if correction is not None:
+                before.append(told.errors(actual))
+            if symbols >= STREAM_SYMBOLS:
+                coded.append(streams.encode(parts, PRECISION))
+                parts, symbols = [], 0
+            parts.append(pair)
+            lengths = code_lengths(pair[1], PRECISION).reshape(part.piece.shape[0], -1)
+            microbits[part.group][part.piece.pictures] += lengths.sum(1)
+            symbols += part.size
+            advance(part.size)
     coded.append(streams.encode(parts, PRECISION))
     parameters = pack(found, channels)
     shared = 8 * len(parameters) / sum(shape.pictures for shape in shapes)
     data = b"".join(write_varint(len(part)) + part for part in (parameters, *coded))
     return Encoded(data, [of_group / MICROBITS + shared for of_group in microbits])
+
+
+class _Fitted(NamedTuple):
+    """A unit of a stage, with a predictor; values and predictions of each part."""
+
+    stage: Stage
+    unit: Unit
+    own: Predictor
+    values: list[NDArray[np.int64]]
+    predictions: list[Prediction]
+    networks: Corrections
+
+
+def _fitted(pictures: Sequence[Values], depth: int, corrector: Corrector | None, engine: Engine) -> Iterator[_Fitted]:
+    """All units in the order of their coding, which hang on each other only through what is remembered of their
+    predictors: not on what networks say."""
+    channels = pictures[0].shape[0]
+    shapes = [Shape(*group.shape[1:]) for group in pictures]
+    engine.expect(multiply_adds(corrector, shapes))
+    walk = Walk(shapes, depth, [group[:, :, :1, :1] for group in pictures], corrector is not None)
+    for stage in stages(shapes):
+        walk.reach(stage.stride)
+        scales = walk.scales
+        networks = Corrections(corrector, stage, scales, depth, engine)
+        for channel in range(channels):
+            unit = Unit(stage.stage, channel, channels)
+            for group, scale in scales.items():
+                scale.inside(scale.pixels, *unit[:2])[:] = scale.split(pictures[group], stage.stage)[channel]
+            own = _best(unit, stage, list(scales.values()), depth)
+            networks.begin(channel, own)
+            predictions = [predict(own, unit, scales[part.group], depth, part.piece) for part in stage.parts]
+            values = [_values(scales, unit, part) for part in stage.parts]
+            for part, actual, prediction in zip(stage.parts, values, predictions, strict=True):
+                keep(scales[part.group], unit, part.piece, actual, prediction, own)
+            for scale in scales.values():
+                scale.finish(*unit[:2])
+            yield _Fitted(stage, unit, own, values, predictions, networks)
+
+
+def _one_behind(items: Iterator[_Fitted]) -> Iterator[_Fitted]:
+    """The same, each once the next one is there."""
+    last = next(items, None)
+    for item in items:
+        assert last is not None
+        yield last
+        last = item
+    if last is not None:
+        yield last
 
 
 def _best(unit: Unit, stage: Stage, scales: list[Scale], depth: int) -> Predictor:
@@ -147,6 +184,7 @@ def decode(
     counts = [channels * shape.pictures for shape in shapes]
     corners = stream.pop(_corners(sum(counts), depth)).astype(np.uint8 if depth <= 8 else np.uint16)
     corner = [values.reshape(channels, -1, 1, 1) for values in np.split(corners, np.cumsum(counts)[:-1])]
+    engine.expect(multiply_adds(corrector, shapes))
     walk = Walk(shapes, depth, corner, corrector is not None)
     symbols = sum(counts)
     for stage in stages(shapes):
@@ -157,7 +195,8 @@ def decode(
         for channel in range(channels):
             unit = Unit(stage.stage, channel, channels)
             own = parameters.get((stage.stride, *unit[:2])) or general(unit)
-            for part, correction, before in zip(stage.parts, networks.of(channel, own), errors, strict=True):
+            networks.begin(channel, own)
+            for part, correction, before in zip(stage.parts, networks.of(channel), errors, strict=True):
                 if symbols >= STREAM_SYMBOLS:
                     stream.finish()
                     stream, symbols = next_stream(), 0

@@ -97,10 +97,14 @@ class Engine:
         """Put a @ b into `out`, which is C-contiguous; all of one type."""
         np.matmul(a, b, out=out)
 
-    def prepared(self, network: Network, multiply_adds: int) -> Run:
-        """What runs the network, from any thread; `multiply_adds` is how much it is about to be used for."""
+    def expect(self, multiply_adds: int) -> None:
+        """Is told how much 8-bit networks are about to be used for."""
         with self._preparing:
             self._multiply_adds += multiply_adds
+
+    def prepared(self, network: Network) -> Run:
+        """What runs the network, from any thread."""
+        with self._preparing:
             if self._name == "auto" and self._multiply_adds >= ONNX_PAYS_FROM:
                 self.report("8-bit networks: ONNX Runtime, as there is work enough to pay for its start")
                 self._name = "onnx"

@@ -55,7 +55,7 @@ def said(exact: Corrector, stage: int, seen: NDArray[np.uint8]) -> NDArray[np.in
     """What a stage's networks say, in the order of `StageNetworks`."""
     parts = []
     for network, turn in zip(exact.networks[stage], turns(exact.channels), strict=True):
-        numbers = Engine().prepared(network, 1)(np.ascontiguousarray(seen[..., : network.inputs]))
+        numbers = Engine().prepared(network)(np.ascontiguousarray(seen[..., : network.inputs]))
         parts.append(np.split(numbers, [n * len(turn) for n in (1, 2, 3)], 3))
     return np.concatenate([part for of_all in zip(*parts, strict=True) for part in of_all], 3)
 
