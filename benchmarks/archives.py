@@ -34,7 +34,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import RESULTS, add_data_arguments, rows_of_other_sets, write_results
+from common import RESULTS, add_data_arguments, earlier_rows, write_results
 from mixed import write_mixed
 from PIL import Image
 
@@ -257,7 +257,7 @@ def main() -> None:
         options.images, options.mixed_gigabytes, options.sets = 100, 0.002, ["digits", "mixed"]
         options.passed = [*options.passed, "--effort", "1"]
     output = options.output or RESULTS / "archives.json"
-    rows = rows_of_other_sets(output, ())
+    rows = earlier_rows(output)
     with tempfile.TemporaryDirectory() as temporary, cluster(options.cluster) as more:
         top = options.folder or Path(temporary)
         for name, write in sources(options):

@@ -162,14 +162,14 @@ def write_results(name: str, output: Path | None, rows: list[dict[str, object]],
     print(f"written to {path}")
 
 
-def rows_of_other_sets(path: Path, sets: Collection[str]) -> list[dict[str, object]]:
-    """Those of earlier results of this machine and these versions, to be kept where only some sets are run."""
+def earlier_rows(path: Path, without: Collection[str] = ()) -> list[dict[str, object]]:
+    """Of results of this machine and these versions, to be kept where only some sets are run anew."""
     if not path.exists():
         return []
     before, now = json.loads(path.read_text()), machine()
     if {**before["machine"], "date": ""} != {**now, "date": ""}:
         return []
-    return [row for row in before["rows"] if row["set"] not in sets]
+    return [row for row in before["rows"] if row["set"] not in without]
 
 
 def table(rows: list[dict[str, object]]) -> list[str]:

@@ -25,7 +25,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from common import RESULTS, TEST_SETS, add_data_arguments, decoded, images_of, rows_of_other_sets, write_results
+from common import RESULTS, TEST_SETS, add_data_arguments, decoded, earlier_rows, images_of, write_results
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file to write; default: results/ beside this script")
     options = parser.parse_args()
     output = options.output or RESULTS / "peers.json"
-    rows = rows_of_other_sets(output, [Path(name).name for name in options.sets])
+    rows = earlier_rows(output, [Path(name).name for name in options.sets])
     for name, images, bilevel in image_sets(options):
         subpixels = sum(image.size for image in images)
 

@@ -31,11 +31,11 @@ from photographs import mosaic
 from PIL import Image
 
 PARTS = {
-    "networks": ("bbcompress.codec.lattice_coder:corrections",),
-    "networks' inputs": ("bbcompress.codec.corrections:Corrections.seen",),
+    "networks": ("bbcompress.codec.corrections:Corrections.begin", "bbcompress.codec.corrections:Corrections.of"),
+    "networks' inputs": ("bbcompress.codec.corrections:look", "bbcompress.codec.corrections:look_again"),
     "starting ONNX Runtime, proof": ("bbcompress.exact.engine:Engine.prepared",),
     "distributions": (
-        "bbcompress.codec.lattice_coder:distribution",
+        "bbcompress.codec.lattice_coder:expected",
         "bbcompress.coding.shapes:ScaledShapes.intervals",
         "bbcompress.coding.shapes:ScaledShapes.locate",
         "bbcompress.codec.lattice_coder:code_lengths",

@@ -48,6 +48,8 @@ LAST_RATE = 0.005
 """Of the step size, at the end."""
 KEPT_GROUPS, GPU_KEPT_GROUPS = 48, 1024
 """Observed groups that are used again, of some 6 MB each."""
+KEPT_SHARE = 4
+"""Of a GPU's memory they take at most a fourth."""
 CHECKPOINT_SECONDS = 20.0
 EVALUATION_SHARE = 0.05
 """Of the time, for held-out pictures, at most."""
@@ -342,7 +344,6 @@ def train(
     options = run.options
     random = np.random.default_rng([options.seed, run.step])
     kept: list[list[Seen]] = []
-    most = GPU_KEPT_GROUPS if run.device.type == "cuda" else KEPT_GROUPS
     total, steps = torch.zeros((), device=run.device), 0
     evaluation_seconds = 0.0
 
@@ -381,10 +382,11 @@ def train(
         last_save = last_evaluation = start
         while run.seconds < options.seconds:
             group = [placed(observation, run.device) for observation in next(fresh)]
+            most = _kept_groups(group, run.device)
             if len(kept) < most:
                 kept.append(group)
             else:
-                kept[random.integers(most)] = group
+                kept[random.integers(len(kept))] = group
             for use in range(options.uses):
                 groups = [group] if use == 0 else []
                 while len(groups) < options.groups:
@@ -405,6 +407,14 @@ def train(
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         run.save(checkpoint)
+
+
+def _kept_groups(group: Sequence[Seen], device: torch.device) -> int:
+    """How many groups like this one are kept."""
+    if device.type != "cuda":
+        return KEPT_GROUPS
+    size = sum(tensor.nbytes for seen in group for tensor in seen.tensors)
+    return max(1, min(GPU_KEPT_GROUPS, torch.cuda.get_device_properties(device).total_memory // KEPT_SHARE // size))
 
 
 def _set_up_process() -> None:

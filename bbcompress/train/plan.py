@@ -20,7 +20,7 @@ NEW_RATE, STARTED_RATE, RATE_OF_FEW = 3e-3, 1.5e-3, 1e-3
 WIDTH, WIDTH_OF_FEW, BLOCKS = 64, 32, 1
 USES = 3
 """Of each observed group."""
-GPU_GROUPS, GPU_USES = 4, 12
+GPU_GROUPS, GPU_USES = 8, 12
 """A step of one group leaves a GPU idle, and processors observe groups more slowly than it takes steps."""
 
 
