@@ -36,16 +36,9 @@ from bbcompress.codec.lattice import OTHER_REACH, OWN_REACH, STAGES, places
 from bbcompress.codec.registry import Registry
 from bbcompress.exact.engine import Engine
 from bbcompress.train import corrector_networks
-from bbcompress.train.corrector_loop import (
-    CorrectorOptions,
-    CorrectorRun,
-    HeldOut,
-    State,
-    bits_without_training,
-    observed_whole,
-    train,
-)
+from bbcompress.train.corrector_loop import State, observed_whole, train
 from bbcompress.train.corrector_networks import CorrectorNetworks, TurnNetwork
+from bbcompress.train.corrector_run import CorrectorOptions, CorrectorRun, HeldOut, bits_without_training
 from bbcompress.train.groups import Drawing
 
 Row = dict[str, object]

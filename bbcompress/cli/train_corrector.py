@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bbcompress.codec.corrector_file import CorrectorModel
     from bbcompress.exact.engine import Engine
     from bbcompress.images.picture import Picture
-    from bbcompress.train.corrector_loop import CorrectorOptions, HeldOut
+    from bbcompress.train.corrector_run import CorrectorOptions, HeldOut
     from bbcompress.train.pictures import Data
 
 OPTIONS = ("data", "output", "name", "start", "minutes", "width", "blocks", "seed", "threads", "device")
@@ -78,7 +78,8 @@ def train_corrector(
     from bbcompress.codec.corrector_file import CorrectorContents
     from bbcompress.codec.model_file import save
     from bbcompress.exact.engine import Engine
-    from bbcompress.train.corrector_loop import CorrectorRun, State, stored_options, train
+    from bbcompress.train.corrector_loop import State, train
+    from bbcompress.train.corrector_run import CorrectorRun, stored_options
     from bbcompress.train.groups import Drawing
     from bbcompress.train.pictures import read_data
 
@@ -137,7 +138,8 @@ def train_corrector(
 
 
 def _held_out(data: "Data") -> "HeldOut":
-    from bbcompress.train.corrector_loop import HeldOut, observed_whole
+    from bbcompress.train.corrector_loop import observed_whole
+    from bbcompress.train.corrector_run import HeldOut
     from bbcompress.train.groups import as_in_files
 
     groups = as_in_files(data.held_out, data.levels, HELD_OUT_SUBPIXELS // data.channels)
@@ -153,7 +155,7 @@ def _start(
     from bbcompress.codec.corrector_file import CorrectorInfo, CorrectorModel
     from bbcompress.codec.model_file import load
     from bbcompress.codec.registry import Registry
-    from bbcompress.train.corrector_loop import bits_without_training
+    from bbcompress.train.corrector_run import bits_without_training
 
     kind = data.channels, data.levels
     if given is not None:
@@ -186,8 +188,8 @@ def _options(
     on_gpu: bool,
 ) -> "CorrectorOptions":
     from bbcompress.train import plan
-    from bbcompress.train.corrector_loop import CorrectorOptions
     from bbcompress.train.corrector_networks import CorrectorNetworks
+    from bbcompress.train.corrector_run import CorrectorOptions
 
     networks = CorrectorNetworks.restored(start.corrector, blocks) if start else None
     return CorrectorOptions(

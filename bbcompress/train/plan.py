@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bbcompress.train.corrector_loop import AS_PHOTOGRAPHS, AS_THEY_ARE, TURNED
+from bbcompress.train.corrector_run import AS_PHOTOGRAPHS, AS_THEY_ARE, TURNED
 from bbcompress.train.pictures import Pixels, total_subpixels
 
 SAMPLED_PICTURES = 64

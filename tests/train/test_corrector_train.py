@@ -16,9 +16,11 @@ from bbcompress.codec.predictor import KNOTS, Prediction, Unit  # noqa: E402
 from bbcompress.coding.distributions import MICROBITS, code_lengths  # noqa: E402
 from bbcompress.coding.shapes import MEAN_BITS, PRECISION  # noqa: E402
 from bbcompress.exact.engine import Engine  # noqa: E402
-from bbcompress.train.corrector_loop import CPU, CorrectorOptions, CorrectorRun, observed, placed  # noqa: E402
+from bbcompress.train.corrector_loop import observed  # noqa: E402
 from bbcompress.train.corrector_networks import CorrectorNetworks, bits  # noqa: E402
+from bbcompress.train.corrector_run import CPU, CorrectorOptions, CorrectorRun  # noqa: E402
 from bbcompress.train.observe import Observation  # noqa: E402
+from bbcompress.train.seen import placed  # noqa: E402
 
 OPTIONS = CorrectorOptions(seconds=100.0, width=8, blocks=1, bf16=False)
 

@@ -12,11 +12,12 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from bbcompress.codec.corrector import inputs, turns  # noqa: E402
 from bbcompress.codec.lattice import STAGES  # noqa: E402
-from bbcompress.train.corrector_loop import CorrectorOptions, CorrectorRun, joined, placed  # noqa: E402
+from bbcompress.train.corrector_run import CorrectorOptions, CorrectorRun  # noqa: E402
 from bbcompress.train.cuda_graph import EAGER_STEPS, GraphedStep, NoSuchDevice, chosen_device  # noqa: E402
 from bbcompress.train.loop import CPU, TrainingOptions, TrainingState, train  # noqa: E402
 from bbcompress.train.objectives import ELBO, Denoising, HalfAsleep, Sleep  # noqa: E402
 from bbcompress.train.observe import Observation  # noqa: E402
+from bbcompress.train.seen import joined, placed  # noqa: E402
 from bbcompress.train.spatial_vae import SpatialConfig, SpatialVAE  # noqa: E402
 from bbcompress.train.vae import VAE, VAEConfig  # noqa: E402
 
