@@ -123,7 +123,7 @@ def test_rows_are_corrected_alike_wherever_a_piece_begins(stage: int, monkeypatc
         found = []
         for channel in range(3):
             networks.begin(channel, general(Unit(stage, channel, 3)))
-            said = networks.of(channel)
+            said = [networks.of(channel, number) for number in range(len(parts))]
             for field in range(4):
                 of_field = [
                     one[field].reshape(2, part.piece.shape[1], columns, -1)

@@ -61,12 +61,12 @@ class Corrections:
             for number in range(len(self._stage.parts))
         ]
 
-    def of(self, channel: int) -> list[Correction | None]:
-        """What is said of a channel, after `begin`; None where nothing is. Channels are asked for in their order."""
+    def of(self, channel: int, number: int) -> Correction | None:
+        """What is said of a channel in the part of this number, after `begin`; None where nothing is."""
         if self._corrector is None:
-            return [None] * len(self._stage.parts)
+            return None
         turn = next(turn for turn in self._turns if channel in turn)
-        return [said.result().of(channel, turn) for said in self._said[turn]]
+        return self._said[turn][number].result().of(channel, turn)
 
     def _evaluated(self, run: Run, turn: range, number: int, before: "Future[Correction] | None") -> Correction:
         """Of a part, which a network sees with a margin of rows."""

@@ -75,7 +75,7 @@ def encode(
     errors: list[list[NDArray[np.int32]]] = []
     # networks of a unit are evaluated while the next one is fitted
     for stage, unit, own, values, predictions, networks in _one_behind(_fitted(pictures, depth, corrector, engine)):
-        said = networks.of(unit.channel)
+        said = [networks.of(unit.channel, number) for number in range(len(stage.parts))]
         if unit.channel == 0:
             errors = [[] for _ in stage.parts]
         if said and said[0] is not None:
@@ -196,12 +196,13 @@ def decode(
             unit = Unit(stage.stage, channel, channels)
             own = parameters.get((stage.stride, *unit[:2])) or general(unit)
             networks.begin(channel, own)
-            for part, correction, before in zip(stage.parts, networks.of(channel), errors, strict=True):
+            for number, (part, before) in enumerate(zip(stage.parts, errors, strict=True)):
                 if symbols >= STREAM_SYMBOLS:
                     stream.finish()
                     stream, symbols = next_stream(), 0
                 scale = scales[part.group]
                 prediction = predict(own, unit, scale, depth, part.piece)
+                correction = networks.of(channel, number)
                 told = expected(own, unit, depth, prediction, correction, before)
                 values = stream.pop(told.distribution(depth))
                 if correction is not None:
