@@ -104,16 +104,17 @@ def coded_with(
     registry: Registry,
     steps: int = 0,
     method: RefineMethod = RefineMethod.NATURAL,
-    shifted: bool = True,
+    fitted: bool = True,
     advance: Advance = ignore,
 ) -> Coded:
-    """Pictures that can all be coded in this way."""
+    """Pictures that can all be coded in this way; unless `fitted`, without what a file can say of them, as finding that
+    takes long."""
     model = None if way.model is None else registry.load(way.model)
     if isinstance(way.form, PlanesForm):
         assert model is None or isinstance(model, CorrectorModel)
-        return encode_planes(model, pictures, way.form, registry.engine, advance)
+        return encode_planes(model, pictures, way.form, registry.engine, fitted, advance)
     assert model is not None and not isinstance(model, CorrectorModel)
-    return encode(model, pictures, way.form, steps, method, shifted, advance)
+    return encode(model, pictures, way.form, steps, method, fitted, advance)
 
 
 def is_large(picture: Picture) -> bool:
@@ -165,7 +166,7 @@ def _estimated(
 ) -> tuple[str, NDArray[np.float64]]:
     """The model's name, and the bits of each picture: of a chain of these alone where there are `few`."""
     if few or way.model is None or isinstance(way.form, PlanesForm) or way.form.has_alpha:
-        coded = coded_with(way, sample, registry, shifted=False)
+        coded = coded_with(way, sample, registry, fitted=False)
         return coded.model, coded.net_bits
     model = registry.load(way.model)
     assert not isinstance(model, CorrectorModel)

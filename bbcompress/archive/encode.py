@@ -60,11 +60,11 @@ def encode(
     form: PixelForm,
     steps: int = 0,
     method: Method = Method.NATURAL,
-    shifted: bool = True,
+    fitted: bool = True,
     advance: Advance = ignore,
 ) -> Coded:
     """Pictures that all have this form under `model`, refined by K = `steps`; with the scale shifts that are worth it
-    unless not `shifted`."""
+    unless not `fitted`."""
 
     def subpixels_done(count: int) -> None:
         advance(count // form.channels)
@@ -79,7 +79,7 @@ def encode(
         )
         return Coded(name, BitsBack(model.identity, form, encoded.plan, encoded.data), encoded.net_bits)
     sizes = [(picture.height, picture.width) for picture in pictures]
-    shifts = _shifts_for(model, pixels) if shifted else [()] * len(pixels)
+    shifts = _shifts_for(model, pixels) if fitted else [()] * len(pixels)
     tiling = tiles.tiling(sizes, TILE, shifts)
     cut = _cut(model, pixels, tiling)
     count = sum(len(group.tiles) for group in tiling)
@@ -126,16 +126,18 @@ def encode_planes(
     pictures: Sequence[Picture],
     form: PlanesForm,
     engine: Engine,
+    fitted: bool = True,
     advance: Advance = ignore,
 ) -> Coded:
-    """Pictures that all have this form, coded coarse to fine by predictors that `model` corrects, if there is one."""
+    """Pictures that all have this form, coded coarse to fine by predictors that `model` corrects, if there is one, and
+    that are `fitted` to them."""
     sizes = [(picture.height, picture.width) for picture in pictures]
     done = Subpixels(MODES[form.mode].channels, advance)
     colours, alphas = to_planes(pictures, form)
     corrector = model.corrector if model else None
-    batches = [lattice_coder.encode(colours, form.depth, corrector, engine, done)]
+    batches = [lattice_coder.encode(colours, form.depth, corrector, engine, fitted, done)]
     if alphas:
-        batches.append(lattice_coder.encode(alphas, form.depth, None, engine, done))
+        batches.append(lattice_coder.encode(alphas, form.depth, None, engine, fitted, done))
     net_bits = np.zeros(len(pictures))
     for batch in batches:
         for bits, numbers in zip(batch.bits, groups(sizes).values(), strict=True):

@@ -61,9 +61,10 @@ def encode(
     depth: int,
     corrector: Corrector | None,
     engine: Engine,
+    fitted: bool = True,
     advance: Advance = ignore,
 ) -> Encoded:
-    """Pictures of each group (C, N, H, W), unsigned integers below 2^depth."""
+    """Pictures of each group (C, N, H, W), unsigned integers below 2^depth; by general predictors unless `fitted`."""
     channels = pictures[0].shape[0]
     shapes = [Shape(*group.shape[1:]) for group in pictures]
     found: Parameters = {}
@@ -74,7 +75,9 @@ def encode(
     symbols = len(corners)
     errors: list[list[NDArray[np.int32]]] = []
     # networks of a unit are evaluated while the next one is fitted
-    for stage, unit, own, values, predictions, networks in _one_behind(_fitted(pictures, depth, corrector, engine)):
+    for stage, unit, own, values, predictions, networks in _one_behind(
+        _units(pictures, depth, corrector, engine, fitted)
+    ):
         said = [networks.of(unit.channel, number) for number in range(len(stage.parts))]
         if unit.channel == 0:
             errors = [[] for _ in stage.parts]
@@ -104,7 +107,7 @@ def encode(
     return Encoded(data, [of_group / MICROBITS + shared for of_group in microbits])
 
 
-class _Fitted(NamedTuple):
+class _Predicted(NamedTuple):
     """A unit of a stage, with a predictor; values and predictions of each part."""
 
     stage: Stage
@@ -115,7 +118,9 @@ class _Fitted(NamedTuple):
     networks: Corrections
 
 
-def _fitted(pictures: Sequence[Values], depth: int, corrector: Corrector | None, engine: Engine) -> Iterator[_Fitted]:
+def _units(
+    pictures: Sequence[Values], depth: int, corrector: Corrector | None, engine: Engine, fitted: bool
+) -> Iterator[_Predicted]:
     """All units in the order of their coding, which hang on each other only through what is remembered of their
     predictors: not on what networks say."""
     channels = pictures[0].shape[0]
@@ -130,7 +135,7 @@ def _fitted(pictures: Sequence[Values], depth: int, corrector: Corrector | None,
             unit = Unit(stage.stage, channel, channels)
             for group, scale in scales.items():
                 scale.inside(scale.pixels, *unit[:2])[:] = scale.split(pictures[group], stage.stage)[channel]
-            own = _best(unit, stage, list(scales.values()), depth)
+            own = _best(unit, stage, list(scales.values()), depth) if fitted else general(unit)
             networks.begin(channel, own)
             predictions = [predict(own, unit, scales[part.group], depth, part.piece) for part in stage.parts]
             values = [_values(scales, unit, part) for part in stage.parts]
@@ -138,10 +143,10 @@ def _fitted(pictures: Sequence[Values], depth: int, corrector: Corrector | None,
                 keep(scales[part.group], unit, part.piece, actual, prediction, own)
             for scale in scales.values():
                 scale.finish(*unit[:2])
-            yield _Fitted(stage, unit, own, values, predictions, networks)
+            yield _Predicted(stage, unit, own, values, predictions, networks)
 
 
-def _one_behind(items: Iterator[_Fitted]) -> Iterator[_Fitted]:
+def _one_behind(items: Iterator[_Predicted]) -> Iterator[_Predicted]:
     """The same, each once the next one is there."""
     last = next(items, None)
     for item in items:
