@@ -97,7 +97,7 @@ def test_large_pictures_have_several_streams(monkeypatch: pytest.MonkeyPatch) ->
 def test_progress_counts_every_subpixel_once_but_the_corners() -> None:
     picture = photograph(3, 40, 30)
     done: list[int] = []
-    data = encode([picture], 8, None, ENGINE, done.append).data
+    data = encode([picture], 8, None, ENGINE, advance=done.append).data
     assert sum(done) == picture.size - 3
     done.clear()
     decode(data, [Shape(1, 40, 30)], 3, 8, None, ENGINE, done.append)

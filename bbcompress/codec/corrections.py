@@ -1,5 +1,6 @@
 """What is said of a stage's pixels: predictions, what networks add to them, and the distributions that come of both."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -43,8 +44,8 @@ class Corrections:
         self._first: Predictor
         self._said: dict[range, list[Future[Correction]]] = {}
         self._seen: dict[int, NDArray[np.uint8]] = {}
-        """By the number of the part, as far as it is kept."""
-        self._room = KEPT_BYTES
+        """By the number of the part, as far as it is kept: views of one array, which the system gets back as a whole."""
+        self._kept, self._used, self._keeping = np.empty(0, np.uint8), 0, threading.Lock()
 
     def begin(self, channel: int, own: Predictor) -> None:
         """Evaluate the network of a channel and of others after it, if it is their first; `own` is its predictor."""
@@ -92,10 +93,21 @@ class Corrections:
             seen = look(scale, stage, self._depth, piece, prediction.means, classes)
         if turn.start:
             return look_again(scale, stage, turn, piece, seen)
-        if channels > 1 and seen.nbytes <= self._room:
-            self._room -= seen.nbytes
-            self._seen[number] = seen
+        if channels > 1:
+            self._keep(number, seen)
         return seen
+
+    def _keep(self, number: int, seen: NDArray[np.uint8]) -> None:
+        """For the next network, if there is room."""
+        with self._keeping:
+            if not self._used:
+                self._kept = np.empty(KEPT_BYTES, np.uint8)  # only what is written to takes memory
+            first, last = self._used, self._used + seen.size
+            if last > KEPT_BYTES:
+                return
+            self._used = last
+        self._seen[number] = self._kept[first:last].reshape(seen.shape)
+        self._seen[number][:] = seen
 
 
 def multiply_adds(corrector: Corrector | None, shapes: Sequence[Shape]) -> int:

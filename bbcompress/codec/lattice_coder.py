@@ -30,6 +30,8 @@ from bbcompress.varint import Malformed, Reader, write_varint
 
 STREAM_SYMBOLS = 1 << 22
 """A stream is full once it has so many: an encoder holds all intervals of one."""
+LARGE_UNIT = 1 << 19
+"""Pixels of a unit that has work enough for all threads by itself."""
 LEAST_FITTED = 1 << 7
 """Pixels of a unit that may save as much as a predictor of their own takes: 150 bits and more."""
 
@@ -146,13 +148,16 @@ def _units(
             yield _Predicted(stage, unit, own, values, predictions, networks)
 
 
-def _one_behind(items: Iterator[_Predicted]) -> Iterator[_Predicted]:
-    """The same, each once the next one is there."""
-    last = next(items, None)
-    for item in items:
-        assert last is not None
-        yield last
-        last = item
+def _one_behind(units: Iterator[_Predicted]) -> Iterator[_Predicted]:
+    """The same, each once the next one is there, unless they are so large that this takes much memory."""
+    last: _Predicted | None = None
+    for unit in units:
+        if last is not None:
+            yield last
+        last = unit
+        if sum(map(len, unit.values)) > LARGE_UNIT:
+            yield unit
+            last = None
     if last is not None:
         yield last
 
