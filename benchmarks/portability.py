@@ -39,6 +39,7 @@ from bbcompress.codec.lattice import Scale
 from bbcompress.codec.predictor import Piece
 from bbcompress.codec.registry import Registry
 from bbcompress.exact.engine import Engine
+from bbcompress.exact.int8_numpy import Run
 from bbcompress.images.picture import Picture
 
 LARGE, SMALL = (288, 416), (64, 64)
@@ -113,15 +114,18 @@ def plain(model: Path | None, steps: int) -> Options:
 
 def in_bands(rows: int) -> None:
     """Have correctors compute so many rows at a time."""
-    whole = corrections.Corrections.of
+    whole = corrections.Corrections.evaluate
+    corrections.KEPT_BYTES = 0  # what is kept is of whole parts
 
-    def of(self: corrections.Corrections, scale: Scale, piece: Piece) -> Correction:
+    def evaluate(
+        self: corrections.Corrections, run: Run, turn: range, number: int, scale: Scale, piece: Piece
+    ) -> Correction:
         starts = range(piece.rows.start, piece.rows.stop, rows)
         bands = [piece._replace(rows=slice(start, min(start + rows, piece.rows.stop), 1)) for start in starts]
-        parts = zip(*(whole(self, scale, band) for band in bands), strict=True)
-        return Correction(*(np.concatenate(part, axis=1) for part in parts))
+        parts = zip(*(whole(self, run, turn, number, scale, band) for band in bands), strict=True)
+        return Correction(*(np.concatenate(part, 1) for part in parts))
 
-    corrections.Corrections.of = of  # type: ignore[method-assign]
+    corrections.Corrections.evaluate = evaluate  # type: ignore[method-assign]
 
 
 def work(folder: Path, setting: Setting, first: bool, only: list[str] | None) -> dict[str, Any]:

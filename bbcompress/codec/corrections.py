@@ -70,12 +70,15 @@ class Corrections:
         return self._said[turn][number].result().of(channel, turn)
 
     def _evaluated(self, run: Run, turn: range, number: int, before: "Future[Correction] | None") -> Correction:
-        """Of a part, which a network sees with a margin of rows."""
-        assert self._corrector is not None
         if before is not None:
             before.result()  # it keeps what it saw
         group, piece = self._stage.parts[number]
-        scale, rows = self._scales[group], piece.rows
+        return self.evaluate(run, turn, number, self._scales[group], piece)
+
+    def evaluate(self, run: Run, turn: range, number: int, scale: Scale, piece: Piece) -> Correction:
+        """What a turn's network says of a piece, the part of this number, which it sees with a margin of rows."""
+        assert self._corrector is not None
+        rows = piece.rows
         radius = self._corrector.radius(self._stage.stage)
         first, last = max(0, rows.start - radius), min(scale.size(self._stage.stage)[0], rows.stop + radius)
         outputs = run(self._visible(scale, turn, number, piece._replace(rows=slice(first, last, 1))))
