@@ -183,3 +183,16 @@ def test_the_command_says_what_it_chose(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["compress", str(tmp_path / "digit.png"), "-v"])
     assert done.exit_code == 0
     assert "mnist-grey" in done.output and "stored" in done.output and "bytes" in done.output
+
+
+def test_a_model_for_small_pictures_is_left_out_for_larger_ones() -> None:
+    registry = Registry()
+    small = registry.path_named("thumbnails")
+
+    def models(height: int, width: int, only: Path | None = None) -> list[Path | None]:
+        picture = Picture("RGB", np.zeros((height, width, 3), np.uint8))
+        return [way.model for way in candidates(picture, registry, only)]
+
+    assert small in models(256, 256)
+    assert small not in models(256, 257)
+    assert models(256, 257, small) == [small]
