@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bbcompress.codec import fit, lattice_coder, parameters
+from bbcompress.codec import fit, lattice_encoder, parameters
 from bbcompress.codec.predictor import Predictor, Unit
 from bbcompress.exact.engine import Engine
 
@@ -53,17 +53,17 @@ def document(found: dict[Unit, Predictor]) -> None:
 def predictors(pictures: np.ndarray) -> dict[Unit, Predictor]:
     """Of pictures (C, N, H, W), those of stride 4."""
     fit.SAMPLE = 1 << 17
-    lattice_coder.FITTED_STRIDES = (32, 16, 8, 4)
+    lattice_encoder.FITTED_STRIDES = (32, 16, 8, 4)
     found = {}
 
-    def best(unit, scales, depth, general):
-        found[unit] = fit.fit(unit, fit.sample(unit, scales, depth), depth, general)
-        return found[unit]
+    def best(begun, depth, general):
+        found[begun.unit] = fit.fit(fit.sample(begun, depth), depth, general)
+        return found[begun.unit]
 
     fit.best = best
     parameters.pack = lambda *_: b""
-    lattice_coder.pack = parameters.pack
-    lattice_coder.encode([pictures], 8, None, Engine())
+    lattice_encoder.pack = parameters.pack
+    lattice_encoder.encode([pictures], 8, None, Engine())
     return found
 
 

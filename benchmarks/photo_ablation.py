@@ -1,12 +1,12 @@
 """What the parts of the photograph coder bring: bits/dim, and what networks take of a core's time.
 
-    python benchmarks/photo_ablation.py [--pictures FOLDER [--files N]] [--groups CROPS.npy [--minutes 10]]
+    python benchmarks/photo_ablation.py [--pictures FOLDER [--files N]] [--groups CROPS.npy [--steps 1000]]
         [--device cuda] [--only PART] [-o results.json]
 
 * `--pictures`: whole photographs in a folder, coded (all bytes) with a part of the coder left out;
 * `--groups`: crops (photographs, crops, height, width, 3) RGB, of which the last 24 photographs are held out (ideal
   code lengths, without the predictors' own bytes): the shipped model in float, then networks of other sizes, in float,
-  and without some of their inputs, each trained for as many minutes by the same recipe.
+  and without some of their inputs, each trained for as many steps by the same recipe.
 
 `networks_ms` are of a megapixel, ONNX Runtime on one thread.
 """
@@ -19,6 +19,7 @@ from contextlib import ExitStack, nullcontext
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -27,7 +28,7 @@ import torch
 from common import write_results
 from PIL import Image
 
-from bbcompress.codec import fit, lattice_coder
+from bbcompress.codec import fit, lattice_encoder
 from bbcompress.codec.corrections import CORRECTED_STRIDES
 from bbcompress.codec.corrector import ZERO, Corrector, inputs, turns
 from bbcompress.codec.corrector_file import CorrectorModel
@@ -35,7 +36,7 @@ from bbcompress.codec.general import general
 from bbcompress.codec.lattice import OTHER_REACH, OWN_REACH, STAGES, places
 from bbcompress.codec.registry import Registry
 from bbcompress.exact.engine import Engine
-from bbcompress.train import corrector_networks
+from bbcompress.train import corrector_loop, corrector_networks
 from bbcompress.train.corrector_loop import State, observed_whole, train
 from bbcompress.train.corrector_networks import CorrectorNetworks, TurnNetwork
 from bbcompress.train.corrector_run import CorrectorOptions, CorrectorRun, HeldOut, bits_without_training
@@ -47,6 +48,8 @@ GREEN_FIRST = [1, 0, 2]
 SIZES = (32, 1), (64, 0), (64, 1), (64, 2), (96, 1)
 """Channels and blocks of networks."""
 USUAL = 64, 1
+SECONDS = 60.0
+"""A training's, by a clock of steps: so that what else a machine does changes nothing."""
 
 
 def row(part: str, **found: object) -> Row:
@@ -59,12 +62,12 @@ def of_pictures(folder: Path, files: int | None, corrector: Corrector, engine: E
     pictures = [np.asarray(Image.open(path).convert("RGB"))[..., GREEN_FIRST] for path in paths]
     planes = [np.ascontiguousarray(pixels.transpose(2, 0, 1)[:, None]) for pixels in pictures]
 
-    def general_only(unit: Any, *_: object) -> Any:
-        return general(unit)
+    def general_only(begun: fit.Begun, *_: object) -> Any:
+        return general(begun.unit)
 
     general_tables = patch.object(fit, "fit_classes", lambda predictor, *_: predictor)
-    general_predictors = patch.object(lattice_coder, "_best", general_only)
-    whole_corrections = patch.object(lattice_coder, "with_gain", lambda own, *_: own)
+    general_predictors = patch.object(fit, "best", general_only)
+    whole_corrections = patch.object(lattice_encoder, "with_gain", lambda own, *_: own)
     ways: list[tuple[str, Corrector | None, list[Any]]] = [
         ("all", corrector, []),
         ("networks: none", None, []),
@@ -78,7 +81,7 @@ def of_pictures(folder: Path, files: int | None, corrector: Corrector, engine: E
         with ExitStack() as stack:
             for each in patches:
                 stack.enter_context(each)
-            size = sum(len(lattice_coder.encode([one], 8, used, engine).data) for one in planes)
+            size = sum(len(lattice_encoder.encode([one], 8, used, engine).data) for one in planes)
         bits_per_dim = 8 * size / sum(one.size for one in planes)
         yield row(part, files_bits_per_dim=bits_per_dim, networks_ms=milliseconds(used, engine) if used else 0.0)
 
@@ -134,7 +137,7 @@ def errors(stage: int) -> slice:
 
 
 def of_groups(
-    file: Path, minutes: float, only: str, device: torch.device, shipped: Corrector, engine: Engine
+    file: Path, steps: int, only: str, device: torch.device, shipped: Corrector, engine: Engine
 ) -> Iterator[Row]:
     """Held-out crops by networks, shipped and trained."""
     groups = [np.ascontiguousarray(group[..., GREEN_FIRST]) for group in np.load(file, mmap_mode="r")]
@@ -152,21 +155,24 @@ def of_groups(
         ("trained: usual size, not seeing sizes", USUAL, partial(without, sizes)),
         ("trained: usual size, not seeing known errors", USUAL, partial(without, errors)),
     ]
+    times = {size: milliseconds(CorrectorNetworks(3, *size).exported(), engine) for size in SIZES}
     drawing = Drawing(training, 256)
     for part, (width, blocks), changed in ways:
         if only not in part:
             continue
-        run = CorrectorRun(3, CorrectorOptions(60 * minutes, width, blocks, bf16=False), device=device)
+        # rounded numbers are exact in bfloat16, others are not
+        options = CorrectorOptions(SECONDS, width, blocks, bf16=changed is not in_float)
+        run = CorrectorRun(3, options, device=device)
         states: list[State] = []
-        with changed(), tempfile.TemporaryDirectory() as work:
+        clock = patch.object(corrector_loop, "time", SimpleNamespace(monotonic=partial(_seconds, run, steps)))
+        with changed(), clock, tempfile.TemporaryDirectory() as work:
             checkpoint, log = Path(work, "checkpoint"), Path(work, "log.csv")
             train(run, drawing, held_out, checkpoint, log, states.append)
-        exported = CorrectorNetworks(3, width, blocks).exported()
-        yield row(
-            f"{part} ({run.step} steps)",
-            held_out_bits_per_dim=states[-1].corrected,
-            networks_ms=milliseconds(exported, engine),
-        )
+        yield row(part, held_out_bits_per_dim=states[-1].corrected, networks_ms=times[width, blocks])
+
+
+def _seconds(run: CorrectorRun, steps: int) -> float:
+    return SECONDS * run.step / steps
 
 
 def main() -> None:
@@ -174,7 +180,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--files", type=int)
     parser.add_argument("--groups", type=Path)
-    parser.add_argument("--minutes", type=float, default=10.0, help="of each training; 0: none")
+    parser.add_argument("--steps", type=int, default=1000, help="of each training; 0: none")
     parser.add_argument("--only", default="", help="trainings whose names hold this")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("-o", "--output", type=Path)
@@ -191,15 +197,13 @@ def main() -> None:
     if options.pictures is not None:
         found.append(of_pictures(options.pictures, options.files, model.corrector, engine))
     if options.groups is not None:
-        device, only = torch.device(options.device), options.only if options.minutes else "none"
-        found.append(of_groups(options.groups, options.minutes, only, device, model.corrector, engine))
+        device, only = torch.device(options.device), options.only if options.steps else "none"
+        found.append(of_groups(options.groups, options.steps, only, device, model.corrector, engine))
     for part in found:
         for each in part:
             rows.append(each)
             print({key: value for key, value in each.items() if value != ""}, flush=True)
-    write_results(
-        "photo_ablation", options.output, rows, f"trainings of {options.minutes:g} minutes on {options.device}"
-    )
+    write_results("photo_ablation", options.output, rows, f"trainings of {options.steps} steps on {options.device}")
 
 
 if __name__ == "__main__":

@@ -28,15 +28,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from common import TEST_SETS, add_data_arguments, decoded, images_of, pictures, write_results
+from numpy.typing import NDArray
 from PIL import Image
 
 from bbcompress.archive.compress import Options, compress_archive
 from bbcompress.archive.options import MAX_SEGMENT_PIXELS
 from bbcompress.codec import corrections
-from bbcompress.codec.corrector import Correction
 from bbcompress.codec.corrector_file import CorrectorInfo
-from bbcompress.codec.lattice import Scale
-from bbcompress.codec.predictor import Piece
 from bbcompress.codec.registry import Registry
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.int8_numpy import Run
@@ -112,20 +110,23 @@ def plain(model: Path | None, steps: int) -> Options:
     return Options(steps, model, check=False, effort=effort, segment_pixels=MAX_SEGMENT_PIXELS)
 
 
+ROWS_AROUND = 16
+"""As many as any network sees, or more."""
+
+
 def in_bands(rows: int) -> None:
     """Have correctors compute so many rows at a time."""
-    whole = corrections.Corrections.evaluate
-    corrections.KEPT_BYTES = 0  # what is kept is of whole parts
+    whole = corrections.outputs
 
-    def evaluate(
-        self: corrections.Corrections, run: Run, turn: range, number: int, scale: Scale, piece: Piece
-    ) -> Correction:
-        starts = range(piece.rows.start, piece.rows.stop, rows)
-        bands = [piece._replace(rows=slice(start, min(start + rows, piece.rows.stop), 1)) for start in starts]
-        parts = zip(*(whole(self, run, turn, number, scale, band) for band in bands), strict=True)
-        return Correction(*(np.concatenate(part, 1) for part in parts))
+    def outputs(run: Run, seen: NDArray[np.uint8], wanted: slice) -> NDArray[Any]:
+        bands = []
+        for start in range(wanted.start, wanted.stop, rows):
+            stop = min(start + rows, wanted.stop)
+            first, last = max(0, start - ROWS_AROUND), stop + ROWS_AROUND
+            bands.append(whole(run, seen[:, first:last], slice(start - first, stop - first)))
+        return np.concatenate(bands, 1)
 
-    corrections.Corrections.evaluate = evaluate  # type: ignore[method-assign]
+    corrections.outputs = outputs
 
 
 def work(folder: Path, setting: Setting, first: bool, only: list[str] | None) -> dict[str, Any]:

@@ -4,8 +4,8 @@
 
 The commands run in processes of their own, with timers around the functions that do the work: seconds of the main
 thread, each part without the parts that it calls, so that they add up to `all`, which is from the start of the process.
-With several threads `networks` is how long the main thread waits for them; what the networks see is part of them then,
-and of `networks' inputs` where there is one thread. `check` is all that the check does. Parts of less than a thousandth
+With several threads `networks` is how long the main thread waits for them, and what other threads fit is not seen.
+`check` is all that the check does. Parts of less than a thousandth
 of `all` are left out. A large picture is made of parts of all photographs, the other one is the first.
 """
 
@@ -31,24 +31,25 @@ from photographs import mosaic
 from PIL import Image
 
 PARTS = {
-    "networks": ("bbcompress.codec.corrections:Corrections.begin", "bbcompress.codec.corrections:Corrections.of"),
+    "networks": ("bbcompress.codec.corrections:outputs", "bbcompress.codec.corrections:Corrections.of"),
     "networks' inputs": ("bbcompress.codec.corrections:look", "bbcompress.codec.corrections:look_again"),
     "starting ONNX Runtime, proof": ("bbcompress.exact.engine:Engine.prepared",),
     "distributions": (
-        "bbcompress.codec.lattice_coder:expected",
+        "bbcompress.codec.lattice_encoder:expected",
+        "bbcompress.codec.lattice_decoder:expected",
         "bbcompress.coding.shapes:ScaledShapes.intervals",
         "bbcompress.coding.shapes:ScaledShapes.locate",
-        "bbcompress.codec.lattice_coder:code_lengths",
+        "bbcompress.codec.lattice_encoder:code_lengths",
     ),
     "rANS": ("bbcompress.codec.streams:encode", "bbcompress.coding.rans:Stack.pop"),
     "predictors": (
-        "bbcompress.codec.lattice_coder:predict",
-        "bbcompress.codec.lattice_coder:keep",
-        "bbcompress.codec.lattice:Scale.finish",
+        "bbcompress.codec.corrections:predict",
+        "bbcompress.codec.lattice_encoder:keep",
+        "bbcompress.codec.lattice_decoder:keep",
         "bbcompress.codec.lattice:Scale.join",
     ),
-    "fitting predictors": ("bbcompress.codec.fit:best",),
-    "fitting gains": ("bbcompress.codec.lattice_coder:with_gain",),
+    "fitting predictors": ("bbcompress.codec.fit:begin", "bbcompress.codec.fit:best"),
+    "fitting gains": ("bbcompress.codec.lattice_encoder:with_gain",),
     "choosing": (
         "bbcompress.archive.compress_single:candidates",
         "bbcompress.archive.compress_single:estimates",

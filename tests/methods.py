@@ -88,7 +88,7 @@ def _lattice(pictures: list[Picture], model: int | None = None) -> Payload:
     form = planes_form(pictures[0])
     corrector = None if model is None else models().load(models().files[model])
     assert form is not None and (corrector is None or isinstance(corrector, CorrectorModel))
-    with patch("bbcompress.codec.lattice_coder.with_gain", lambda own, *_: own._replace(gain=3, wider=1)):
+    with patch("bbcompress.codec.lattice_encoder.with_gain", lambda own, *_: own._replace(gain=3, wider=1)):
         return encode_planes(corrector, pictures, form, models().engine).payload
 
 

@@ -17,14 +17,15 @@ from bbcompress.archive.errors import DamagedArchive
 from bbcompress.archive.limits import MAX_PIXELS
 from bbcompress.archive.payload import Lattice
 from bbcompress.archive.planes import PlanesForm
-from bbcompress.codec import corrections, fit_gain, lattice, lattice_coder, lattice_walk
+from bbcompress.codec import fit_gain, lattice, lattice_encoder, lattice_walk
 from bbcompress.codec.corrections import Corrections
 from bbcompress.codec.corrector import Corrector, relative_error
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES, Planes, Scale
-from bbcompress.codec.lattice_coder import Shape, decode, encode
-from bbcompress.codec.lattice_walk import Part, Stage
+from bbcompress.codec.lattice_decoder import decode
+from bbcompress.codec.lattice_encoder import encode
+from bbcompress.codec.lattice_walk import Part, Shape, Stage
 from bbcompress.codec.model_file import BadModel, identity, load, read, read_header, read_with_latents, save
 from bbcompress.codec.predictor import Piece, Predictor, Unit
 from bbcompress.codec.registry import Registry
@@ -62,7 +63,7 @@ def test_networks_that_say_nothing_leave_the_predictors_alone(
 
 @pytest.mark.parametrize(("gain", "wider"), [(0, 0), *((gain, gain % 8 - 4) for gain in range(1, 9))])
 def test_every_gain_comes_back(gain: int, wider: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lattice_coder, "with_gain", corrected_by(gain, wider))
+    monkeypatch.setattr(lattice_encoder, "with_gain", corrected_by(gain, wider))
     pictures = [photograph(1, 14, 11)]
     data = assert_round_trip(pictures, 8, made(1))
     alone = assert_round_trip(pictures, 8, made(1, last=0))
@@ -83,12 +84,12 @@ def test_what_makes_pictures_larger_counts_for_nothing() -> None:
 def test_pictures_come_back(
     channels: int, depth: int, sizes: list[tuple[int, int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lattice_coder, "with_gain", corrected_by(5))
+    monkeypatch.setattr(lattice_encoder, "with_gain", corrected_by(5))
     assert_round_trip([photograph(channels, h, w, depth, n) for n, h, w in sizes], depth, made(channels))
 
 
 def test_the_same_bytes_whatever_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lattice_coder, "with_gain", corrected_by(8))
+    monkeypatch.setattr(lattice_encoder, "with_gain", corrected_by(8))
     monkeypatch.setattr(lattice_walk, "PIECE_PIXELS", 300)
     pictures, corrector = [photograph(3, 50, 41), photograph(3, 16, 16, pictures=3)], made(3)
     found = {
@@ -100,7 +101,7 @@ def test_the_same_bytes_whatever_computes(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_rows_are_corrected_alike_wherever_a_piece_begins(stage: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_corrected_alike_wherever_a_piece_begins(stage: int) -> None:
     picture, corrector = photograph(3, 64, 40, pictures=2), made(3)
     known = picture[:, :, ::2, ::2]
     random = np.random.default_rng(stage)
@@ -109,7 +110,7 @@ def test_rows_are_corrected_alike_wherever_a_piece_begins(stage: int, monkeypatc
     for before in range(lattice.DIAGONAL, stage):
         for channel in range(3):
             scale.inside(scale.pixels, before, channel)[:] = scale.split(picture, before)[channel]
-            scale.finish(before, channel)
+            scale.extend(before, channel)
     rows, columns = scale.size(stage)
     errors = np.random.default_rng(9).integers(0, 256, (2, rows, columns))
 
@@ -122,7 +123,10 @@ def test_rows_are_corrected_alike_wherever_a_piece_begins(stage: int, monkeypatc
         networks = Corrections(corrector, Stage(2, stage, parts), {0: scale}, 8, ENGINE)
         found = []
         for channel in range(3):
-            networks.begin(channel, general(Unit(stage, channel, 3)))
+            unit = Unit(stage, channel, 3)
+            for number in range(len(parts)):
+                networks.predict(general(unit), unit, number)
+                networks.begin(channel, number)
             said = [networks.of(channel, number) for number in range(len(parts))]
             for field in range(4):
                 of_field = [
@@ -132,16 +136,14 @@ def test_rows_are_corrected_alike_wherever_a_piece_begins(stage: int, monkeypatc
                 found.append(np.concatenate(of_field, 1))
             if channel == 0:
                 scale.inside(scale.relative, stage, 0)[:] = errors
-                scale.finish(stage, 0)
+                scale.extend(stage, 0)
         return found
 
     whole = corrected(rows)
     assert sum(part.any() for part in whole) == 11  # all but the couplings of the first channel
     for height in 1, 3, 13:
-        for room in 0, 1 << 14, 1 << 27:
-            monkeypatch.setattr(corrections, "KEPT_BYTES", room)
-            for one, other in zip(whole, corrected(height), strict=True):
-                np.testing.assert_array_equal(one, other)
+        for one, other in zip(whole, corrected(height), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 # --- model files ------------------------------------------------------------------------------------------------

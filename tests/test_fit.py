@@ -62,25 +62,27 @@ def scale_of(depth: int) -> Scale:
         scale.inside(scale.pixels, stage.stage, 0)[:] = scale.split(pixels, stage.stage)[0]
         if stage.stride == 2:
             return scale
-        scale.finish(stage.stage, 0)
+        scale.extend(stage.stage, 0)
     raise AssertionError
 
 
 @pytest.mark.parametrize("depth", [8, 12, 16])
 def test_pixels_in_any_order_give_the_same_predictor(depth: int) -> None:
     unit = Unit(DIAGONAL, 0, 1)
-    seen = fit.sample(unit, [scale_of(depth)], depth)
-    count = seen.values.size
+    begun = fit.begin(unit, [scale_of(depth)], depth, general(unit))
+    seen = fit.sample(begun, depth)
+    count = begun.values.size
     # every other one is what contexts are fitted to
     random, order = np.random.default_rng(0), np.arange(count)
     for half in order[::2], order[1::2]:
         random.shuffle(half)
-    moved = fit.Sample(*(np.ascontiguousarray(part[..., order]) for part in seen[:4]), seen.share)
+    parts = {name: getattr(begun, name)[..., order] for name in ("neighbours", "values", "centres", "errors")}
+    moved = fit.Sample(begun._replace(**parts), seen.magnitudes[:, order])
 
     def facts(predictor: Predictor) -> list[object]:
         return [np.asarray(part).tolist() for part in predictor]
 
-    found = fit.fit(unit, seen, depth, general(unit))
-    assert facts(fit.fit(unit, moved, depth, general(unit))) == facts(found)
+    found = fit.fit(seen, depth, general(unit))
+    assert facts(fit.fit(moved, depth, general(unit))) == facts(found)
     fitted, base = (fit.bits(p, fit.coded([p], seen, depth)[0], depth) for p in (found, general(unit)))
     assert fitted < base

@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bbcompress.codec import lattice, lattice_coder, lattice_walk, parameters
+from bbcompress.codec import lattice, lattice_streams, lattice_walk, parameters
 from bbcompress.codec.chain import DamagedChain
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES, Planes, Scale
-from bbcompress.codec.lattice_coder import Shape, decode, encode
+from bbcompress.codec.lattice_decoder import decode
+from bbcompress.codec.lattice_encoder import encode
+from bbcompress.codec.lattice_walk import Shape
 from bbcompress.codec.predictor import Piece, Unit, centres, plain_weights, predict, taps, terms
 from bbcompress.exact.engine import Engine
 from bbcompress.varint import Malformed
@@ -89,7 +91,7 @@ def test_the_same_bytes_with_any_threads_and_pieces(monkeypatch: pytest.MonkeyPa
 
 
 def test_large_pictures_have_several_streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lattice_coder, "STREAM_SYMBOLS", 2000)
+    monkeypatch.setattr(lattice_streams, "STREAM_SYMBOLS", 2000)
     monkeypatch.setattr(lattice_walk, "PIECE_PIXELS", 500)
     assert_round_trip([photograph(3, 60, 64)], 8)
 
@@ -117,7 +119,7 @@ def test_pixels_of_a_unit_do_not_hang_on_each_other() -> None:
             for channel in range(3):
                 if (stage, channel) < (unit.stage, unit.channel):
                     scale.inside(scale.pixels, stage, channel)[:] = scale.split(picture, stage)[channel]
-                    scale.finish(stage, channel)
+                    scale.extend(stage, channel)
         scale.inside(scale.pixels, unit.stage, unit.channel)[:] = other
         rows, columns = scale.size(unit.stage)
         piece = Piece(slice(0, 1, 1), slice(0, rows, 1), slice(0, columns, 1))

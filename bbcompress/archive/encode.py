@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bbcompress.archive.forms import PixelForm, alpha_of, to_pixels
 from bbcompress.archive.payload import BitsBack, Lattice, Subpixels, Tiles, bottom_of, pictures_digest
 from bbcompress.archive.planes import PlanesForm, groups, to_planes
-from bbcompress.codec import chain, lattice_coder, scale_shifts, tiles
+from bbcompress.codec import chain, lattice_encoder, scale_shifts, tiles
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.dense import DenseModel
 from bbcompress.codec.model import Pixels, ScaleShifts
@@ -135,9 +135,9 @@ def encode_planes(
     done = Subpixels(MODES[form.mode].channels, advance)
     colours, alphas = to_planes(pictures, form)
     corrector = model.corrector if model else None
-    batches = [lattice_coder.encode(colours, form.depth, corrector, engine, fitted, done)]
+    batches = [lattice_encoder.encode(colours, form.depth, corrector, engine, fitted, done)]
     if alphas:
-        batches.append(lattice_coder.encode(alphas, form.depth, None, engine, fitted, done))
+        batches.append(lattice_encoder.encode(alphas, form.depth, None, engine, fitted, done))
     net_bits = np.zeros(len(pictures))
     for batch in batches:
         for bits, numbers in zip(batch.bits, groups(sizes).values(), strict=True):

@@ -19,7 +19,7 @@ from bbcompress.archive.limits import (
     require_work,
 )
 from bbcompress.archive.planes import PlanesForm, Size, shapes, to_pictures
-from bbcompress.codec import chain, lattice_coder, lattice_walk, tiles
+from bbcompress.codec import chain, lattice_decoder, lattice_walk, tiles
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.dense import DenseInfo, DenseModel
 from bbcompress.codec.model import ScaleShifts, SizedModel
@@ -206,7 +206,7 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Lattice:
-    """Pictures of one form and any sizes, coded coarse to fine (`bbcompress.codec.lattice_coder`)."""
+    """Pictures of one form and any sizes, coded coarse to fine (`bbcompress.codec.lattice_encoder`)."""
 
     model_id: bytes
     """How the corrector's identity begins; empty where predictors are alone."""
@@ -233,7 +233,7 @@ class Lattice:
                 batches = [reader.take(reader.varint(len(self.data))), reader.rest()]
             done = Subpixels(channels, advance)
             colours, *alphas = (
-                lattice_coder.decode(
+                lattice_decoder.decode(
                     batch, shapes(self.sizes), of_batch, self.form.depth, corrector, registry.engine, done
                 )
                 for batch, of_batch, corrector in zip(

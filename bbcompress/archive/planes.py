@@ -1,4 +1,4 @@
-"""How pictures become batches of planes that are coded coarse to fine, and back (`bbcompress.codec.lattice_coder`)."""
+"""How pictures become batches of planes (`bbcompress.codec.lattice_encoder` codes them), and back."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -1,9 +1,9 @@
 """What is said of a stage's pixels: predictions, what networks add to them, and the distributions that come of both."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,22 +16,23 @@ from bbcompress.codec.parameters import FITTED_STRIDES
 from bbcompress.codec.predictor import Piece, Prediction, Predictor, Unit, error_magnitude, moved, predict
 from bbcompress.coding.shapes import MEAN_BITS, ScaledShapes
 from bbcompress.exact.engine import Engine
+from bbcompress.exact.int8 import Network
 from bbcompress.exact.int8_numpy import Run
 
 Integers = NDArray[Any]
 CORRECTED_STRIDES = FITTED_STRIDES
 """Scales that networks correct; coarser ones hold too few pixels."""
 
-
-KEPT_BYTES = 1 << 27
-"""Of what a stage's first network saw, kept for its second; what is beyond is made again."""
+AHEAD_PIXELS = 1 << 19
+"""Of parts whose networks run at a time."""
 
 
 class Corrections:
-    """What a stage's networks say of each part.
+    """What predictors and networks say of a stage's parts, each after those of channels before.
 
-    A network is evaluated once channels before its own are known, parts side by side, and beside what is done until it
-    is asked for.
+    Networks run on the engine's threads, beside all else: many short calls of numpy on several threads take longer than
+    on one. Where networks correct, the first channel's pixels are predicted with some rows beyond a part, which a
+    network sees too.
     """
 
     def __init__(
@@ -41,96 +42,115 @@ class Corrections:
         self._corrector = corrector if corrected else None
         self._stage, self._scales, self._depth, self._engine = stage, scales, depth, engine
         self._turns = turns(corrector.channels) if corrector else ()
-        self._first: Predictor
-        self._said: dict[range, list[Future[Correction]]] = {}
+        self.radius = self._corrector.radius(stage.stage) if self._corrector else 0
+        """Rows beyond a part that networks see."""
+        # by the number of the part, until it is used
+        self._predicted: dict[int, tuple[Prediction, Integers]] = {}
         self._seen: dict[int, NDArray[np.uint8]] = {}
-        """By the number of the part, as far as it is kept: views of one array, which is given back as a whole."""
-        self._kept, self._used, self._keeping = np.empty(0, np.uint8), 0, threading.Lock()
+        self._said: dict[tuple[range, int], Future[Correction]] = {}
 
-    def begin(self, channel: int, own: Predictor) -> None:
-        """Evaluate the network of a channel and of others after it, if it is their first; `own` is its predictor."""
-        if channel == 0:
-            self._first = own
-        turn = next((turn for turn in self._turns if turn.start == channel), None)
-        if self._corrector is None or turn is None:
-            return
-        place = self._turns.index(turn)
-        run = self._engine.prepared(self._corrector.networks[self._stage.stage][place])
-        before = self._said[self._turns[place - 1]] if place else None
-        self._said[turn] = [
-            self._engine.submit(partial(self._evaluated, run, turn, number, before[number] if before else None))
-            for number in range(len(self._stage.parts))
-        ]
+    @property
+    def corrected(self) -> bool:
+        """Whether networks say anything."""
+        return self._corrector is not None
+
+    @property
+    def ahead(self) -> int:
+        """Parts of the first channel whose networks may run at any time: what they see takes memory."""
+        return max(3, AHEAD_PIXELS // max((part.size for part in self._stage.parts), default=1))
+
+    def has_network(self, channel: int) -> bool:
+        """Whether there is one whose first channel this is."""
+        return self.corrected and any(turn.start == channel for turn in self._turns)
+
+    def predict(self, own: Predictor, unit: Unit, number: int) -> Prediction:
+        """What a channel's predictor says of the part of this number."""
+        group, piece = self._stage.parts[number]
+        scale = self._scales[group]
+        if not self.corrected or unit.channel:
+            return predict(own, unit, scale, self._depth, piece)
+        wide = self._with_margin(scale, piece)
+        prediction = predict(own, unit, scale, self._depth, wide)
+        self._predicted[number] = prediction, own.classes().take(prediction.classes)
+        inside = _inside(piece, wide)
+        return Prediction(*(array.reshape(wide.shape)[:, inside].ravel() for array in prediction))
+
+    def begin(self, channel: int, number: int) -> "Future[Correction] | None":
+        """Run the network of a channel and of others after it, if it is their first, once the pixels around a part of
+        all channels before it are known."""
+        if self._corrector is None or not self.has_network(channel):
+            return None
+        stage = self._stage.stage
+        turn = next(turn for turn in self._turns if turn.start == channel)
+        group, piece = self._stage.parts[number]
+        scale = self._scales[group]
+        wide = self._with_margin(scale, piece)
+        if channel:
+            seen = look_again(scale, stage, turn, wide, self._seen.pop(number))
+        else:
+            prediction, classes = self._predicted.pop(number)
+            seen = look(scale, stage, self._depth, wide, prediction.means, classes)
+            if len(self._turns) > 1:
+                self._seen[number] = seen
+        network = self._corrector.networks[stage][self._turns.index(turn)]
+        future = self._engine.submit(partial(self._run, network, seen, _inside(piece, wide), turn))
+        self._said[turn, number] = future
+        return future
 
     def of(self, channel: int, number: int) -> Correction | None:
-        """What is said of a channel in the part of this number, after `begin`; None where nothing is."""
+        """What is said of a channel in the part of this number, once each, after `begin`; None where nothing is."""
         if self._corrector is None:
             return None
         turn = next(turn for turn in self._turns if channel in turn)
-        return self._said[turn][number].result().of(channel, turn)
+        said = self._said[turn, number].result().of(channel, turn)
+        if channel == turn[-1]:
+            del self._said[turn, number]
+        return said
 
-    def _evaluated(self, run: Run, turn: range, number: int, before: "Future[Correction] | None") -> Correction:
-        if before is not None:
-            before.result()  # it keeps what it saw
-        group, piece = self._stage.parts[number]
-        return self.evaluate(run, turn, number, self._scales[group], piece)
+    def _run(self, network: Network, seen: NDArray[np.uint8], rows: slice, turn: range) -> Correction:
+        return correction(outputs(self._engine.prepared(network), seen, rows), turn)
 
-    def evaluate(self, run: Run, turn: range, number: int, scale: Scale, piece: Piece) -> Correction:
-        """What a turn's network says of a piece, the part of this number, which it sees with a margin of rows."""
-        assert self._corrector is not None
+    def cancel(self) -> None:
+        """What networks have not begun to say."""
+        for future in self._said.values():
+            future.cancel()
+
+    def _with_margin(self, scale: Scale, piece: Piece) -> Piece:
         rows = piece.rows
-        radius = self._corrector.radius(self._stage.stage)
-        first, last = max(0, rows.start - radius), min(scale.size(self._stage.stage)[0], rows.stop + radius)
-        outputs = run(self._visible(scale, turn, number, piece._replace(rows=slice(first, last, 1))))
-        inside = slice(rows.start - first, rows.stop - first)
-        return correction(outputs[:, inside], turn)
-
-    def _visible(self, scale: Scale, turn: range, number: int, piece: Piece) -> NDArray[np.uint8]:
-        """The network's input."""
-        assert self._corrector is not None
-        channels, stage = self._corrector.channels, self._stage.stage
-        seen = self._seen.pop(number, None)
-        if seen is None:
-            prediction = predict(self._first, Unit(stage, 0, channels), scale, self._depth, piece)
-            classes = self._first.classes().take(prediction.classes)
-            seen = look(scale, stage, self._depth, piece, prediction.means, classes)
-        if turn.start:
-            return look_again(scale, stage, turn, piece, seen)
-        if channels > 1:
-            self._keep(number, seen)
-        return seen
-
-    def _keep(self, number: int, seen: NDArray[np.uint8]) -> None:
-        """For the next network, if there is room."""
-        with self._keeping:
-            if not self._used:
-                self._kept = np.empty(KEPT_BYTES, np.uint8)  # only what is written to takes memory
-            first, last = self._used, self._used + seen.size
-            if last > KEPT_BYTES:
-                return
-            self._used = last
-        self._seen[number] = self._kept[first:last].reshape(seen.shape)
-        self._seen[number][:] = seen
+        last = min(scale.size(self._stage.stage)[0], rows.stop + self.radius)
+        return piece._replace(rows=slice(max(0, rows.start - self.radius), last, 1))
 
 
-def multiply_adds(corrector: Corrector | None, shapes: Sequence[Shape]) -> int:
-    """Of all networks, for pictures of these sizes."""
+def _inside(piece: Piece, wide: Piece) -> slice:
+    """A piece's rows among those with a margin."""
+    return slice(piece.rows.start - wide.rows.start, piece.rows.stop - wide.rows.start)
+
+
+def outputs(run: Run, seen: NDArray[np.uint8], rows: slice) -> NDArray[Any]:
+    """A network's, of some of the rows that it sees."""
+    return run(seen)[:, rows]
+
+
+def expect(engine: Engine, corrector: Corrector | None, shapes: Sequence[Shape]) -> None:
+    """Tell the engine of all networks that pictures of these sizes need."""
     if corrector is None:
-        return 0
+        return
     each = {stage: sum(network.multiply_adds for network in corrector.networks[stage]) for stage in STAGES}
     corrected = (stage for stage in stages(shapes) if stage.stride in CORRECTED_STRIDES)
-    return sum(each[stage.stage] * part.size for stage in corrected for part in stage.parts)
+    work = sum(each[stage.stage] * part.size for stage in corrected for part in stage.parts)
+    engine.expect(work, chain.from_iterable(corrector.networks.values()))
 
 
 def keep(
     scale: Scale, unit: Unit, piece: Piece, values: NDArray[np.int64], prediction: Prediction, own: Predictor
 ) -> None:
-    """Remember how far off a predictor was, for what is predicted later."""
+    """Remember how far off a predictor was, for what is predicted later, once the pixels themselves are there."""
     errors = error_magnitude(values, prediction.means).reshape(piece.shape)
     scale.inside(scale.errors, unit.stage, unit.channel)[piece] = errors
     if len(scale.relative[0]):
         relative = relative_error(values, prediction.means, own.classes().take(prediction.classes))
         scale.inside(scale.relative, unit.stage, unit.channel)[piece] = relative.reshape(piece.shape)
+    scale.extend(unit.stage, unit.channel, piece.pictures, piece.rows)
 
 
 class Expected(NamedTuple):

@@ -11,14 +11,16 @@ predictions were at a pixel and beside it. Each is evaluated once, before the fi
 serve all scales.
 """
 
+from collections.abc import Iterator
 from functools import cache
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec.lattice import OTHER_REACH, OWN_REACH, RING, STAGES, Scale, Tap, places
-from bbcompress.codec.predictor import Piece, Spread, Unit, class_of, magnitude, terms, view
+from bbcompress.codec.predictor import Around, Neighbours, Piece, Spread, Unit, class_of, magnitude, terms, view
 from bbcompress.coding.shapes import CLASSES, CLASSES_PER_OCTAVE, LEAST_SCALE, MEAN_BITS
 from bbcompress.exact.int8 import Network
 
@@ -34,6 +36,8 @@ ZERO = 128
 """The byte that stands for zero."""
 _NEIGHBOUR_STEPS, _COLOUR_STEPS = 8, 16
 """What neighbours differ by is seen in this many steps a scale."""
+_PORTION = 1 << 19
+"""Values of so many neighbours are compared at once."""
 _GRID, _GRID_STEP = 8, 2
 """JPEG files, which many pictures were before, hold blocks of 8 x 8 pixels: where in one a pixel lies, in pairs."""
 _HERE = ZERO + 32
@@ -55,9 +59,9 @@ class Correction(NamedTuple):
 
     def of(self, channel: int, channels: range) -> "Correction":
         """One channel's (pixels,), and its couplings (pixels, channels before), of a correction of `channels`."""
-        first = pairs(channel) - pairs(channels.start)
-        own = self.couplings[..., first : first + channel].reshape(-1, channel) if channel else self.couplings[..., :0]
         means, classes, shapes = (part[..., channel - channels.start].ravel() for part in self[:3])
+        first = pairs(channel) - pairs(channels.start)
+        own = self.couplings[..., first : first + channel].reshape(len(means), channel)
         return Correction(means, classes, shapes, own)
 
 
@@ -109,46 +113,79 @@ def look(scale: Scale, stage: int, depth: int, piece: Piece, means: Integers, cl
     160 which rows, then which columns of an 8 x 8 block a pixel is of, from the picture's top left.
     """
     channels = len(scale.pixels[0])
-    seen = np.empty((*piece.shape, inputs(channels, stage, range(1))), np.uint8)
-    place = 0
-
-    def put(plane: Integers) -> None:
-        nonlocal place
-        np.rint(plane, out=plane)
-        plane += ZERO
-        np.maximum(plane, 0, out=plane)
-        np.minimum(plane, 255, out=plane)
-        seen[..., place] = plane
-        place += 1
-
     mean = (means.astype(np.float32) * np.float32(2.0**-MEAN_BITS)).reshape(piece.shape)
-    steps = _steps_per_value().take(classes).reshape(piece.shape)
-    colour_steps = steps * np.float32(_COLOUR_STEPS / _NEIGHBOUR_STEPS)
-    around = places(stage, OWN_REACH)
-    own = [[view(scale.pixels, Tap(p, c, i, j), piece) for p, i, j in around] for c in range(channels)]
-    sums = [sum((plane.astype(np.int32) for plane in planes[1:4]), planes[0].astype(np.int32)) for planes in own]
-    for plane in own[0]:
-        put((plane - mean) * steps)
-    for channel in range(1, channels):
-        middle = (sums[channel] - sums[0]).astype(np.float32) * np.float32(0.25)
-        for plane, first in zip(own[channel], own[0], strict=True):
-            put((np.subtract(plane, first, dtype=np.float32) - middle) * colour_steps)
-    put((2 * classes - CLASSES).reshape(piece.shape).astype(np.float32))
-    for channel in range(channels):
-        spread = next(term for term in terms(Unit(stage, channel, channels)) if isinstance(term, Spread))
-        found = class_of(magnitude(spread, scale, piece, np.int64).ravel() << 8)
-        put((2 * found - CLASSES).reshape(piece.shape).astype(np.float32))
-    for channel in range(channels):
-        put(sums[channel] * np.float32(2.0 ** (6 - depth)) - np.float32(ZERO))
-    for channel in range(channels):
-        for part, i, j in places(stage, OTHER_REACH):
-            seen[..., place] = view(scale.relative, Tap(part, channel, i, j), piece)
-            place += 1
+    classes = classes.reshape(piece.shape)
+    steps = _steps_per_value().take(classes)
+    planes = np.empty((piece.shape[0], inputs(channels, stage, range(1)), *piece.shape[1:]), np.uint8)
+    around, near = places(stage, OWN_REACH), places(stage, OTHER_REACH)
+    known = len(around) * channels + 1 + 2 * channels
+    grid = known + len(near) * channels
+    for inside, part in _portions(piece, len(around)):
+        seen = planes.transpose(1, 0, 2, 3)[:, *inside]
+        seen[:known] = _compared(scale, stage, depth, part, mean[inside], classes[inside], steps[inside])
+        for number, (channel, place) in enumerate(product(range(channels), near), known):
+            seen[number] = view(scale.relative, Tap(place[0], channel, *place[1:]), part)
     rows, columns = scale.positions(stage, piece.rows, piece.columns)
     pairs = _GRID // _GRID_STEP
-    seen[..., place : place + pairs] = _pair_of(rows)[None, :, None]
-    seen[..., place + pairs :] = _pair_of(columns)[None, None]
-    return seen
+    planes[:, grid : grid + pairs] = _pair_of(rows).T[:, :, None]
+    planes[:, grid + pairs :] = _pair_of(columns).T[:, None]
+    return planes.transpose(0, 2, 3, 1)
+
+
+def _portions(piece: Piece, taps: int) -> Iterator[tuple[tuple[slice, slice], Piece]]:
+    """Pictures or rows of a piece, so few that their neighbours are in the processor's cache; also where in it."""
+    pictures, rows, columns = piece.shape
+    most = max(1, _PORTION // (taps * columns))
+    few = min(rows, most)
+    many = max(1, most // rows) if few == rows else 1
+    for first in range(0, pictures, many):
+        for row in range(0, rows, few):
+            inside = slice(first, min(first + many, pictures)), slice(row, min(row + few, rows))
+            yield (
+                inside,
+                piece._replace(pictures=_within(piece.pictures, inside[0]), rows=_within(piece.rows, inside[1])),
+            )
+
+
+def _within(whole: slice, part: slice) -> slice:
+    return slice(whole.start + part.start * whole.step, whole.start + part.stop * whole.step, whole.step)
+
+
+def _compared(
+    scale: Scale, stage: int, depth: int, piece: Piece, mean: Integers, classes: Integers, steps: Integers
+) -> NDArray[np.float32]:
+    """The first inputs (inputs, pictures, rows, columns) of `look`, as bytes to be truncated."""
+    channels = len(scale.pixels[0])
+    around = places(stage, OWN_REACH)
+    taps = len(around)
+    neighbours = Neighbours(scale.pixels, piece, np.float32)
+    found = np.empty((taps * channels + 1 + 2 * channels, neighbours.size), np.float32)
+    own = [found[taps * channel : taps * (channel + 1)] for channel in range(channels)]
+    rest = found[taps * channels :]
+    rest[0] = neighbours.placed(2 * classes - CLASSES)
+    known = Around.of(scale, piece, depth)
+    for channel in range(channels):
+        spread = next(term for term in terms(Unit(stage, channel, channels)) if isinstance(term, Spread))
+        rest[1 + channel] = 2 * class_of(magnitude(spread, known) << 8) - CLASSES
+    of_channel = [
+        [neighbours.row(Tap(place[0], channel, *place[1:])) for place in around] for channel in range(channels)
+    ]
+    sums = [rows[0] + rows[1] + rows[2] + rows[3] for rows in of_channel]
+    for channel in range(channels):
+        rest[1 + channels + channel] = sums[channel] * np.float32(2.0 ** (6 - depth)) - np.float32(ZERO)
+    mean, steps = neighbours.placed(mean), neighbours.placed(steps)
+    colour_steps = steps * np.float32(_COLOUR_STEPS / _NEIGHBOUR_STEPS)
+    for number, row in enumerate(of_channel[0]):
+        np.subtract(row, mean, out=own[0][number])
+        own[0][number] *= steps
+    for channel in range(1, channels):
+        middle = (sums[channel] - sums[0]) * np.float32(0.25)
+        for number, (row, first) in enumerate(zip(of_channel[channel], of_channel[0], strict=True)):
+            np.subtract(row, first, out=own[channel][number])
+            own[channel][number] -= middle
+            own[channel][number] *= colour_steps
+    found += np.float32(ZERO + 0.5)
+    return neighbours.inside(np.clip(found, 0, 255, out=found))
 
 
 def _pair_of(positions: Integers) -> Integers:
@@ -161,7 +198,12 @@ def look_again(scale: Scale, stage: int, turn: range, piece: Piece, seen: NDArra
     """What the network of a later turn sees: what the first one saw, then of each channel before the turn its errors in
     scales, at the pixel and at the four nearest of its stage."""
     taps = [Tap(stage, channel, *place) for channel in range(turn.start) for place in _BESIDE]
-    return np.concatenate([seen, *(view(scale.relative, tap, piece)[..., None] for tap in taps)], 3)
+    before = seen.shape[3]
+    planes = np.empty((piece.shape[0], before + len(taps), *piece.shape[1:]), np.uint8)
+    planes[:, :before] = seen.transpose(0, 3, 1, 2)
+    for number, tap in enumerate(taps, before):
+        planes[:, number] = view(scale.relative, tap, piece)
+    return planes.transpose(0, 2, 3, 1)
 
 
 def correction(said: NDArray[np.int32], turn: range) -> Correction:

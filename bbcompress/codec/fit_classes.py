@@ -94,10 +94,13 @@ def fit_classes(predictor: Predictor, coded: Coded, depth: int, share: float) ->
     def moved(knots: Integers, shape: int, moves: Integers) -> Integers:
         """The best of some moves at each knot."""
         costs = [np.bincount(nearest, of_classes(knots + move, shape), KNOTS) for move in moves]
-        return _smoothest(knots, moves, np.array(costs) / (share * MICROBITS))
+        inside = slice(nearest[0], nearest[-1] + 1)
+        found = _smoothest(knots[inside], moves, np.array(costs)[:, inside] / (share * MICROBITS))
+        # beyond the knots that are used all are as the last of these
+        return np.pad(found, (inside.start, KNOTS - inside.stop), mode="edge")
 
     knots = moved(np.full(KNOTS, -4), LOGISTIC, MOVES[::3])
-    shape = best_shape(knots, range(1, SHAPES, 2))
+    shape = best_shape(knots, range(1, SHAPES, 3))
     knots = moved(knots, shape, MOVES[9:16])
     shape = best_shape(knots, range(max(0, shape - 2), min(SHAPES, shape + 3)))
     return predictor._replace(knots=moved(knots, shape, MOVES[11:14]), shape=shape)

@@ -1,6 +1,7 @@
 """How much of a network's correction counts: the encoder tries, on some of the pixels."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,17 +31,18 @@ def with_gain(
 ) -> Predictor:
     """With how much of the network's correction counts, found by some of the pixels."""
     step = max(1, sum(map(len, values)) // GAIN_SAMPLE)
-    chosen = slice(None, None, step)
+
+    def some(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([part[::step] for part in parts])
+
+    actual = some(values)
+    prediction = Prediction(*map(some, zip(*predictions, strict=True)))
+    correction = Correction(*map(some, zip(*(found for found in said if found is not None), strict=True)))
+    before = [some(of_channel) for of_channel in zip(*errors, strict=True)]
 
     def bits(tried: Predictor) -> float:
-        total = 0
-        for actual, prediction, found, before in zip(values, predictions, said, errors, strict=True):
-            part = Prediction(*(array[chosen] for array in prediction))
-            assert found is not None
-            some = Correction(*(array[chosen] for array in found))
-            told = expected(tried, unit, depth, part, some, [error[chosen] for error in before])
-            total += int(code_lengths(told.distribution(depth).intervals(actual[chosen])[1], PRECISION).sum())
-        return step * total / MICROBITS
+        told = expected(tried, unit, depth, prediction, correction, before)
+        return step * int(code_lengths(told.distribution(depth).intervals(actual)[1], PRECISION).sum()) / MICROBITS
 
     best = min((own._replace(gain=gain) for gain in GAINS), key=bits)
     if best.gain:

@@ -72,9 +72,7 @@ class Scale:
     def __init__(self, stride: int, known: Planes, height: int, width: int):
         self.stride = stride
         self.height, self.width = height, width
-        self.pixels, self.errors, self.relative = (
-            [_with_margin(plane), *(self._empty(plane, stage) for stage in STAGES)] for plane in known
-        )
+        self.pixels, self.errors, self.relative = (self._parts(_with_margin(plane)) for plane in known)
 
     def size(self, part: int) -> tuple[int, int]:
         """Rows and columns of a part."""
@@ -90,15 +88,22 @@ class Scale:
         rows, columns = self.size(part)
         return arrays[part][channel, :, MARGIN : MARGIN + rows, MARGIN : MARGIN + columns]
 
-    def finish(self, part: int, channel: int) -> None:
-        """Fill the margins of a channel, once all of it is known. An empty part becomes what is known."""
+    def extend(self, part: int, channel: int, pictures: slice = slice(None), rows: slice = slice(None)) -> None:
+        """Fill the margins beside some rows of a channel, and those above and below it, once what they repeat is
+        known."""
+        high, wide = self.size(part)
+        if not (high and wide):
+            return
+        first, last, _ = rows.indices(high)
         for arrays in self._all():
-            rows, columns = self.size(part)
-            whole = arrays[part][channel]
-            if rows and columns:
-                _fill_margin(whole)
-            else:
-                whole[:] = _edge_extended(arrays[KNOWN][channel], whole.shape[1:])
+            whole = arrays[part][channel, pictures]
+            band = whole[:, MARGIN + first : MARGIN + last]
+            band[:, :, :MARGIN] = band[:, :, MARGIN : MARGIN + 1]
+            band[:, :, -MARGIN:] = band[:, :, -MARGIN - 1 : -MARGIN]
+            if first == 0:
+                whole[:, :MARGIN] = whole[:, MARGIN : MARGIN + 1]
+            if last == high:
+                whole[:, -MARGIN:] = whole[:, -MARGIN - 1 : -MARGIN]
 
     def join(self) -> Planes:
         """All parts as one: what the next scale knows."""
@@ -123,9 +128,17 @@ class Scale:
         """Arrays of all kinds of values that there are."""
         return [arrays for arrays in (self.pixels, self.errors, self.relative) if len(arrays[KNOWN])]
 
-    def _empty(self, plane: Values, stage: int) -> Values:
-        shape = *plane.shape[:2], *(length + 2 * MARGIN for length in self.size(stage))
-        return np.zeros(shape, plane.dtype)
+    def _parts(self, known: Values) -> list[Values]:
+        return [known, *(self._unknown(known, stage) for stage in STAGES)]
+
+    def _unknown(self, known: Values, stage: int) -> Values:
+        """A stage's, given the known part with its margins; without pixels it is what is known."""
+        rows, columns = self.size(stage)
+        shape = rows + 2 * MARGIN, columns + 2 * MARGIN
+        if rows and columns:
+            return np.zeros((*known.shape[:2], *shape), known.dtype)
+        more = [(0, max(0, size - have)) for size, have in zip(shape, known.shape[2:], strict=True)]
+        return np.pad(known, ((0, 0), (0, 0), *more), mode="edge")[:, :, : shape[0], : shape[1]]
 
 
 def size(part: int, stride: int, height: int, width: int) -> tuple[int, int]:
@@ -144,17 +157,3 @@ def strides(height: int, width: int) -> Iterator[int]:
 
 def _with_margin(inner: Values) -> Values:
     return np.pad(inner, ((0, 0), (0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)), mode="edge")
-
-
-def _fill_margin(whole: Values) -> None:
-    """Repeat the edge of (N, h + 6, w + 6) in its margins."""
-    whole[:, :MARGIN] = whole[:, MARGIN : MARGIN + 1]
-    whole[:, -MARGIN:] = whole[:, -MARGIN - 1 : -MARGIN]
-    whole[:, :, :MARGIN] = whole[:, :, MARGIN : MARGIN + 1]
-    whole[:, :, -MARGIN:] = whole[:, :, -MARGIN - 1 : -MARGIN]
-
-
-def _edge_extended(whole: Values, shape: tuple[int, ...]) -> Values:
-    """The upper left of (N, h, w), of another size."""
-    more = [(0, max(0, size - have)) for size, have in zip(shape, whole.shape[1:], strict=True)]
-    return np.pad(whole, ((0, 0), *more), mode="edge")[:, : shape[0], : shape[1]]

@@ -13,8 +13,12 @@ from bbcompress.codec import lattice
 from bbcompress.codec.lattice import STAGES, Planes, Scale, Values
 from bbcompress.codec.predictor import Piece
 
-PIECE_PIXELS = 1 << 15
+PIECE_PIXELS = 1 << 14
 """Of a stage, computed at once: few enough for the processor's cache."""
+PIECE_ROWS = 32
+"""Of wide pictures: networks also see some rows beyond a piece, which are computed more than once."""
+LARGEST_PIECE_PIXELS = 1 << 17
+"""Of pictures wider than that allows."""
 
 
 class Shape(NamedTuple):
@@ -74,7 +78,8 @@ def _pieces(pictures: int, rows: int, columns: int) -> Iterator[Piece]:
     if not rows * columns:
         return
     many = max(1, PIECE_PIXELS // (rows * columns))
-    few = max(1, PIECE_PIXELS // columns)
+    most = max(1, PIECE_PIXELS // columns, min(PIECE_ROWS, LARGEST_PIECE_PIXELS // columns))
+    few = -(-rows // -(-rows // most))
     for picture in range(0, pictures, many):
         for row in range(0, rows, few):
             part = slice(picture, min(picture + many, pictures), 1), slice(row, min(row + few, rows), 1)

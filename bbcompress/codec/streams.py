@@ -11,17 +11,17 @@ from typing import NamedTuple
 import numpy as np
 
 from bbcompress.codec.chain import DamagedChain
-from bbcompress.coding.rans import LOWER_BOUND, Counts, Divisible, Stack, Symbols, Underflow
+from bbcompress.coding.rans import LOWER_BOUND, Divisible, Stack, Symbols, Underflow, Words
 from bbcompress.varint import Reader, write_varint
 
 SYMBOLS_PER_LANE = 1 << 11
 """A lane costs some 5 bits, and saves time."""
 MAX_LANES = 1 << 12
-GROWTH = 4
+GROWTH = 2
 """Lanes grow so many times at once."""
-ROWS = 64
+ROWS = 16
 """Rows of lanes between which a stack may widen."""
-MAX_WIDENINGS = 6
+MAX_WIDENINGS = 12
 
 
 class Block(NamedTuple):
@@ -43,9 +43,11 @@ class _Schedule:
         while 2 * self.most <= min(MAX_LANES, total // SYMBOLS_PER_LANE):
             self.most *= 2
         self.lanes = lanes or self.most
-        self.patience = total // 16 + ROWS * GROWTH**MAX_WIDENINGS // 4
+        self.patience = total // 16 + ROWS * GROWTH**MAX_WIDENINGS
         """Symbols by which all lanes must be there."""
         self._part, self._left = len(sizes), 0
+        self.symbols = total
+        """That are in no block yet."""
 
     @property
     def wider(self) -> int:
@@ -64,10 +66,11 @@ class _Schedule:
             size = min(size, ROWS * self.lanes)
             self.patience -= size
         self._left -= size
+        self.symbols -= size
         return Block(self._part, self._left, self._left + size, self.lanes)
 
 
-def encode(parts: Sequence[tuple[Counts, Counts]], precision: int) -> bytes:
+def encode(parts: Sequence[tuple[Words, Words]], precision: int) -> bytes:
     """A stream of all parts' intervals (starts, freqs); popping gives the first part first."""
     data = _pushed(parts, precision, lanes=1)
     if data is None:
@@ -76,7 +79,7 @@ def encode(parts: Sequence[tuple[Counts, Counts]], precision: int) -> bytes:
     return data
 
 
-def _pushed(parts: Sequence[tuple[Counts, Counts]], precision: int, lanes: int | None) -> bytes | None:
+def _pushed(parts: Sequence[tuple[Words, Words]], precision: int, lanes: int | None) -> bytes | None:
     """The stream, or None where it does not widen in time."""
     schedule = _Schedule([len(starts) for starts, _ in parts], lanes)
     stack = Stack(lanes=schedule.lanes)
@@ -84,7 +87,7 @@ def _pushed(parts: Sequence[tuple[Counts, Counts]], precision: int, lanes: int |
     widenings = []
     blocks = 0
     while True:
-        if schedule.lanes < schedule.most and stack.words >= schedule.wider:
+        if schedule.symbols and schedule.lanes < schedule.most and stack.words >= schedule.wider:
             schedule.lanes = schedule.wider
             stack.widen(schedule.lanes)
             widenings.append(blocks)
@@ -93,8 +96,8 @@ def _pushed(parts: Sequence[tuple[Counts, Counts]], precision: int, lanes: int |
         block = schedule.next()
         if block is None:
             break
-        starts, freqs = parts[block.part]
-        stack.push(starts[block.start : block.stop], freqs[block.start : block.stop], precision)
+        starts, freqs = (part[block.start : block.stop].astype(np.uint64) for part in parts[block.part])
+        stack.push(starts, freqs, precision)
         blocks += 1
     head += write_varint(len(widenings)) + b"".join(write_varint(number) for number in widenings)
     return head + stack.to_bytes()

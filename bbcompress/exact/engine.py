@@ -53,7 +53,7 @@ class Engine:
         self.report: Callable[[str], object] = lambda text: None
         """Is told what computes 8-bit networks, where that was left to choose or is not what was asked for."""
         self._multiply_adds = 0
-        self._prepared: dict[tuple[Network, str], Run] = {}
+        self._prepared: dict[tuple[Network, str], Future[Run]] = {}
         self._preparing = threading.Lock()
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
@@ -97,34 +97,49 @@ class Engine:
         """Put a @ b into `out`, which is C-contiguous; all of one type."""
         np.matmul(a, b, out=out)
 
-    def expect(self, multiply_adds: int) -> None:
-        """Is told how much 8-bit networks are about to be used for."""
+    def expect(self, multiply_adds: int, networks: Iterable[Network] = ()) -> None:
+        """Is told how much 8-bit networks are about to be used for; starts ONNX Runtime for these if that pays."""
         with self._preparing:
             self._multiply_adds += multiply_adds
+            soon = self._onnx_pays or self._name == "onnx"
+        if soon and multiply_adds:
+            self.submit(lambda: [self.prepared(network) for network in networks])
+
+    @property
+    def _onnx_pays(self) -> bool:
+        return self._name == "auto" and self._multiply_adds >= ONNX_PAYS_FROM
 
     def prepared(self, network: Network) -> Run:
-        """What runs the network, from any thread."""
+        """What runs the network, from any thread; others may prepare other networks meanwhile."""
         with self._preparing:
-            if self._name == "auto" and self._multiply_adds >= ONNX_PAYS_FROM:
+            if self._onnx_pays:
                 self.report("8-bit networks: ONNX Runtime, as there is work enough to pay for its start")
                 self._name = "onnx"
-            if (network, self._name) not in self._prepared and self._name == "onnx":
-                self._prepare_by_onnx(network)
-            if (network, self._name) not in self._prepared:
-                self._prepared[network, self._name] = int8_numpy.prepare(network)
-            return self._prepared[network, self._name]
+            name = self._name
+            future = self._prepared.get((network, name))
+            found = future is not None
+            if future is None:
+                future = self._prepared[network, name] = Future()
+        if not found:
+            run = self._prepared_by_onnx(network) if name == "onnx" else None
+            future.set_result(run or int8_numpy.prepare(network))
+        return future.result()
 
-    def _prepare_by_onnx(self, network: Network) -> None:
-        """Also see that it computes the right integers; else numpy computes from here on."""
+    def _prepared_by_onnx(self, network: Network) -> Run | None:
+        """Once it is seen to compute the right integers; else None, and numpy computes from here on."""
         from bbcompress.exact import int8_onnx, int8_proof
 
         try:
             run = int8_onnx.prepare(network)
             int8_proof.prove(int8_onnx.prepare, network, run)
-            self._prepared[network, "onnx"] = run
         except Exception as error:  # whatever is wrong with the library, numpy decodes the file
-            self.report(f"8-bit networks: numpy, as ONNX Runtime cannot be used: {str(error).splitlines()[0]}")
-            self._name = "numpy"
+            with self._preparing:
+                if self._name == "onnx":
+                    reason = str(error).splitlines()[0]
+                    self.report(f"8-bit networks: numpy, as ONNX Runtime cannot be used: {reason}")
+                    self._name = "numpy"
+            return None
+        return run
 
     @property
     def _is_own_thread(self) -> bool:

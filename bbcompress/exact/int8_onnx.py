@@ -35,7 +35,7 @@ def prepare(network: Network) -> Run:
     session = onnxruntime.InferenceSession(file_of(network), options, providers=["CPUExecutionProvider"])
 
     def run(x: Bytes) -> NDArray[Any]:
-        (y,) = session.run(None, {"x": np.ascontiguousarray(x)})
+        (y,) = session.run(None, {"x": np.ascontiguousarray(x.transpose(0, 3, 1, 2))})
         outputs: NDArray[Any] = y
         return outputs
 
@@ -43,9 +43,9 @@ def prepare(network: Network) -> Run:
 
 
 def file_of(network: Network) -> bytes:
-    """The network as an ONNX file; its input is "x"."""
+    """The network as an ONNX file; its input is "x" (N, C, H, W): those who make it write one plane after the other."""
     builder = _Builder()
-    name = "x"
+    name = builder.graph.node("Transpose", ["x"], perm=[0, 2, 3, 1])
     for layer in network.layers:
         match layer:
             case Convolution():
@@ -54,8 +54,9 @@ def file_of(network: Network) -> bytes:
                 name = builder.residual(layer, name)
             case Linear():
                 name = builder.linear(layer, name)
-    inputs, outputs = {"x": ("uint8", network.inputs)}, {name: (network.output_type.name, network.outputs)}
-    return builder.graph.file(inputs, outputs)
+    count, height, width = "count", "height", "width"
+    inputs = {"x": ("uint8", (count, network.inputs, height, width))}
+    return builder.graph.file(inputs, {name: (network.output_type.name, (count, height, width, network.outputs))})
 
 
 class _Builder:

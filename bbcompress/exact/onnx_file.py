@@ -3,7 +3,7 @@
 Field numbers are those of onnx.proto3 (github.com/onnx/onnx); operators those of opset 17 and of `com.microsoft` 1.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,9 @@ _OPSETS = {"": 17, "com.microsoft": 1}
 _TENSOR_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7}
 _ATTRIBUTE_INT, _ATTRIBUTE_INTS = 2, 7
 _VARINT, _BYTES = 0, 2
+
+Kind = tuple[str, tuple[int | str, ...]]
+"""A numpy type, and a shape whose sizes are numbers or names of what is not known yet."""
 
 
 @dataclass
@@ -45,8 +48,8 @@ class Graph:
         self.nodes.append(message)
         return name
 
-    def file(self, inputs: dict[str, tuple[str, int]], outputs: dict[str, tuple[str, int]]) -> bytes:
-        """The model file. Inputs and outputs (N, H, W, C) by name, each of a numpy type and a number of channels."""
+    def file(self, inputs: Mapping[str, Kind], outputs: Mapping[str, Kind]) -> bytes:
+        """The model file. Inputs and outputs by name."""
         graph = _messages(1, self.nodes) + _bytes(2, b"network") + _messages(5, self.tensors)
         graph += _messages(11, (_value_info(*item) for item in inputs.items()))
         graph += _messages(12, (_value_info(*item) for item in outputs.items()))
@@ -60,9 +63,9 @@ def _attribute_value(value: int | list[int]) -> bytes:
     return b"".join(_number(8, one) for one in value) + _number(20, _ATTRIBUTE_INTS)
 
 
-def _value_info(name: str, kind: tuple[str, int]) -> bytes:
-    dtype, channels = kind
-    sizes = [_bytes(2, size.encode()) for size in ("count", "height", "width")] + [_number(1, channels)]
+def _value_info(name: str, kind: Kind) -> bytes:
+    dtype, shape = kind
+    sizes = [_bytes(2, size.encode()) if isinstance(size, str) else _number(1, size) for size in shape]
     tensor = _number(1, _TENSOR_TYPES[dtype]) + _bytes(2, _messages(1, sizes))
     return _bytes(1, name.encode()) + _bytes(2, _bytes(1, tensor))
 

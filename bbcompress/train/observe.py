@@ -55,7 +55,8 @@ def observe(groups: Sequence[Values], depth: int, strides: Sequence[int]) -> Ite
                 scale.inside(scale.pixels, stage, channel)[:] = scale.split(groups[group], stage)[channel]
             own = general(unit)
             if parts and stride in FITTED_STRIDES:
-                own = fit.fit(unit, fit.sample(unit, list(scales.values()), depth), depth, own)
+                begun = fit.begin(unit, list(scales.values()), depth, own)
+                own = fit.fit(fit.sample(begun, depth), depth, own)
             fitted.append(own.shape)
             for group, scale in scales.items():
                 piece = pieces[group]
@@ -71,8 +72,6 @@ def observe(groups: Sequence[Values], depth: int, strides: Sequence[int]) -> Ite
                 keep(scale, unit, piece, values, prediction, own)
                 errors = (values - prediction.means * 2.0**-MEAN_BITS).astype(np.float32)
                 found[group].append((values, errors, classes.astype(np.uint8)))
-            for scale in scales.values():
-                scale.finish(stage, channel)
         for group, visible in seen.items():
             if np.prod(visible.shape[:3]):
                 shape = channels, *pieces[group].shape

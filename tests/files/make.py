@@ -113,7 +113,7 @@ def coarse_to_fine(pictures: list[Picture], corrector: str = "") -> Lattice:
     assert form is not None
     model = load(FOLDER / f"{corrector}.safetensors") if corrector else None
     assert model is None or isinstance(model, CorrectorModel)
-    with patch("bbcompress.codec.lattice_coder.with_gain", lambda own, *_: own._replace(gain=3, wider=1)):
+    with patch("bbcompress.codec.lattice_encoder.with_gain", lambda own, *_: own._replace(gain=3, wider=1)):
         payload = encode_planes(model, pictures, form, registry().engine).payload
     assert isinstance(payload, Lattice)
     return payload

@@ -13,7 +13,7 @@ from methods import models
 from bbcompress.codec import chain, model_file
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.dense import DenseModel
-from bbcompress.codec.lattice_coder import encode
+from bbcompress.codec.lattice_encoder import encode
 from bbcompress.codec.model_file import BadModel, Model
 from bbcompress.exact.engine import Engine
 from bbcompress.exact.network import InexactNetwork

@@ -23,8 +23,8 @@ class Corrector:
         }
 
 
-def to_bytes(x: NDArray[np.floating]) -> Integers:
-    return np.clip(np.rint(x).astype(np.int64) + 128, 0, 255)
+def to_bytes(x: NDArray[np.float32]) -> Integers:
+    return np.clip(np.floor(x + np.float32(128.5)).astype(np.int64), 0, 255)
 
 
 def per_value(classes: Integers) -> Floats:
@@ -35,7 +35,8 @@ def per_value(classes: Integers) -> Floats:
 
 def relative_error(values: Integers, means: Integers, classes: Integers) -> Integers:
     """Of float64, in which the product is exact."""
-    return to_bytes((values - means / 64) * per_value(classes).astype(np.float64))
+    steps = (values - means / 64) * per_value(classes).astype(np.float64)
+    return np.clip(np.rint(steps).astype(np.int64) + 128, 0, 255)
 
 
 def look(

@@ -1,5 +1,6 @@
 """Sections 18.1 and 18.2: scales, stages, places, and what lies at them."""
 
+import math
 from collections.abc import Iterator
 from functools import cache
 
@@ -61,7 +62,9 @@ def pieces(pictures: int, rows: int, columns: int) -> Iterator[tuple[slice, slic
     """Pictures and rows of each piece of a stage's part."""
     if not rows * columns:
         return
-    together, high = max(1, (1 << 15) // (rows * columns)), max(1, (1 << 15) // columns)
+    together = max(1, (1 << 14) // (rows * columns))
+    most = max(1, (1 << 14) // columns, min(32, (1 << 17) // columns))
+    high = math.ceil(rows / math.ceil(rows / most))
     for picture in range(0, pictures, together):
         for row in range(0, rows, high):
             yield slice(picture, picture + together), slice(row, row + high)

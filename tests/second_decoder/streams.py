@@ -25,16 +25,16 @@ class Stream:
         reader = Reader(data)
         self.all_at_once = reader.byte()
         require(self.all_at_once <= 1, "a stream of an unknown kind")
-        widenings = [reader.varint(0, n) for _ in range(reader.varint(0, 6))]
+        widenings = [reader.varint(0, n) for _ in range(reader.varint(0, 12))]
         lanes, before = most if self.all_at_once else 1, 0
         self.blocks: list[list[Block]] = []  # of each part
         for size in reversed(parts):
             blocks = []
             while size:
                 while widenings and widenings[0] == before:
-                    lanes = min(4 * lanes, most)
+                    lanes = min(2 * lanes, most)
                     del widenings[0]
-                part = size if lanes == most else min(size, 64 * lanes)
+                part = size if lanes == most else min(size, 16 * lanes)
                 blocks.append(Block(part, lanes))
                 size, before = size - part, before + 1
             self.blocks.append(blocks)
