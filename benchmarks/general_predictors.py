@@ -56,9 +56,9 @@ def predictors(pictures: np.ndarray) -> dict[Unit, Predictor]:
     lattice_encoder.FITTED_STRIDES = (32, 16, 8, 4)
     found = {}
 
-    def best(begun, depth, general):
-        found[begun.unit] = fit.fit(fit.sample(begun, depth), depth, general)
-        return found[begun.unit]
+    def best(unit, scales, depth, general):
+        found[unit] = fit.fit(unit, fit.sample(unit, scales, depth), depth, general)
+        return found[unit]
 
     fit.best = best
     parameters.pack = lambda *_: b""

@@ -62,8 +62,8 @@ def of_pictures(folder: Path, files: int | None, corrector: Corrector, engine: E
     pictures = [np.asarray(Image.open(path).convert("RGB"))[..., GREEN_FIRST] for path in paths]
     planes = [np.ascontiguousarray(pixels.transpose(2, 0, 1)[:, None]) for pixels in pictures]
 
-    def general_only(begun: fit.Begun, *_: object) -> Any:
-        return general(begun.unit)
+    def general_only(unit: Any, *_: object) -> Any:
+        return general(unit)
 
     general_tables = patch.object(fit, "fit_classes", lambda predictor, *_: predictor)
     general_predictors = patch.object(fit, "best", general_only)

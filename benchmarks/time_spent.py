@@ -4,9 +4,9 @@
 
 The commands run in processes of their own, with timers around the functions that do the work: seconds of the main
 thread, each part without the parts that it calls, so that they add up to `all`, which is from the start of the process.
-With several threads `networks` is how long the main thread waits for them, and what other threads fit is not seen.
-`check` is all that the check does. Parts of less than a thousandth
-of `all` are left out. A large picture is made of parts of all photographs, the other one is the first.
+With several threads `networks` is how long the main thread waits for them. `check` is all that the check does. Parts of
+less than a thousandth of `all` are left out. A large picture is made of parts of all photographs, the other one is the
+first.
 """
 
 import argparse
@@ -48,7 +48,7 @@ PARTS = {
         "bbcompress.codec.lattice_decoder:keep",
         "bbcompress.codec.lattice:Scale.join",
     ),
-    "fitting predictors": ("bbcompress.codec.fit:begin", "bbcompress.codec.fit:best"),
+    "fitting predictors": ("bbcompress.codec.fit:best",),
     "fitting gains": ("bbcompress.codec.lattice_encoder:with_gain",),
     "choosing": (
         "bbcompress.archive.compress_single:candidates",

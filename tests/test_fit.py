@@ -69,20 +69,18 @@ def scale_of(depth: int) -> Scale:
 @pytest.mark.parametrize("depth", [8, 12, 16])
 def test_pixels_in_any_order_give_the_same_predictor(depth: int) -> None:
     unit = Unit(DIAGONAL, 0, 1)
-    begun = fit.begin(unit, [scale_of(depth)], depth, general(unit))
-    seen = fit.sample(begun, depth)
-    count = begun.values.size
+    seen = fit.sample(unit, [scale_of(depth)], depth)
+    count = seen.values.size
     # every other one is what contexts are fitted to
     random, order = np.random.default_rng(0), np.arange(count)
     for half in order[::2], order[1::2]:
         random.shuffle(half)
-    parts = {name: getattr(begun, name)[..., order] for name in ("neighbours", "values", "centres", "errors")}
-    moved = fit.Sample(begun._replace(**parts), seen.magnitudes[:, order])
+    moved = fit.Sample(*(np.ascontiguousarray(part[..., order]) for part in seen[:4]), seen.share)
 
     def facts(predictor: Predictor) -> list[object]:
         return [np.asarray(part).tolist() for part in predictor]
 
-    found = fit.fit(seen, depth, general(unit))
-    assert facts(fit.fit(moved, depth, general(unit))) == facts(found)
+    found = fit.fit(unit, seen, depth, general(unit))
+    assert facts(fit.fit(unit, moved, depth, general(unit))) == facts(found)
     fitted, base = (fit.bits(p, fit.coded([p], seen, depth)[0], depth) for p in (found, general(unit)))
     assert fitted < base

@@ -5,14 +5,15 @@ whose pipe closes ends: none outlives a parent that was killed.
 """
 
 import logging
-import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from multiprocessing.connection import Connection, wait
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from bbcompress.archive.errors import ArchiveError
 from bbcompress.memory import return_large_arrays
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 PAY_FROM_PIXELS = 1 << 18
 """Pixels that take about as long as a process takes to start, a second of a core."""
@@ -53,7 +54,7 @@ class _Answer(NamedTuple):
     warnings: list[str]
 
 
-def _answer_jobs(work: Work[Any, Any], connection: Connection) -> None:
+def _answer_jobs(work: Work[Any, Any], connection: "Connection") -> None:
     """What a process does until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it stops it
     return_large_arrays()
@@ -89,7 +90,9 @@ class _Process(Generic[Job]):
     """A process, which is started with its first job."""
 
     def __init__(self, work: Work[Job, Any]):
-        context = multiprocessing.get_context("spawn")
+        from multiprocessing import get_context  # not for what one process does
+
+        context = get_context("spawn")
         self.connection, self._its_end = context.Pipe()
         self._process = context.Process(target=_answer_jobs, args=(work, self._its_end), daemon=True)
         self._started = False
@@ -109,6 +112,8 @@ class _Process(Generic[Job]):
 
 
 def _in_order(processes: list[_Process[Job]], jobs: Iterator[Job], report: Report) -> Iterator[Any]:
+    from multiprocessing.connection import Connection, wait
+
     idle, busy = list(processes), dict[Connection, tuple[_Process[Job], int]]()
     done: dict[int, Any] = {}
     warned: set[str] = set()
@@ -144,7 +149,7 @@ def _in_order(processes: list[_Process[Job]], jobs: Iterator[Job], report: Repor
             taken += 1
 
 
-def _received(connection: Connection) -> _Answer:
+def _received(connection: "Connection") -> _Answer:
     try:
         answer = connection.recv()
     except (EOFError, OSError) as error:

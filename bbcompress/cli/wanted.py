@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from PIL import Image
-
 from bbcompress.archive.arrays import Array, array_at
 from bbcompress.archive.read import ArchiveReader, Decoded
 from bbcompress.archive.select import Selection
@@ -102,8 +100,10 @@ class Wanted(NamedTuple):
         suffix = path.suffix.lower()
         if is_stream(path) or (own is not None and suffix and suffix == Path(own).suffix.lower()):
             return True
-        if suffix == ".*":
+        if suffix in (".*", ".png"):
             return True
+        from PIL import Image  # not for files whose name says nothing else
+
         # the usual ones are known at once; for all others all of Pillow's formats are loaded
         Image.preinit()
         return suffix in Image.EXTENSION or suffix in Image.registered_extensions()

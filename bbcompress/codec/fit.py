@@ -7,7 +7,7 @@ So that the same file is written everywhere, matrices that are multiplied hold w
 two, in float64: their sums are exact in any order. All else is single operations in a fixed order.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -54,75 +54,43 @@ WEIGHT_STEPS = (0, 4)
 """Powers of two that weights may be multiples of: others between them save a 5,000th, and take a tenth of the time."""
 
 
-class Begun(NamedTuple):
-    """What pixels say of a unit by themselves, before it is known how far off predictors before were."""
+class Sample(NamedTuple):
+    """Some pixels of a unit, from pictures of several sizes, with all that a predictor sees of them."""
 
-    unit: Unit
-    pieces: list[tuple[Scale, Piece]]
-    """Where the sample is from."""
     neighbours: Floats
     """What weights are of (taps + 1, pixels), whole numbers: see `centres`."""
+    magnitudes: Floats
+    """Context terms (terms + 1, pixels) in eighths of a step of values, whole numbers, the last one step."""
     values: Floats
     """Less the own channel's centre."""
     centres: Floats
     share: float
     """Of all pixels of the unit."""
-    weights: Floats
-    """After a first round."""
-    errors: Floats
-    """Of these."""
-
-    @property
-    def parts(self) -> Iterator[tuple[Scale, Piece, slice]]:
-        """Each piece, and which pixels of the sample are its."""
-        stop = 0
-        for scale, piece in self.pieces:
-            start, stop = stop, stop + int(np.prod(piece.shape))
-            yield scale, piece, slice(start, stop)
 
 
-class Sample(NamedTuple):
-    """Some pixels of a unit, from pictures of several sizes, with all that a predictor sees of them."""
-
-    begun: Begun
-    magnitudes: Floats
-    """Context terms (terms + 1, pixels) in eighths of a step of values, whole numbers, the last one step."""
-
-
-def begin(unit: Unit, scales: Sequence[Scale], depth: int, general: Predictor) -> Begun:
+def sample(unit: Unit, scales: Sequence[Scale], depth: int) -> Sample:
     """Of pictures whose pixels in this unit are there already."""
     total = sum(_pixels(scale, unit) for scale in scales)
     pieces = [(scale, _thinned(scale, unit, max(1.0, total / SAMPLE))) for scale in scales if _pixels(scale, unit)]
     count = sum(int(np.prod(piece.shape)) for _, piece in pieces)
-    neighbours, values, spread = np.empty((len(taps(unit)) + 1, count)), np.empty(count), np.empty(count)
-    begun = Begun(unit, pieces, neighbours, values, values, count / total, general.weights * 2.0**-WEIGHT_BITS, values)
-    for scale, piece, place in begun.parts:
+    neighbours = np.empty((len(taps(unit)) + 1, count))
+    magnitudes = np.empty((len(terms(unit)) + 1, count))
+    values = np.empty(count)
+    stop = 0
+    for scale, piece in pieces:
+        start, stop = stop, stop + int(np.prod(piece.shape))
         for row, tap in enumerate(taps(unit)):
-            neighbours[row, place].reshape(piece.shape)[:] = view(scale.pixels, tap, piece)
-        values[place].reshape(piece.shape)[:] = scale.inside(scale.pixels, unit.stage, unit.channel)[piece]
+            neighbours[row, start:stop].reshape(piece.shape)[:] = view(scale.pixels, tap, piece)
         around = Around.of(scale, piece, depth)
-        spread[place] = around.errors.inside(magnitude(terms(unit)[0], around)).ravel()
+        for row, term in enumerate(terms(unit)):
+            magnitudes[row, start:stop] = around.errors.inside(magnitude(term, around)).ravel()
+        values[start:stop].reshape(piece.shape)[:] = scale.inside(scale.pixels, unit.stage, unit.channel)[piece]
     neighbours[-1] = 1 << (depth - 1)
+    magnitudes[-1] = 1 << ERROR_BITS
     own = neighbours[centres(unit).index(len(neighbours) - 1)].copy()
     for row in _centres_last(unit):
         neighbours[row] -= neighbours[centres(unit)[row]]
-    values -= own
-    spread *= 2.0**-ERROR_BITS
-    begun = begun._replace(centres=own, errors=values - begun.weights @ neighbours)
-    weights, errors = _fit_weights(begun, begun.weights, begun.errors, 1 / np.sqrt(spread * spread + 4), depth)
-    return begun._replace(weights=weights, errors=errors)
-
-
-def sample(begun: Begun, depth: int) -> Sample:
-    """Once predictors before were off by what is known."""
-    unit = begun.unit
-    magnitudes = np.empty((len(terms(unit)) + 1, len(begun.values)))
-    for scale, piece, place in begun.parts:
-        around = Around.of(scale, piece, depth)
-        for row, term in enumerate(terms(unit)):
-            magnitudes[row, place] = around.errors.inside(magnitude(term, around)).ravel()
-    magnitudes[-1] = 1 << ERROR_BITS
-    return Sample(begun, magnitudes)
+    return Sample(neighbours, magnitudes, values - own, own, count / total)
 
 
 @cache
@@ -137,38 +105,42 @@ def _centres_last(unit: Unit) -> list[int]:
     return sorted(range(len(of) - 1), key=steps, reverse=True)
 
 
-def fit(seen: Sample, depth: int, general: Predictor) -> Predictor:
+def fit(unit: Unit, seen: Sample, depth: int, general: Predictor) -> Predictor:
     """The predictor that codes the sample best, near to the general one where there is little to go by."""
-    begun = seen.begun
-    weights, errors = begun.weights, begun.errors
+    weights = general.weights * 2.0**-WEIGHT_BITS
     context = general.context * 2.0**-CONTEXT_BITS
     least = 2.0 ** -(ERROR_BITS + 1)
     magnitudes = seen.magnitudes * 2.0**-ERROR_BITS
     expected = np.maximum(context @ magnitudes, least)
-    context_ridge = begun.share / 2 / CONTEXT_DEVIATION**2
-    half = slice(None, None, 2)
+    errors = seen.values - weights @ seen.neighbours
+    context_ridge = seen.share / 2 / CONTEXT_DEVIATION**2
+    roots = 1 / np.sqrt(magnitudes[0] * magnitudes[0] + 4)
     for number in range(ROUNDS):
         if number:
             scale = np.maximum(expected, 0.25) * 0.6
             ratio = errors / scale
             # nearly of a logistic distribution: the derivative of its log density over the error
             roots = 1 / (np.sqrt(np.sqrt(ratio * ratio + 4)) * scale)
-            weights, errors = _fit_weights(begun, weights, errors, roots, depth)
+        found = _equations(seen.neighbours, errors, roots, depth, ROOT_BITS)
+        change = found.solution(seen.share / WEIGHT_DEVIATION**2, np.zeros_like(weights))
+        weights += np.rint(change * 2.0**FITTED_BITS) * 2.0**-FITTED_BITS
+        errors = seen.values - weights @ seen.neighbours
+        half = slice(None, None, 2)
         context = _fit_context(magnitudes[:, half], errors[half], expected[half], context, context_ridge, depth)
         expected = np.maximum(context @ magnitudes, least)
     whole_weights = np.rint(weights * 2.0**WEIGHT_BITS).astype(np.int64)
     whole_context = np.rint(context * 2.0**CONTEXT_BITS).astype(np.int64)
     fitted = Predictor(whole_weights, whole_context, general.knots, general.shape)
-    return fit_classes(fitted, coded([fitted], seen, depth)[0], depth, begun.share)
+    return fit_classes(fitted, coded([fitted], seen, depth)[0], depth, seen.share)
 
 
-def best(begun: Begun, depth: int, general: Predictor) -> Predictor:
+def best(unit: Unit, scales: Sequence[Scale], depth: int, general: Predictor) -> Predictor:
     """A unit's own predictor, with weights as coarse as pays, or the general one where that is cheaper."""
-    seen = sample(begun, depth)
-    found = fit(seen, depth, general)
-    candidates = [*(coarser(found, begun.unit, step) for step in WEIGHT_STEPS), general]
+    seen = sample(unit, scales, depth)
+    found = fit(unit, seen, depth, general)
+    candidates = [*(coarser(found, unit, step) for step in WEIGHT_STEPS), general]
     costs = [
-        bits(candidate, its, depth) / begun.share + (0 if candidate is general else length(candidate, begun.unit))
+        bits(candidate, its, depth) / seen.share + (0 if candidate is general else length(candidate, unit))
         for candidate, its in zip(candidates, coded(candidates, seen, depth), strict=True)
     ]
     # of the same costs the first is taken
@@ -180,9 +152,9 @@ def coded(predictors: Sequence[Predictor], seen: Sample, depth: int) -> list[Cod
     top = ((1 << depth) - 1) << MEAN_BITS
     weights = np.array([predictor.weights for predictor in predictors]) * 2.0 ** (MEAN_BITS - WEIGHT_BITS)
     contexts = np.array([predictor.context for predictor in predictors], np.float64)
-    values = (seen.begun.values + seen.begun.centres).astype(np.int64)
-    means = weights @ seen.begun.neighbours
-    means += seen.begun.centres * 2.0**MEAN_BITS
+    values = (seen.values + seen.centres).astype(np.int64)
+    means = weights @ seen.neighbours
+    means += seen.centres * 2.0**MEAN_BITS
     np.rint(means, out=means)
     np.clip(means, 0, top, out=means)
     expected = contexts @ seen.magnitudes
@@ -190,15 +162,6 @@ def coded(predictors: Sequence[Predictor], seen: Sample, depth: int) -> list[Cod
         Coded(values, mean.astype(np.int64), class_of(magnitude))
         for mean, magnitude in zip(means, expected, strict=True)
     ]
-
-
-def _fit_weights(begun: Begun, weights: Floats, errors: Floats, roots: Floats, depth: int) -> tuple[Floats, Floats]:
-    """Better weights than some, whose errors these are, and theirs."""
-    change = _equations(begun.neighbours, errors, roots, depth, ROOT_BITS).solution(
-        begun.share / WEIGHT_DEVIATION**2, np.zeros_like(weights)
-    )
-    weights = weights + np.rint(change * 2.0**FITTED_BITS) * 2.0**-FITTED_BITS
-    return weights, begun.values - weights @ begun.neighbours
 
 
 def _fit_context(

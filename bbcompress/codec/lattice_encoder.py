@@ -5,8 +5,8 @@ first, then one stream or, of large pictures, several. Encoder and decoder (`bbc
 through scales, stages, channels and pieces in the same order (`bbcompress.codec.lattice_walk`); a piece's symbols are
 coded together, as their distributions hang on nothing of their own unit.
 
-Predictors are fitted one after the other, as each hangs on how far off those before it were; what pixels alone say of
-them, networks and streams are computed on the engine's threads beside that.
+Predictors are fitted one after the other, as each hangs on how far off those before it were; networks run and streams
+are written on the engine's threads beside that.
 """
 
 from collections import deque
@@ -114,15 +114,10 @@ def _units(
         for group, scale in scales.items():
             _fill(scale, pictures[group])
         units = [(stage, Unit(stage.stage, channel, channels)) for stage in its_stages for channel in range(channels)]
-        begun = deque(
-            engine.submit(partial(fit.begin, unit, list(scales.values()), depth, general(unit)))
-            for stage, unit in units
-            if fitted and _worth_fitting(stage)
-        )
         for stage, unit in units:
             own = general(unit)
             if fitted and _worth_fitting(stage):
-                own = fit.best(begun.popleft().result(), depth, own)
+                own = fit.best(unit, list(scales.values()), depth, own)
             if unit.channel == 0:
                 networks = Corrections(corrector, stage, scales, depth, engine)
             pairs = [_predicted(stage, unit, own, scales, networks, number) for number in range(len(stage.parts))]

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from bbcompress.images.errors import DamagedImage, NotWhole, require_size
 from bbcompress.images.metadata import Format, Metadata
@@ -214,6 +213,8 @@ def _inflate(stream: bytes, kind: _Kind, width: int, height: int) -> _Pixels:
     if len(data) != size or not decoder.eof or decoder.unused_data:
         raise NotWhole("damaged PNG: too few or too many image data")
     if kind.depth == 8 and not kind.interlace and kind.mode in _QUICK:
+        from PIL import Image  # not for writing
+
         try:
             return np.asarray(Image.frombytes(kind.mode, (width, height), stream, "zip", kind.mode))
         except ValueError as error:  # an unknown filter

@@ -109,4 +109,4 @@ def deflate_rows(rows: Rows, step: int) -> bytes:
     count = max(1, _TRIAL_BYTES // (1 + rows.shape[1]))
     middle = rows[max(0, (len(rows) - count) // 2) :][:count]
     way = min((filter_rows, plain_rows), key=lambda way: len(zlib.compress(way(middle, step), 1)))
-    return zlib.compress(way(rows, step), 9 if rows.size < 1 << 20 else 5)
+    return zlib.compress(way(rows, step), 9 if rows.size < 1 << 20 else 4)

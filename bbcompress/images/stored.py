@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bbcompress.images import planes, vp8l
+from bbcompress.images import planes
 from bbcompress.images.errors import DamagedImage, ImageError, LimitExceeded
 from bbcompress.images.header import MODES, Header
 from bbcompress.images.picture import Picture
@@ -37,6 +37,8 @@ def encode(picture: Picture) -> bytes:
     index, packed = planes.encode(samples)
     candidates = [(_RAW, samples.astype(samples.dtype.newbyteorder("<")).tobytes()), (_PLANES + index, packed)]
     if picture.pixels.dtype == np.uint8:
+        from bbcompress.images import vp8l  # with Pillow, which takes a while
+
         bitstream = vp8l.encode(picture.pixels.reshape(picture.height, picture.width, -1))
         if bitstream is not None:
             candidates.append((_WEBP, bitstream))
@@ -67,6 +69,8 @@ def _decode(reader: Reader, max_pixels: int) -> Picture:
     columns = -(-header.width // 8) if header.mode == "1" else header.width
     payload = reader.rest()
     if method == _WEBP and layout.dtype == np.uint8:
+        from bbcompress.images import vp8l
+
         pixels = vp8l.decode(payload, (header.height, header.width, layout.channels))
         return _picture(header, pixels)
     shape = (header.height, columns, layout.channels)

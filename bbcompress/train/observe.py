@@ -55,8 +55,7 @@ def observe(groups: Sequence[Values], depth: int, strides: Sequence[int]) -> Ite
                 scale.inside(scale.pixels, stage, channel)[:] = scale.split(groups[group], stage)[channel]
             own = general(unit)
             if parts and stride in FITTED_STRIDES:
-                begun = fit.begin(unit, list(scales.values()), depth, own)
-                own = fit.fit(fit.sample(begun, depth), depth, own)
+                own = fit.fit(unit, fit.sample(unit, list(scales.values()), depth), depth, own)
             fitted.append(own.shape)
             for group, scale in scales.items():
                 piece = pieces[group]
