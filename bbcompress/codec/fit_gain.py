@@ -1,7 +1,7 @@
 """How much of a network's correction counts: the encoder tries, on some of the pixels."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,23 +20,35 @@ GAINS = (8, 6, 4, 2, 0)
 WIDER = (0, 1, -1, 2, -2)
 
 
+class PredictedPart(NamedTuple):
+    """Pixels and predictions (pixels,) in as few bytes as hold them, as an encoder holds those of a unit."""
+
+    values: NDArray[Any]
+    """As the picture has them."""
+    means: NDArray[np.int32]
+    classes: NDArray[np.uint8]
+
+    def taken(self) -> tuple[NDArray[np.int64], Prediction]:
+        """Values and prediction to compute with."""
+        values, means, classes = (array.astype(np.int64) for array in self)
+        return values, Prediction(means, classes)
+
+
 def with_gain(
     own: Predictor,
     unit: Unit,
     depth: int,
-    values: Sequence[NDArray[np.int64]],
-    predictions: Sequence[Prediction],
+    parts: Sequence[PredictedPart],
     said: Sequence[Correction | None],
     errors: Sequence[Sequence[NDArray[np.int32]]],
 ) -> Predictor:
     """With how much of the network's correction counts, found by some of the pixels."""
-    step = max(1, sum(map(len, values)) // GAIN_SAMPLE)
+    step = max(1, sum(len(part.values) for part in parts) // GAIN_SAMPLE)
 
-    def some(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        return np.concatenate([part[::step] for part in parts])
+    def some(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([array[::step] for array in arrays])
 
-    actual = some(values)
-    prediction = Prediction(*map(some, zip(*predictions, strict=True)))
+    actual, prediction = PredictedPart(*map(some, zip(*parts, strict=True))).taken()
     correction = Correction(*map(some, zip(*(found for found in said if found is not None), strict=True)))
     before = [some(of_channel) for of_channel in zip(*errors, strict=True)]
 

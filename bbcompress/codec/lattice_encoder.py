@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from bbcompress.codec import fit, lattice_streams, streams
 from bbcompress.codec.corrections import Corrections, expect, expected, keep
 from bbcompress.codec.corrector import Correction, Corrector
-from bbcompress.codec.fit_gain import with_gain
+from bbcompress.codec.fit_gain import PredictedPart, with_gain
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES, Scale, Values
 from bbcompress.codec.lattice_walk import Part, Shape, Stage, Walk, stages
 from bbcompress.codec.parameters import FITTED_STRIDES, Parameters, pack
-from bbcompress.codec.predictor import Prediction, Predictor, Unit
+from bbcompress.codec.predictor import Predictor, Unit
 from bbcompress.coding.distributions import MICROBITS, code_lengths
 from bbcompress.coding.rans import Counts, Words
 from bbcompress.coding.shapes import PRECISION
@@ -65,19 +65,16 @@ def encode(
     output.begin(lattice_streams.corners(len(corners), depth).intervals(corners))
     errors: list[list[NDArray[np.int32]]] = []
     # networks of a unit are evaluated while the next one is fitted
-    for stage, unit, own, values, predictions, networks in _one_behind(
-        _units(pictures, depth, corrector, engine, fitted)
-    ):
+    for stage, unit, own, parts, networks in _one_behind(_units(pictures, depth, corrector, engine, fitted)):
         if unit.channel == 0:
             errors = [[] for _ in stage.parts]
         said = [networks.of(unit.channel, number) for number in range(len(stage.parts))]
         if networks.corrected:
-            own = with_gain(own, unit, depth, values, predictions, said, errors)
+            own = with_gain(own, unit, depth, parts, said, errors)
         if own is not general(unit):
             found[stage.stride, unit.stage, unit.channel] = own
-        for part, actual, prediction, correction, before in zip(
-            stage.parts, values, predictions, said, errors, strict=True
-        ):
+        for part, predicted, correction, before in zip(stage.parts, parts, said, errors, strict=True):
+            actual, prediction = predicted.taken()
             told = expected(own, unit, depth, prediction, correction, before)
             if networks.corrected and unit.channel < channels - 1:
                 before.append(told.errors(actual))
@@ -89,13 +86,12 @@ def encode(
 
 
 class _Predicted(NamedTuple):
-    """A unit of a stage, with a predictor; values and predictions of each part."""
+    """A unit of a stage, with a predictor and what it says of each part."""
 
     stage: Stage
     unit: Unit
     own: Predictor
-    values: list[NDArray[np.int64]]
-    predictions: list[Prediction]
+    parts: list[PredictedPart]
     networks: Corrections
 
 
@@ -120,11 +116,11 @@ def _units(
                 own = fit.best(unit, list(scales.values()), depth, own)
             if unit.channel == 0:
                 networks = Corrections(corrector, stage, scales, depth, engine)
-            pairs = [_predicted(stage, unit, own, scales, networks, number) for number in range(len(stage.parts))]
+            parts = [_predicted(stage, unit, own, scales, networks, number) for number in range(len(stage.parts))]
             if unit.channel == 0:
                 _begin_networks(networks, channels, len(stage.parts))
-            values, predictions = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-            yield _Predicted(stage, unit, own, values, predictions, networks)
+            yield _Predicted(stage, unit, own, parts, networks)
+            del parts
 
 
 def _fill(scale: Scale, pictures: Values) -> None:
@@ -141,14 +137,14 @@ def _worth_fitting(stage: Stage) -> bool:
 
 def _predicted(
     stage: Stage, unit: Unit, own: Predictor, scales: dict[int, Scale], networks: Corrections, number: int
-) -> tuple[NDArray[np.int64], Prediction]:
-    """Values and predictions of a part, of which is remembered how far off they are."""
+) -> PredictedPart:
+    """A part, of which is remembered how far off predictions are."""
     group, piece = stage.parts[number]
     scale = scales[group]
-    values = scale.inside(scale.pixels, *unit[:2])[piece].ravel().astype(np.int64)
+    values = scale.inside(scale.pixels, *unit[:2])[piece].ravel()
     prediction = networks.predict(own, unit, number)
-    keep(scale, unit, piece, values, prediction, own)
-    return values, prediction
+    keep(scale, unit, piece, values.astype(np.int64), prediction, own)
+    return PredictedPart(values, prediction.means.astype(np.int32), prediction.classes.astype(np.uint8))
 
 
 def _begin_networks(networks: Corrections, channels: int, parts: int) -> None:
@@ -170,7 +166,7 @@ def _one_behind(units: Iterator[_Predicted]) -> Iterator[_Predicted]:
         if last is not None:
             yield last
         last = unit
-        if sum(map(len, unit.values)) > LARGE_UNIT:
+        if sum(part.size for part in unit.stage.parts) > LARGE_UNIT:
             yield unit
             last = None
     if last is not None:
