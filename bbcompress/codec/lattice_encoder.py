@@ -56,7 +56,8 @@ def encode(
     fitted: bool = True,
     advance: Advance = ignore,
 ) -> Encoded:
-    """Pictures of each group (C, N, H, W), unsigned integers below 2^depth; by general predictors unless `fitted`."""
+    """Pictures of each group (C, N, H, W), unsigned integers below 2^depth; unless `fitted` by general predictors, with
+    networks that count in full."""
     channels = pictures[0].shape[0]
     shapes = [Shape(*group.shape[1:]) for group in pictures]
     found: Parameters = {}
@@ -69,7 +70,7 @@ def encode(
         if unit.channel == 0:
             errors = [[] for _ in stage.parts]
         said = [networks.of(unit.channel, number) for number in range(len(stage.parts))]
-        if networks.corrected:
+        if networks.corrected and fitted:
             own = with_gain(own, unit, depth, parts, said, errors)
         if own is not general(unit):
             found[stage.stride, unit.stage, unit.channel] = own
