@@ -56,7 +56,8 @@ def assert_round_trip(pictures: list[np.ndarray], depth: int, corrector: Correct
 def test_networks_that_say_nothing_leave_the_predictors_alone(
     channels: int, depth: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit_gain, "WIDER", (0,))
+    monkeypatch.setattr(fit_gain, "WIDER", ())
+    monkeypatch.setattr(fit_gain, "NARROWER", ())
     pictures = [photograph(channels, 70, 55, depth), photograph(channels, 9, 12, depth, pictures=2)]
     assert assert_round_trip(pictures, depth, made(channels, last=0)) == encode(pictures, depth, None, ENGINE).data
 

@@ -1,6 +1,6 @@
 """How much of a network's correction counts: the encoder tries, on some of the pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +16,10 @@ from bbcompress.coding.shapes import PRECISION
 
 GAIN_SAMPLE = 1 << 13
 """Pixels by which it is found how much of a correction counts."""
-GAINS = (8, 6, 4, 2, 0)
-WIDER = (0, 1, -1, 2, -2)
+LESS_GAIN = (6, 4, 2, 0)
+"""Than 8; each is tried as long as it is better than the one before."""
+WIDER, NARROWER = (1, 2), (-1, -2)
+"""Than 0, likewise."""
 
 
 class PredictedPart(NamedTuple):
@@ -32,6 +34,11 @@ class PredictedPart(NamedTuple):
         """Values and prediction to compute with."""
         values, means, classes = (array.astype(np.int64) for array in self)
         return values, Prediction(means, classes)
+
+
+class _Tried(NamedTuple):
+    bits: float
+    predictor: Predictor
 
 
 def with_gain(
@@ -56,11 +63,22 @@ def with_gain(
         told = expected(tried, unit, depth, prediction, correction, before)
         return step * int(code_lengths(told.distribution(depth).intervals(actual)[1], PRECISION).sum()) / MICROBITS
 
-    best = min((own._replace(gain=gain) for gain in GAINS), key=bits)
-    if best.gain:
-        best = min((best._replace(wider=wider) for wider in WIDER), key=bits)
-    base = general(unit)
-    if own is not base:
+    def best_of(tried: Iterable[Predictor], best: _Tried) -> _Tried:
+        for predictor in tried:
+            found = _Tried(bits(predictor), predictor)
+            if found.bits >= best.bits:
+                break
+            best = found
         return best
+
+    plain = _Tried(bits(own), own)
+    best = best_of((own._replace(gain=gain) for gain in LESS_GAIN), plain)
+    if best.predictor.gain:
+        usual = best
+        for steps in WIDER, NARROWER:
+            if best is usual:
+                best = best_of((usual.predictor._replace(wider=wider) for wider in steps), usual)
+    if own is not general(unit):
+        return best.predictor
     # a general predictor as it is takes a bit
-    return best if bits(best) + length(best, unit) < bits(base) else base
+    return best.predictor if best.bits + length(best.predictor, unit) < plain.bits else own
