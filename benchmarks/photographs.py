@@ -21,7 +21,7 @@ import numpy as np
 from common import write_results
 from PIL import Image
 
-BBC = [sys.executable, "-c", "from bbcompress.cli import main; main()"]
+BBC = [sys.executable, "-c", "from bbcompress.cli import run; run()"]
 
 
 def taken_by(command: list[str]) -> tuple[float, float]:

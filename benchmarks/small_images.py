@@ -88,7 +88,7 @@ def run(command: list[str], threads: int) -> Used:
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     subprocess.run(
-        [sys.executable, "-c", "from bbcompress.cli import main; main()", *command, "-q", "-T", str(threads)],
+        [sys.executable, "-c", "from bbcompress.cli import run; run()", *command, "-q", "-T", str(threads)],
         env=os.environ | one_thread,
         check=True,
     )
