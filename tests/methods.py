@@ -83,7 +83,7 @@ def _chain(
     return encode(models().load(models().files[model]), pictures, form, steps, method).payload
 
 
-def _lattice(pictures: list[Picture], model: int | None = None) -> Payload:
+def coarse_to_fine(pictures: list[Picture], model: int | None = None) -> Payload:
     """Coarse to fine; the model's networks say anything, and count for something where predictors are poor."""
     form = planes_form(pictures[0])
     corrector = None if model is None else models().load(models().files[model])
@@ -149,17 +149,19 @@ def cases() -> dict[str, Case]:
         "archive-adam": _archive((_chain(1, PixelForm.GREY, grey, 2, Method.ADAM), grey)),
         "archive-tiles": _archive((_chain(2, PixelForm.RGB, [small, wide, small]), [small, wide, small])),
         "archive-tiles-alpha": _archive((_chain(2, PixelForm.RGB_ALPHA, [seen, seen], 1), [seen, seen])),
-        "single-lattice": _single(_lattice([small]), small),
-        "single-lattice-grey": _single(_lattice([grey[0]]), grey[0]),
-        "single-lattice-alpha": _single(_lattice([seen]), seen),
-        "single-lattice-sixteen": _single(_lattice([deep]), deep),
-        "single-lattice-corrected": _single(_lattice([small], 4), small, about),
-        "single-lattice-corrected-sixteen": _single(_lattice([deep], 5), deep),
-        "archive-lattice": _archive((_lattice([small, wide, small]), [small, wide, small]), (_lattice([deep]), [deep])),
-        "archive-lattice-alpha": _archive((_lattice([faded, faded]), [faded, faded])),
-        "archive-lattice-corrected": _archive(
-            (_lattice([small, wide, small], 4), [small, wide, small]), (_lattice(grey[:2], 5), grey[:2])
+        "single-lattice": _single(coarse_to_fine([small]), small),
+        "single-lattice-grey": _single(coarse_to_fine([grey[0]]), grey[0]),
+        "single-lattice-alpha": _single(coarse_to_fine([seen]), seen),
+        "single-lattice-sixteen": _single(coarse_to_fine([deep]), deep),
+        "single-lattice-corrected": _single(coarse_to_fine([small], 4), small, about),
+        "single-lattice-corrected-sixteen": _single(coarse_to_fine([deep], 5), deep),
+        "archive-lattice": _archive(
+            (coarse_to_fine([small, wide, small]), [small, wide, small]), (coarse_to_fine([deep]), [deep])
         ),
-        "archive-lattice-corrected-alpha": _archive((_lattice([seen, seen], 4), [seen, seen])),
+        "archive-lattice-alpha": _archive((coarse_to_fine([faded, faded]), [faded, faded])),
+        "archive-lattice-corrected": _archive(
+            (coarse_to_fine([small, wide, small], 4), [small, wide, small]), (coarse_to_fine(grey[:2], 5), grey[:2])
+        ),
+        "archive-lattice-corrected-alpha": _archive((coarse_to_fine([seen, seen], 4), [seen, seen])),
     }
     return found

@@ -92,6 +92,7 @@ def test_pictures_come_back(
 def test_the_same_bytes_whatever_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lattice_encoder, "with_gain", corrected_by(8))
     monkeypatch.setattr(lattice_walk, "PIECE_PIXELS", 300)
+    monkeypatch.setattr(lattice_walk, "PIECE_ROWS", 1)
     pictures, corrector = [photograph(3, 50, 41), photograph(3, 16, 16, pictures=3)], made(3)
     found = {
         assert_round_trip(pictures, 8, corrector, Engine(threads, name))

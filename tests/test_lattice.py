@@ -93,6 +93,7 @@ def test_the_same_bytes_with_any_threads_and_pieces(monkeypatch: pytest.MonkeyPa
 def test_large_pictures_have_several_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lattice_streams, "STREAM_SYMBOLS", 2000)
     monkeypatch.setattr(lattice_walk, "PIECE_PIXELS", 500)
+    monkeypatch.setattr(lattice_walk, "PIECE_ROWS", 1)
     assert_round_trip([photograph(3, 60, 64)], 8)
 
 

@@ -9,16 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import FILES, facts
-from methods import cases, models
+from methods import cases, coarse_to_fine, models
 from PIL import Image
 from second_decoder import functions, predictor, vp8l
 from second_decoder.container import Entry, Unsupported, read
 from second_decoder.models import MissingModel, Models
 from second_decoder.reading import Damaged
 
+from bbcompress.archive.payload import pictures_digest
 from bbcompress.archive.read import ArchiveReader
+from bbcompress.archive.single import pack_single
 from bbcompress.codec.general_tables import TABLES
 from bbcompress.codec.registry import shipped_models
+from bbcompress.images.picture import Picture
 
 EXPECTED = json.loads((FILES / "expected.json").read_text("utf-8"))
 
@@ -92,6 +95,17 @@ def test_general_predictors_in_the_document() -> None:
     for (stage, channel, channels), (weights, context, knots, shape) in TABLES.items():
         unit = predictor.general(channels)[stage, channel]
         assert [*unit] == [weights, context, knots, shape, 8, 0]
+
+
+def test_a_picture_in_several_pieces_on_several_lanes(made: Models) -> None:
+    """Wider than it is high, so that both rules of section 18.1 have a say; the stream widens on the way."""
+    rows, columns = np.ogrid[:140, :1030]
+    random = np.random.default_rng(0)
+    pixels = (60 * np.sin(rows / 9) + 50 * np.cos(columns / 31) + random.normal(128, 4, (140, 1030))).clip(0, 255)
+    picture = Picture("L", pixels.astype(np.uint8))
+    payload = coarse_to_fine([picture])
+    (entry,) = read(pack_single(payload, pictures_digest([picture])), made).entries
+    assert entry.item.pixel_bytes() == picture.pixels.tobytes()
 
 
 def test_values_in_the_document() -> None:

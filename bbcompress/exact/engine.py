@@ -121,8 +121,12 @@ class Engine:
             if future is None:
                 future = self._prepared[network, name] = Future()
         if not found:
-            run = self._prepared_by_onnx(network) if name == "onnx" else None
-            future.set_result(run or int8_numpy.prepare(network))
+            try:
+                run = self._prepared_by_onnx(network) if name == "onnx" else None
+                future.set_result(run or int8_numpy.prepare(network))
+            except BaseException as error:  # such as running out of memory: others wait for it
+                future.set_exception(error)
+                raise
         return future.result()
 
     def _prepared_by_onnx(self, network: Network) -> Run | None:
