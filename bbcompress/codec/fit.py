@@ -198,7 +198,7 @@ def _thinned(scale: Scale, unit: Unit, times: float) -> Piece:
     rows, columns = scale.size(unit.stage)
     by_pictures = max(1, min(int(times), pictures // 16))
     times = times / by_pictures
-    by_rows = max(1, min(rows // 8, int(np.ceil(np.sqrt(times)))))
+    by_rows = max(1, min(rows // 8, int(np.rint(np.sqrt(times)))))
     by_columns = max(1, min(columns // 8, int(np.rint(times / by_rows))))
     return Piece(
         slice(0, pictures, by_pictures), slice(by_rows // 2, rows, by_rows), slice(by_columns // 2, columns, by_columns)
