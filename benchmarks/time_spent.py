@@ -41,7 +41,11 @@ PARTS = {
         "bbcompress.coding.shapes:ScaledShapes.locate",
         "bbcompress.codec.lattice_encoder:code_lengths",
     ),
-    "rANS": ("bbcompress.codec.streams:encode", "bbcompress.coding.rans:Stack.pop"),
+    "rANS": (
+        "bbcompress.codec.streams:encode",
+        "bbcompress.codec.lattice_encoder:_Streams.finished",
+        "bbcompress.coding.rans:Stack.pop",
+    ),
     "predictors": (
         "bbcompress.codec.corrections:predict",
         "bbcompress.codec.lattice_encoder:keep",

@@ -127,6 +127,18 @@ def test_binary_never_goes_to_a_terminal(here):
     assert "terminal" in done.stderr
 
 
+def test_the_program_ends_with_all_written_and_its_exit_code(here):
+    """By its entry point, which ends the process at once; what is printed waits in buffers of pipes."""
+    program = [sys.executable, "-c", "from bbcompress.cli import run; run()"]
+    packed = subprocess.run([*program, "compress", str(FILES / "digit.png"), "-o", "-"], capture_output=True)
+    assert packed.returncode == 0
+    assert packed.stdout == bbc("compress", FILES / "digit.png", "-o", "-").stdout_bytes
+    failed = subprocess.run([*program, "info", "missing.bb"], capture_output=True, text=True)
+    assert (failed.returncode, failed.stderr) == (1, bbc("info", "missing.bb", code=1).stderr)
+    told = subprocess.run([*program, "list", str(FILES / "good-archive-lattice.bb")], capture_output=True, text=True)
+    assert told.stdout == bbc("list", FILES / "good-archive-lattice.bb").stdout != ""
+
+
 def test_quiet_says_nothing(here):
     done = bbc("compress", FILES / "digit.png", "-o", "x.bb", "-q")
     assert done.output == ""

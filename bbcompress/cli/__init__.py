@@ -73,8 +73,7 @@ def main() -> None:
 
 
 def run() -> None:
-    """The program. It ends as soon as all is written: to take everything apart takes Python a twentieth of the time of
-    a photograph."""
+    """The program. It ends as soon as all is written: to take everything apart takes Python a while."""
     try:
         main()
     except SystemExit as end:

@@ -61,7 +61,7 @@ class Corrections:
 
     def has_network(self, channel: int) -> bool:
         """Whether there is one whose first channel this is."""
-        return self.corrected and any(turn.start == channel for turn in self._turns)
+        return self.corrected and channel in [turn.start for turn in self._turns]
 
     def predict(self, own: Predictor, unit: Unit, number: int) -> Prediction:
         """What a channel's predictor says of the part of this number."""

@@ -126,9 +126,9 @@ def look(scale: Scale, stage: int, depth: int, piece: Piece, means: Integers, cl
         for number, (channel, place) in enumerate(product(range(channels), near), known):
             seen[number] = view(scale.relative, Tap(place[0], channel, *place[1:]), part)
     rows, columns = scale.positions(stage, piece.rows, piece.columns)
-    pairs = _GRID // _GRID_STEP
-    planes[:, grid : grid + pairs] = _pair_of(rows).T[:, :, None]
-    planes[:, grid + pairs :] = _pair_of(columns).T[:, None]
+    columns_from = grid + _GRID // _GRID_STEP
+    planes[:, grid:columns_from] = _pair_of(rows).T[:, :, None]
+    planes[:, columns_from:] = _pair_of(columns).T[:, None]
     return planes.transpose(0, 2, 3, 1)
 
 

@@ -51,7 +51,7 @@ FITTED_BITS = 16
 ROOT_BITS = 3
 """Pixels of 8 bits are weighted by at most (2^3)^2."""
 WEIGHT_STEPS = (0, 4)
-"""Powers of two that weights may be multiples of: others between them save a 5,000th, and take a tenth of the time."""
+"""Powers of two that weights may be multiples of; others between them save hardly anything."""
 
 
 class Sample(NamedTuple):

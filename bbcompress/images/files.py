@@ -102,7 +102,7 @@ def whole_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture | None:
 
 def _module(format: Format) -> ModuleType:
     """Has `split` and `join`, from a file's bytes to a picture and back, and mostly `strip`. Imported when it is used:
-    all of them take a twentieth of the time of a small picture."""
+    all of them take a while."""
     name = "arrays.files" if format == Format.ARRAY else format.name.lower()
     return import_module(f"bbcompress.images.{name}")
 
