@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bbcompress.codec import fit, lattice_encoder, parameters
 from bbcompress.codec.predictor import Predictor, Unit
-from bbcompress.exact.engine import Engine
+from bbcompress.train.predictors import fitted
 
 HEAD = '''"""Numbers of `bbcompress.codec.general`, by stage, channel and channels: weights, context, knots, shape.
 
@@ -52,19 +51,9 @@ def document(found: dict[Unit, Predictor]) -> None:
 
 def predictors(pictures: np.ndarray) -> dict[Unit, Predictor]:
     """Of pictures (C, N, H, W), those of stride 4."""
-    fit.SAMPLE = 1 << 17
-    lattice_encoder.FITTED_STRIDES = (32, 16, 8, 4)
-    found = {}
-
-    def best(unit, scales, depth, general):
-        found[unit] = fit.fit(unit, fit.sample(unit, scales, depth), depth, general)
-        return found[unit]
-
-    fit.best = best
-    parameters.pack = lambda *_: b""
-    lattice_encoder.pack = parameters.pack
-    lattice_encoder.encode([pictures], 8, None, Engine())
-    return found
+    found = fitted([pictures], 8, (32, 16, 8, 4))
+    channels = len(pictures)
+    return {Unit(stage, channel, channels): own for (stride, stage, channel), own in found.items() if stride == 4}
 
 
 def main() -> None:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,13 +28,14 @@ from common import write_results
 from PIL import Image
 
 from bbcompress.codec import fit, lattice_encoder
-from bbcompress.codec.corrections import CORRECTED_STRIDES
-from bbcompress.codec.corrector import ZERO, Corrector, inputs, turns
+from bbcompress.codec.corrector import ZERO, Corrector, ScaleNetworks, inputs, turns
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import OTHER_REACH, OWN_REACH, STAGES, places
+from bbcompress.codec.parameters import FITTED_STRIDES
 from bbcompress.codec.registry import Registry
 from bbcompress.exact.engine import Engine
+from bbcompress.exact.int8 import Network
 from bbcompress.train import corrector_loop, corrector_networks
 from bbcompress.train.corrector_loop import State, observed_whole, train
 from bbcompress.train.corrector_networks import CorrectorNetworks, TurnNetwork
@@ -88,9 +88,8 @@ def of_pictures(folder: Path, files: int | None, corrector: Corrector, engine: E
 
 def milliseconds(corrector: Corrector, engine: Engine, side: int = 160) -> float:
     """Of networks, for a megapixel."""
-    share = sum(1 / stride**2 for stride in CORRECTED_STRIDES)
     total = 0.0
-    for network in chain.from_iterable(corrector.networks.values()):
+    for stride, network in (pair for scale in corrector.scales for pair in by_stride(scale)):
         run = engine.prepared(network)
         seen = np.random.default_rng(0).integers(0, 256, (1, side, side, network.inputs), np.uint8)
         times = []
@@ -98,8 +97,13 @@ def milliseconds(corrector: Corrector, engine: Engine, side: int = 160) -> float
             started = time.perf_counter()
             run(seen)
             times.append(time.perf_counter() - started)
-        total += 1e9 * share * min(times) / side**2
+        total += 1e9 * min(times) / (stride * side) ** 2
     return total
+
+
+def by_stride(scale: ScaleNetworks) -> Iterator[tuple[int, Network]]:
+    """Networks by the strides of the scales that they correct."""
+    return ((stride, one) for stride in scale.strides for stage in scale.networks.values() for one in stage)
 
 
 def in_float() -> Any:
@@ -155,7 +159,7 @@ def of_groups(
         ("trained: usual size, not seeing sizes", USUAL, partial(without, sizes)),
         ("trained: usual size, not seeing known errors", USUAL, partial(without, errors)),
     ]
-    times = {size: milliseconds(CorrectorNetworks(3, *size).exported(), engine) for size in SIZES}
+    times = {size: milliseconds(CorrectorNetworks(3, (FITTED_STRIDES,), *size).exported(), engine) for size in SIZES}
     drawing = Drawing(training, 256)
     for part, (width, blocks), changed in ways:
         if only not in part:

@@ -30,7 +30,7 @@ from speed import STAGES
 from stopwatch import Stages, stages_timed
 
 from bbcompress.archive import encode_job
-from bbcompress.archive.encode import encode_planes
+from bbcompress.archive.encode import estimate_planes
 from bbcompress.archive.payload import BitsBack, Lattice, Tiles
 from bbcompress.archive.planes import planes_form
 from bbcompress.archive.read import ArchiveReader
@@ -121,9 +121,9 @@ def corrector_s(model: CorrectorModel, images: list[Picture], engine: Engine) ->
     """The same of a corrector, with what its networks see."""
     form = planes_form(images[0], model.info.levels)
     assert form is not None
-    encode_planes(model, images, form, engine, fitted=False)  # networks are made ready
+    estimate_planes(model, images, form, engine)  # networks are made ready
     with stages_timed({"networks": NETWORKS}) as stopwatch:
-        encode_planes(model, images, form, engine, fitted=False)
+        estimate_planes(model, images, form, engine)
     return stopwatch.seconds["networks"]
 
 

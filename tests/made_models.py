@@ -1,18 +1,20 @@
 """Exact models that no training made: small, and the same everywhere and forever."""
 
-from itertools import count
+from itertools import count, product
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bbcompress.codec.corrector import ScaleNetworks, turns
 from bbcompress.codec.corrector import inputs as corrector_inputs
 from bbcompress.codec.corrector import outputs as corrector_outputs
-from bbcompress.codec.corrector import turns
 from bbcompress.codec.corrector_file import CorrectorContents, CorrectorInfo
 from bbcompress.codec.dense import DenseInfo
+from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES
 from bbcompress.codec.layer_specs import ConvolutionSpec, DenseSpec, DepthToSpaceSpec, ResidualSpec, Spec
+from bbcompress.codec.predictor import Predictor, Unit
 from bbcompress.codec.spatial import ScaleSpec, SpatialInfo, contexts, outputs_per_place
 from bbcompress.codec.spatial_file import ScaleContents, SpatialContents
 from bbcompress.exact.int8 import Convolution, Linear, Network, Residual
@@ -125,7 +127,8 @@ def make_spatial(
 
 
 def make_corrector(channels: int = 3, width: int = 4, last: int = 60) -> CorrectorContents:
-    """Networks of one residual block that say anything, or nothing where `last`, the last weights' limit, is 0."""
+    """Networks of one residual block that say anything, or nothing where `last`, the last weights' limit, is 0. For
+    colour there are others for coarse scales than for the finest, and predictors, where networks say anything."""
     seeds = count(1)
 
     def convolution(kernel: int, seen: int, outs: int, shift: int, **signs: bool) -> Convolution:
@@ -143,5 +146,21 @@ def make_corrector(channels: int = 3, width: int = 4, last: int = 60) -> Correct
             )
         )
 
-    networks = {stage: tuple(network(stage, turn) for turn in turns(channels)) for stage in STAGES}
-    return CorrectorContents(CorrectorInfo(f"corrector-{channels}", channels), networks)
+    scales = tuple(
+        ScaleNetworks(strides, {stage: tuple(network(stage, turn) for turn in turns(channels)) for stage in STAGES})
+        for strides in ([(32, 16, 8, 4), (2,)] if channels == 3 else [(8, 4, 2)])
+    )
+    predictors = {
+        (stride, stage, channel): _unlike(general(Unit(stage, channel, channels)), next(seeds))
+        for stride, stage, channel in product((64, 16, 4, 2), STAGES, range(channels))
+        if (stride, stage, channel) != (4, 1, 2) and channels == 3 and last
+    }
+    return CorrectorContents(CorrectorInfo(f"corrector-{channels}", channels), scales, predictors)
+
+
+def _unlike(predictor: Predictor, seed: int) -> Predictor:
+    """Another that does hardly worse."""
+    weights = predictor.weights + scattered_integers(predictor.weights.shape, 40, seed)
+    context = np.maximum(predictor.context + scattered_integers(predictor.context.shape, 3, seed), 0)
+    knots = predictor.knots + scattered_integers(predictor.knots.shape, 2, seed)
+    return Predictor(weights, context, knots, (predictor.shape + seed) % 16, 7 + seed % 2, seed % 3 - 1)

@@ -27,6 +27,7 @@ from bbcompress.codec.lattice_decoder import decode
 from bbcompress.codec.lattice_encoder import encode
 from bbcompress.codec.lattice_walk import Part, Shape, Stage
 from bbcompress.codec.model_file import BadModel, identity, load, read, read_header, read_with_latents, save
+from bbcompress.codec.parameters import FITTED_STRIDES, Parameters, pack
 from bbcompress.codec.predictor import Piece, Predictor, Unit
 from bbcompress.codec.registry import Registry
 from bbcompress.exact.engine import Engine
@@ -36,7 +37,8 @@ ENGINE = Engine()
 
 
 def made(channels: int, last: int = 60) -> Corrector:
-    return Corrector(channels, dict(make_corrector(channels, last=last).networks))
+    contents = make_corrector(channels, last=last)
+    return Corrector(channels, contents.scales, contents.predictors)
 
 
 def corrected_by(gain: int, wider: int = 0) -> Callable[..., Predictor]:
@@ -73,9 +75,31 @@ def test_every_gain_comes_back(gain: int, wider: int, monkeypatch: pytest.Monkey
 
 def test_what_makes_pictures_larger_counts_for_nothing() -> None:
     """Networks that no training made are wrong almost always."""
-    picture = photograph(3, 96, 80)
-    data = assert_round_trip([picture], 8, made(3))
+    picture, corrector = photograph(3, 96, 80), made(3)
+    # coarser scales are the model's alone
+    scales = (scale._replace(strides=tuple({*scale.strides} & {*FITTED_STRIDES})) for scale in corrector.scales)
+    data = assert_round_trip([picture], 8, Corrector(3, tuple(scales), {}))
     assert len(data) < 1.02 * len(encode([picture], 8, None, ENGINE).data) + 100
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_predictors_of_a_model_are_for_its_kind_of_pictures(good: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those fitted to the same pictures leave nothing to fit; where they are wrong, files bring their own."""
+    pictures = [photograph(1, 24, 24, pictures=60)]
+    found: list[Parameters] = []
+
+    def kept(parameters: Parameters, *arguments: Any) -> bytes:
+        found.append(parameters)
+        return pack(parameters, *arguments)
+
+    monkeypatch.setattr(lattice_encoder, "pack", kept)
+    alone = encode(pictures, 8, None, ENGINE).data
+    of_model = found[0]
+    if not good:
+        of_model = {key: own._replace(knots=own.knots + 12, weights=-own.weights) for key, own in of_model.items()}
+    data = assert_round_trip(pictures, 8, Corrector(1, (), of_model))
+    assert bool(found[1]) is not good
+    assert len(data) < len(alone) + (-100 if good else 100)
 
 
 @pytest.mark.parametrize(("channels", "depth"), [(1, 8), (3, 8), (1, 16), (3, 16), (1, 11)])
@@ -186,6 +210,14 @@ def info(**fields: Any) -> Callable[[dict[str, Any]], object]:
     return lambda description: description["info"].update(fields)
 
 
+def strides(value: object) -> Callable[[dict[str, Any]], object]:
+    return lambda description: description["scales"][0].update(strides=value)
+
+
+def stages(change: Callable[[list[Any]], object]) -> Callable[[dict[str, Any]], object]:
+    return lambda description: change(description["scales"][0]["stages"])
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -206,15 +238,31 @@ def info(**fields: Any) -> Callable[[dict[str, Any]], object]:
         lambda description: description["info"].pop("name"),
         lambda description: description.pop("info"),
         lambda description: description.update(info=[]),
-        lambda description: description.pop("stages"),
-        lambda description: description.update(stages={}),
-        lambda description: description["stages"].pop(),
-        lambda description: description["stages"].append(description["stages"][0]),
-        lambda description: description["stages"][1].clear(),
-        lambda description: description["stages"][1][0].clear(),
-        lambda description: description["stages"][1][0].pop(),
-        lambda description: description["stages"][1].append(description["stages"][1][0]),
-        lambda description: description["stages"].__setitem__(2, None),
+        lambda description: description.pop("predictors"),
+        lambda description: description.update(predictors=[4]),
+        lambda description: description.pop("scales"),
+        lambda description: description.update(scales={}),
+        lambda description: description["scales"].clear(),
+        lambda description: description["scales"].append(description["scales"][0]),
+        strides([]),
+        strides({}),
+        strides([2, 4]),
+        strides([4, 4]),
+        strides([6, 2]),
+        strides([1]),
+        strides([1 << 16]),
+        strides([True]),
+        strides([4.0]),
+        lambda description: description["scales"][0].update(more=1),
+        lambda description: description["scales"][0].pop("stages"),
+        lambda description: description["scales"][0].update(stages={}),
+        stages(lambda stages: stages.pop()),
+        stages(lambda stages: stages.append(stages[0])),
+        stages(lambda stages: stages[1].clear()),
+        stages(lambda stages: stages[1][0].clear()),
+        stages(lambda stages: stages[1][0].pop()),
+        stages(lambda stages: stages[1].append(stages[1][0])),
+        stages(lambda stages: stages.__setitem__(2, None)),
     ],
 )
 def test_no_other_description_is_a_corrector(path: Path, damage: Callable[[dict[str, Any]], object]) -> None:
@@ -227,13 +275,21 @@ def test_no_other_description_is_a_corrector(path: Path, damage: Callable[[dict[
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda tensors: tensors.pop("stages.1.networks.0.0.weight"),
-        lambda tensors: tensors.update({"stages.1.networks.0.0.weight": tensors["stages.2.networks.0.0.weight"]}),
-        lambda tensors: tensors.update({"stages.3.networks.0.2.bias": tensors["stages.3.networks.0.2.bias"] + 1}),
-        lambda tensors: tensors.update({"stages.3.networks.0.2.weight": np.full((4, 3), 9000, np.int16)}),
-        lambda tensors: tensors.update({"stages.3.networks.0.2.weight": np.ones((4, 2), np.int8)}),
+        lambda tensors: tensors.pop("scales.0.stages.1.networks.0.0.weight"),
         lambda tensors: tensors.update(
-            {"stages.2.networks.0.0.weight": tensors["stages.2.networks.0.0.weight"].astype(np.float32)}
+            {"scales.0.stages.1.networks.0.0.weight": tensors["scales.0.stages.2.networks.0.0.weight"]}
+        ),
+        lambda tensors: tensors.update(
+            {"scales.0.stages.3.networks.0.2.bias": tensors["scales.0.stages.3.networks.0.2.bias"] + 1}
+        ),
+        lambda tensors: tensors.update({"scales.0.stages.3.networks.0.2.weight": np.full((4, 3), 9000, np.int16)}),
+        lambda tensors: tensors.update({"scales.0.stages.3.networks.0.2.weight": np.ones((4, 2), np.int8)}),
+        lambda tensors: tensors.update(
+            {
+                "scales.0.stages.2.networks.0.0.weight": tensors["scales.0.stages.2.networks.0.0.weight"].astype(
+                    np.float32
+                )
+            }
         ),
     ],
 )

@@ -80,7 +80,7 @@ def test_pixels_in_any_order_give_the_same_predictor(depth: int) -> None:
     def facts(predictor: Predictor) -> list[object]:
         return [np.asarray(part).tolist() for part in predictor]
 
-    found = fit.fit(unit, seen, depth, general(unit))
-    assert facts(fit.fit(unit, moved, depth, general(unit))) == facts(found)
+    found = fit.fit(seen, depth, general(unit))
+    assert facts(fit.fit(moved, depth, general(unit))) == facts(found)
     fitted, base = (fit.bits(p, fit.coded([p], seen, depth)[0], depth) for p in (found, general(unit)))
     assert fitted < base

@@ -1,5 +1,7 @@
 """Pictures coarse to fine: every size, depth and number of channels comes back, by the same bytes whatever computes."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from bbcompress.codec import lattice, lattice_streams, lattice_walk, parameters
 from bbcompress.codec.chain import DamagedChain
+from bbcompress.codec.corrector import Corrector, usual
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES, Planes, Scale
 from bbcompress.codec.lattice_decoder import decode
@@ -173,10 +176,16 @@ def test_parameters_come_back() -> None:
             gain=3,
             wider=-4,
         )
-    read = parameters.unpack(parameters.pack(found, 3), 3)
-    assert read.keys() == found.keys()
-    for key, predictor in read.items():
-        assert all(np.array_equal(a, b) for a, b in zip(predictor, found[key], strict=True))
+    of_general, of_others = (
+        partial(usual, corrector) for corrector in (None, Corrector(3, (), {(4, 2, 1): found[4, 2, 1]}))
+    )
+    for before in of_general, of_others:
+        read = parameters.unpack(parameters.pack(found, 3, before), 3, before)
+        assert read.keys() == found.keys()
+        for key, predictor in read.items():
+            assert all(np.array_equal(a, b) for a, b in zip(predictor, found[key], strict=True))
+    assert parameters.pack(found, 3, of_general) != parameters.pack(found, 3, of_others)
+    assert parameters.pack(found, 3, of_general, (8, 4, 2, 16)) != parameters.pack(found, 3, of_general)
 
 
 def test_every_cut_and_flipped_byte_is_refused_or_decodes_to_something() -> None:

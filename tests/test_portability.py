@@ -125,7 +125,7 @@ def lattice_digest(path: Path, corrected: bool) -> str:
 def corrected_digest(model: CorrectorModel, pixels: Pixels) -> str:
     """Of what the networks say of noise."""
     whole = hashlib.sha256()
-    for network in (network for networks in model.corrector.networks.values() for network in networks):
+    for network in model.corrector.all_networks:
         seen = np.resize(pixels, (1, 20, 17, network.inputs))
         for engine in Engine(), Engine(2, "onnx"):
             whole.update(engine.prepared(network)(seen).astype("<i4").tobytes())

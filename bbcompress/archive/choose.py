@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.archive.encode import Coded, encode, encode_planes, estimate
+from bbcompress.archive.encode import PREDICTORS, Coded, encode, encode_planes, estimate, estimate_planes
 from bbcompress.archive.forms import PixelForm, form_for
 from bbcompress.archive.planes import PlanesForm, planes_form
 from bbcompress.codec.corrector_file import CorrectorInfo, CorrectorModel
@@ -44,7 +44,6 @@ QUICK_BYTES = 1 << 16
 """Of a file, by which it is estimated what keeping it takes."""
 QUICK_GAIN = 0.7
 """Part of the quick coding that a slow one leaves, at best."""
-
 
 CHAIN_PIXELS = 1 << 16
 """Larger pictures that a network corrects are coded so only, and each by itself: its own predictors are worth it."""
@@ -104,17 +103,15 @@ def coded_with(
     registry: Registry,
     steps: int = 0,
     method: RefineMethod = RefineMethod.NATURAL,
-    fitted: bool = True,
     advance: Advance = ignore,
 ) -> Coded:
-    """Pictures that can all be coded in this way; unless `fitted`, without what a file can say of them, as finding that
-    takes long."""
+    """Pictures that can all be coded in this way."""
     model = None if way.model is None else registry.load(way.model)
     if isinstance(way.form, PlanesForm):
         assert model is None or isinstance(model, CorrectorModel)
-        return encode_planes(model, pictures, way.form, registry.engine, fitted, advance)
+        return encode_planes(model, pictures, way.form, registry.engine, advance)
     assert model is not None and not isinstance(model, CorrectorModel)
-    return encode(model, pictures, way.form, steps, method, fitted, advance)
+    return encode(model, pictures, way.form, steps, method, advance=advance)
 
 
 def is_large(picture: Picture) -> bool:
@@ -145,13 +142,11 @@ def _compared(
 ) -> list[Estimate]:
     """These ways by these crops, the best first. Where storing is one of them, and they are not `alone`, the others
     leave to it what it does better."""
-
-    def storing() -> NDArray[np.float64]:
-        return np.array([8.0 * len(stored.encode(crop)) if None in ways else np.inf for crop in sample])
-
-    beside = registry.engine.submit(storing)
     coded = [None if way is None else _estimated(way, sample, registry, few) for way in ways]
-    stored_bits = beside.result()
+    stored_bits = np.full(len(sample), np.inf)
+    if None in ways:
+        by_models = np.min([one[1] for one in coded if one is not None], axis=0)
+        stored_bits = np.array([_stored_bits(crop, bits) for crop, bits in zip(sample, by_models, strict=True)])
     subpixels = sum(crop.pixels.size for crop in sample)
     found = []
     for way, one in zip(ways, coded, strict=True):
@@ -161,16 +156,28 @@ def _compared(
     return sorted(found, key=lambda estimate: estimate.bits_per_dim)
 
 
+def _stored_bits(crop: Picture, by_models: float) -> float:
+    """What storing takes; as little as it could take where that is more than by models, as storing is slow."""
+    pixels = crop.pixels.reshape(crop.height, -1)
+    differences = np.diff(pixels, axis=1, prepend=pixels[:, :1])
+    least = QUICK_GAIN * min(len(zlib.compress(part.tobytes(), 1)) for part in (pixels, differences))
+    return 8.0 * (least if 8 * least > by_models else len(stored.encode(crop)))
+
+
 def _estimated(
     way: Candidate, sample: Sequence[Picture], registry: Registry, few: bool
 ) -> tuple[str, NDArray[np.float64]]:
-    """The model's name, and the bits of each picture: of a chain of these alone where there are `few`."""
-    if few or way.model is None or isinstance(way.form, PlanesForm) or way.form.has_alpha:
-        coded = coded_with(way, sample, registry, fitted=False)
-        return coded.model, coded.net_bits
-    model = registry.load(way.model)
-    assert not isinstance(model, CorrectorModel)
-    return model.info.name, estimate(model, sample, way.form)
+    """The model's name, and the bits of each picture: of a chain of these alone where there are `few`. Without what a
+    file can say of them, as finding that takes long."""
+    model = None if way.model is None else registry.load(way.model)
+    name = model.info.name if model else PREDICTORS
+    if isinstance(way.form, PlanesForm):
+        assert model is None or isinstance(model, CorrectorModel)
+        return name, estimate_planes(model, sample, way.form, registry.engine)
+    assert model is not None and not isinstance(model, CorrectorModel)
+    if few or way.form.has_alpha:
+        return name, encode(model, sample, way.form, fitted=False).net_bits
+    return name, estimate(model, sample, way.form)
 
 
 def promising(found: Sequence[Estimate]) -> list[Estimate]:

@@ -126,27 +126,45 @@ def encode_planes(
     pictures: Sequence[Picture],
     form: PlanesForm,
     engine: Engine,
-    fitted: bool = True,
     advance: Advance = ignore,
 ) -> Coded:
-    """Pictures that all have this form, coded coarse to fine by predictors that `model` corrects, if there is one, and
-    that are `fitted` to them."""
+    """Pictures that all have this form, coded coarse to fine by predictors that `model` corrects, if there is one."""
     sizes = [(picture.height, picture.width) for picture in pictures]
     done = Subpixels(MODES[form.mode].channels, advance)
     colours, alphas = to_planes(pictures, form)
     corrector = model.corrector if model else None
-    batches = [lattice_encoder.encode(colours, form.depth, corrector, engine, fitted, done)]
+    batches = [lattice_encoder.encode(colours, form.depth, corrector, engine, done)]
     if alphas:
-        batches.append(lattice_encoder.encode(alphas, form.depth, None, engine, fitted, done))
-    net_bits = np.zeros(len(pictures))
-    for batch in batches:
-        for bits, numbers in zip(batch.bits, groups(sizes).values(), strict=True):
-            net_bits[numbers] += bits
+        batches.append(lattice_encoder.encode(alphas, form.depth, None, engine, done))
     data = batches[0].data
     if alphas:
         data = write_varint(len(data)) + data + batches[1].data
     name = model.info.name if model else PREDICTORS
+    net_bits = _by_picture(sizes, [batch.bits for batch in batches])
     return Coded(name, Lattice(model.identity if model else b"", form, sizes, data), net_bits)
+
+
+def estimate_planes(
+    model: CorrectorModel | None, pictures: Sequence[Picture], form: PlanesForm, engine: Engine
+) -> NDArray[np.float64]:
+    """Net bits that pictures take so, roughly, without what a file can say of them."""
+    corrector = model.corrector if model else None
+    colours, alphas = to_planes(pictures, form)
+    batches = [lattice_encoder.estimate(colours, form.depth, corrector, engine)]
+    if alphas:
+        batches.append(lattice_encoder.estimate(alphas, form.depth, None, engine))
+    return _by_picture([(picture.height, picture.width) for picture in pictures], batches)
+
+
+def _by_picture(
+    sizes: Sequence[tuple[int, int]], batches: Sequence[Sequence[NDArray[np.float64]]]
+) -> NDArray[np.float64]:
+    """The sums of what batches of the same groups of pictures take."""
+    net_bits = np.zeros(len(sizes))
+    for batch in batches:
+        for bits, numbers in zip(batch, groups(sizes).values(), strict=True):
+            net_bits[numbers] += bits
+    return net_bits
 
 
 def _shifts_for(model: SpatialModel, images: Sequence[Pixels]) -> list[ScaleShifts]:

@@ -35,6 +35,9 @@ from bbcompress.images import kept, stored
 from bbcompress.images.metadata import NO_METADATA, Metadata
 from bbcompress.images.picture import Item, KeptFile, Picture
 
+FEW = 1 / 50
+"""Part of the pictures of another group."""
+
 
 class EncodedSegment(NamedTuple):
     """A segment as it is written, and what the blocks after the segments say of it."""
@@ -87,6 +90,7 @@ class _JobEncoder:
             fits |= bool(ways)
             unfit = unfit or unfit_model(item, bool(ways), self._registry, self._options)
             self._add(number, source.name, item, ways)
+        self._join_few()
         for ways in list(self._groups):
             self._code(self._groups.pop(ways), ways)
         return Encoded(self._segments, None if fits else unfit, files)
@@ -115,6 +119,15 @@ class _JobEncoder:
             self._pixels[ways] = 0
         self._groups.setdefault(ways, []).append((number, picture))
         self._pixels[ways] = self._pixels.get(ways, 0) + pixels
+
+    def _join_few(self) -> None:
+        """Put groups of few pictures to one of many, whose ways are among theirs: a segment of their own would cost
+        more than a better way for them gains."""
+        for ways, group in list(self._groups.items()):
+            larger = (other for other in self._groups if {*other} < {*ways})
+            most = max(larger, key=lambda other: len(self._groups[other]), default=None)
+            if most is not None and len(group) <= FEW * len(self._groups[most]):
+                self._groups[most] = sorted([*self._groups[most], *self._groups.pop(ways)], key=lambda pair: pair[0])
 
     def _code(self, group: list[tuple[int, Picture]], ways: tuple[Candidate, ...]) -> None:
         options = self._options

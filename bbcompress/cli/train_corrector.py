@@ -16,6 +16,7 @@ from bbcompress.cli.training_line import TrainingLine
 
 if TYPE_CHECKING:
     from bbcompress.codec.corrector_file import CorrectorModel
+    from bbcompress.codec.parameters import Parameters
     from bbcompress.exact.engine import Engine
     from bbcompress.images.picture import Picture
     from bbcompress.train.corrector_run import CorrectorOptions, HeldOut
@@ -78,6 +79,7 @@ def train_corrector(
     from bbcompress.codec.corrector_file import CorrectorContents
     from bbcompress.codec.model_file import save
     from bbcompress.exact.engine import Engine
+    from bbcompress.train import plan, predictors
     from bbcompress.train.corrector_loop import State, train
     from bbcompress.train.corrector_run import CorrectorRun, stored_options
     from bbcompress.train.groups import Drawing
@@ -86,22 +88,30 @@ def train_corrector(
     data = read_data(source)
     for left_out in data.notes:
         note(left_out)
+    small = plan.are_small(data.training)
+    told: dict[str, object] = {"name": name or output.stem, "channels": data.channels}
+    if data.levels == 2:
+        told["levels"] = 2
+    if small:
+        told["most_pixels"] = plan.PIXELS_OF_SMALL
     try:
-        levels = {"levels": 2} if data.levels == 2 else {}
-        info = CorrectorContents.parse_info({"name": name or output.stem, "channels": data.channels, **levels})
+        info = CorrectorContents.parse_info(told)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     engine = Engine(cores)
-    held_out = _held_out(data)
+    own: Parameters | None = None
+    if small:
+        own = predictors.of_images(data.training, data.levels, plan.COARSE_STRIDES + plan.FINE_STRIDES)
+    held_out = _held_out(data, own)
     model: CorrectorModel | None = None
     try:
         if checkpoint.exists():
             options = replace(stored_options(checkpoint), seconds=60 * minutes)
             _refuse_other_networks(checkpoint, options, width, blocks)
         else:
-            model = None if width is not None else _start(start, data, held_out, engine, blocks)
+            model = None if width is not None else _start(start, data, engine, blocks)
             options = _options(data, model, minutes, width, blocks, seed, chosen.type == "cuda")
-        run = CorrectorRun(data.channels, options, model.corrector if model else None, _digest(data), chosen)
+        run = CorrectorRun(data.channels, options, model.corrector if model else None, _digest(data), chosen, own)
         if checkpoint.exists():
             run.load(checkpoint)
             note(f"{checkpoint}: goes on after step {run.step}, {run.seconds / 60:.1f} minutes")
@@ -109,7 +119,8 @@ def train_corrector(
         fail(str(error), ExitCode.ERROR)
 
     def save_model() -> None:
-        save(output, CorrectorContents(info, run.average.exported().networks))
+        corrector = run.average.exported(own)
+        save(output, CorrectorContents(info, corrector.scales, corrector.predictors))
 
     kind = "black and white" if data.levels == 2 else "in grey" if data.channels == 1 else "in colour"
     note(
@@ -137,19 +148,17 @@ def train_corrector(
     _report(output, log, data, engine)
 
 
-def _held_out(data: "Data") -> "HeldOut":
+def _held_out(data: "Data", predictors: "Parameters | None") -> "HeldOut":
     from bbcompress.train.corrector_loop import observed_whole
     from bbcompress.train.corrector_run import HeldOut
     from bbcompress.train.groups import as_in_files
 
     groups = as_in_files(data.held_out, data.levels, HELD_OUT_SUBPIXELS // data.channels)
     subpixels = sum(part.size for group, _ in groups for part in group)
-    return HeldOut([observed_whole(group, depth) for group, depth in groups], subpixels)
+    return HeldOut([observed_whole(group, depth, predictors) for group, depth in groups], subpixels)
 
 
-def _start(
-    given: Path | None, data: "Data", held_out: "HeldOut", engine: "Engine", blocks: int | None
-) -> "CorrectorModel | None":
+def _start(given: Path | None, data: "Data", engine: "Engine", blocks: int | None) -> "CorrectorModel | None":
     """The model to start from, of no more blocks: the one that is given, else the best that there is if it is better
     than none."""
     from bbcompress.codec.corrector_file import CorrectorInfo, CorrectorModel
@@ -172,7 +181,8 @@ def _start(
             assert isinstance(model, CorrectorModel)
             if blocks is not None and blocks < model.corrector.blocks:
                 continue
-            alone, corrected = bits_without_training(model.corrector, held_out)
+            seen = _held_out(data, model.corrector.predictors or None)
+            alone, corrected = bits_without_training(model.corrector, seen)
             if corrected < (1 - LEAST_GAIN) * alone:
                 found.append((corrected, model))
     return min(found, key=lambda pair: pair[0])[1] if found else None
@@ -192,15 +202,18 @@ def _options(
     from bbcompress.train.corrector_run import CorrectorOptions
 
     networks = CorrectorNetworks.restored(start.corrector, blocks) if start else None
+    scales = plan.scales(data.training)
     return CorrectorOptions(
         seconds=60 * minutes,
         width=networks.width if networks else width or plan.width(data.training),
         blocks=networks.blocks if networks else plan.BLOCKS if blocks is None else blocks,
         learning_rate=plan.learning_rate(data.training, start is not None),
+        scales=scales,
+        strides=sum(scales, ()) if plan.are_small(data.training) else CorrectorOptions.strides,
         augment=plan.augmentation(data.training, data.levels),
         bf16=on_gpu or has_fast_bf16(),
         groups=plan.GPU_GROUPS if on_gpu else 1,
-        uses=plan.GPU_USES if on_gpu else plan.USES,
+        uses=plan.uses(data.training, on_gpu),
         seed=seed,
     )
 

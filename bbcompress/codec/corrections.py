@@ -3,16 +3,14 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec.corrector import Correction, Corrector, correction, look, look_again, relative_error, turns
-from bbcompress.codec.lattice import STAGES, Scale
+from bbcompress.codec.lattice import Scale
 from bbcompress.codec.lattice_walk import Shape, Stage, stages
-from bbcompress.codec.parameters import FITTED_STRIDES
 from bbcompress.codec.predictor import Piece, Prediction, Predictor, Unit, error_magnitude, moved, predict
 from bbcompress.coding.shapes import MEAN_BITS, ScaledShapes
 from bbcompress.exact.engine import Engine
@@ -20,9 +18,6 @@ from bbcompress.exact.int8 import Network
 from bbcompress.exact.int8_numpy import Run
 
 Integers = NDArray[Any]
-CORRECTED_STRIDES = FITTED_STRIDES
-"""Scales that networks correct; coarser ones hold too few pixels."""
-
 AHEAD_PIXELS = 1 << 19
 """Of parts whose networks run at a time."""
 
@@ -38,11 +33,10 @@ class Corrections:
     def __init__(
         self, corrector: Corrector | None, stage: Stage, scales: Mapping[int, Scale], depth: int, engine: Engine
     ):
-        corrected = stage.stride in CORRECTED_STRIDES and stage.parts
-        self._corrector = corrector if corrected else None
+        self._networks = corrector.networks(stage.stride, stage.stage) if corrector and stage.parts else ()
         self._stage, self._scales, self._depth, self._engine = stage, scales, depth, engine
         self._turns = turns(corrector.channels) if corrector else ()
-        self.radius = self._corrector.radius(stage.stage) if self._corrector else 0
+        self.radius = max((network.radius for network in self._networks), default=0)
         """Rows beyond a part that networks see."""
         # by the number of the part, until it is used
         self._predicted: dict[int, tuple[Prediction, Integers]] = {}
@@ -52,7 +46,7 @@ class Corrections:
     @property
     def corrected(self) -> bool:
         """Whether networks say anything."""
-        return self._corrector is not None
+        return bool(self._networks)
 
     @property
     def ahead(self) -> int:
@@ -78,7 +72,7 @@ class Corrections:
     def begin(self, channel: int, number: int) -> "Future[Correction] | None":
         """Run the network of a channel and of others after it, if it is their first, once the pixels around a part of
         all channels before it are known."""
-        if self._corrector is None or not self.has_network(channel):
+        if not self.has_network(channel):
             return None
         stage = self._stage.stage
         turn = next(turn for turn in self._turns if turn.start == channel)
@@ -92,14 +86,14 @@ class Corrections:
             seen = look(scale, stage, self._depth, wide, prediction.means, classes)
             if len(self._turns) > 1:
                 self._seen[number] = seen
-        network = self._corrector.networks[stage][self._turns.index(turn)]
+        network = self._networks[self._turns.index(turn)]
         future = self._engine.submit(partial(self._run, network, seen, _inside(piece, wide), turn))
         self._said[turn, number] = future
         return future
 
     def of(self, channel: int, number: int) -> Correction | None:
         """What is said of a channel in the part of this number, once each, after `begin`; None where nothing is."""
-        if self._corrector is None:
+        if not self.corrected:
             return None
         turn = next(turn for turn in self._turns if channel in turn)
         said = self._said[turn, number].result().of(channel, turn)
@@ -135,10 +129,11 @@ def expect(engine: Engine, corrector: Corrector | None, shapes: Sequence[Shape])
     """Tell the engine of all networks that pictures of these sizes need."""
     if corrector is None:
         return
-    each = {stage: sum(network.multiply_adds for network in corrector.networks[stage]) for stage in STAGES}
-    corrected = (stage for stage in stages(shapes) if stage.stride in CORRECTED_STRIDES)
-    work = sum(each[stage.stage] * part.size for stage in corrected for part in stage.parts)
-    engine.expect(work, chain.from_iterable(corrector.networks.values()))
+    work = 0
+    for stage in stages(shapes):
+        of_pixel = sum(network.multiply_adds for network in corrector.networks(stage.stride, stage.stage))
+        work += of_pixel * sum(part.size for part in stage.parts)
+    engine.expect(work, corrector.all_networks)
 
 
 def keep(

@@ -7,11 +7,13 @@ channel before to add to a channel's mean: what makes one colour unlike what was
 network can see. One that says nothing but zeros leaves the predictors' own coder, to the bit.
 
 A stage has a network for the first channel, and one for all after it, which also sees how far off the first one's
-predictions were at a pixel and beside it. Each is evaluated once, before the first of its channels is decoded; both
-serve all scales.
+predictions were at a pixel and beside it. Each is evaluated once, before the first of its channels is decoded. They
+serve several scales, in which neighbours look much alike; a model may have others for coarser ones.
+
+A model of one kind of pictures may also bring predictors, of which files then say how theirs differ.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
@@ -19,8 +21,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.codec.lattice import OTHER_REACH, OWN_REACH, RING, STAGES, Scale, Tap, places
-from bbcompress.codec.predictor import Around, Neighbours, Piece, Spread, Unit, class_of, magnitude, terms, view
+from bbcompress.codec.general import general
+from bbcompress.codec.lattice import OTHER_REACH, OWN_REACH, RING, Scale, Tap, places
+from bbcompress.codec.parameters import Parameters
+from bbcompress.codec.predictor import (
+    Around,
+    Neighbours,
+    Piece,
+    Predictor,
+    Spread,
+    Unit,
+    class_of,
+    magnitude,
+    terms,
+    view,
+)
 from bbcompress.coding.shapes import CLASSES, CLASSES_PER_OCTAVE, LEAST_SCALE, MEAN_BITS
 from bbcompress.exact.int8 import Network
 
@@ -65,21 +80,39 @@ class Correction(NamedTuple):
         return Correction(means, classes, shapes, own)
 
 
+class ScaleNetworks(NamedTuple):
+    """Networks of scales of some strides."""
+
+    strides: tuple[int, ...]
+    networks: Mapping[int, tuple[Network, ...]]
+    """By stage, one for each of `turns`."""
+
+
 class Corrector(NamedTuple):
-    """Networks for pictures of so many channels."""
+    """Networks, and perhaps predictors, for pictures of so many channels."""
 
     channels: int
-    networks: dict[int, tuple[Network, ...]]
-    """By stage, one for each of `turns`."""
+    scales: tuple[ScaleNetworks, ...]
+    predictors: Parameters
+
+    @property
+    def all_networks(self) -> Iterator[Network]:
+        return (network for scale in self.scales for of_stage in scale.networks.values() for network in of_stage)
 
     @property
     def blocks(self) -> int:
         """Layers of each network between its first and its last."""
-        return len(self.networks[STAGES[0]][0].layers) - 2
+        return len(next(self.all_networks).layers) - 2
 
-    def radius(self, stage: int) -> int:
-        """Rows beyond a piece that its corrections need."""
-        return max(network.radius for network in self.networks[stage])
+    def networks(self, stride: int, stage: int) -> tuple[Network, ...]:
+        """Of a stage, one for each of `turns`; none where nothing is corrected."""
+        return next((scale.networks[stage] for scale in self.scales if stride in scale.strides), ())
+
+
+def usual(corrector: Corrector | None, stride: int, unit: Unit) -> Predictor:
+    """A unit's predictor where a file brings none: the model's, if it has one, else a general one."""
+    found = corrector.predictors.get((stride, unit.stage, unit.channel)) if corrector else None
+    return general(unit) if found is None else found
 
 
 def turns(channels: int) -> tuple[range, ...]:

@@ -1,18 +1,22 @@
 """Correctors as model files hold them: `bbcompress-model-3`."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from typing import Any, ClassVar
 
-from bbcompress.codec.corrector import Corrector, inputs, outputs, turns
+import numpy as np
+
+from bbcompress.codec.corrector import Corrector, ScaleNetworks, inputs, outputs, turns, usual
 from bbcompress.codec.int8_specs import describe, parse, tensors
 from bbcompress.codec.lattice import STAGES
-from bbcompress.codec.layer_specs import MAX_NAME_CHARACTERS, BadLayer, Integers
+from bbcompress.codec.layer_specs import MAX_NAME_CHARACTERS, BadLayer, Integers, Tensors
+from bbcompress.codec.parameters import Parameters, pack, unpack
 from bbcompress.exact.engine import Engine
-from bbcompress.exact.int8 import Network
 
 LARGEST_PICTURE = 1 << 32
 """Pixels that a model may say it is for."""
+STRIDES = tuple(1 << power for power in range(15, 0, -1))
+"""Of scales that a model may say something of."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,8 @@ class CorrectorContents:
     """What is in the file."""
 
     info: CorrectorInfo
-    networks: Mapping[int, tuple[Network, ...]]
-    """By stage, of the first channel, then of those after it."""
+    scales: tuple[ScaleNetworks, ...]
+    predictors: Parameters = field(default_factory=dict)
 
     FORMAT: ClassVar = "bbcompress-model-3"
 
@@ -56,34 +60,54 @@ class CorrectorContents:
             del info["levels"]
         if self.info.most_pixels is None:
             del info["most_pixels"]
-        return {"info": info, "stages": [[describe(network) for network in self.networks[stage]] for stage in STAGES]}
+        scales = [
+            {
+                "strides": list(scale.strides),
+                "stages": [[describe(network) for network in scale.networks[stage]] for stage in STAGES],
+            }
+            for scale in self.scales
+        ]
+        return {"info": info, "predictors": self._predicted_strides, "scales": scales}
 
     def tensors(self) -> dict[str, Integers]:
         found: dict[str, Integers] = {}
-        for stage in STAGES:
-            for place, network in enumerate(self.networks[stage]):
-                found |= tensors(f"stages.{stage}.networks.{place}", network)
+        if self.predictors:
+            packed = pack(self.predictors, self.info.channels, partial(usual, None), self._predicted_strides)
+            found["predictors"] = np.frombuffer(packed, np.uint8).astype(np.int16)
+        for number, scale in enumerate(self.scales):
+            for stage in STAGES:
+                for place, network in enumerate(scale.networks[stage]):
+                    found |= tensors(_prefix(number, stage, place), network)
         return found
+
+    @property
+    def _predicted_strides(self) -> list[int]:
+        return sorted({stride for stride, _, _ in self.predictors}, reverse=True)
 
     @classmethod
     def parse(cls, description: dict[str, Any], tensors: dict[str, Integers]) -> "CorrectorContents":
         info = cls.parse_info(description["info"])
-        stages = description["stages"]
-        if not isinstance(stages, list) or len(stages) != len(STAGES):
-            raise BadLayer("a corrector has three stages")
-        networks = {}
-        for stage, of_stage in zip(STAGES, stages, strict=True):
-            if not isinstance(of_stage, list) or len(of_stage) != len(turns(info.channels)):
-                raise BadLayer("a stage has not the networks that a corrector for so many channels has")
-            networks[stage] = tuple(
-                parse(f"stages.{stage}.networks.{place}", layers, tensors) for place, layers in enumerate(of_stage)
-            )
-        return cls(info, networks)
+        strides = _strides(description["predictors"])
+        predictors: Parameters = {}
+        if strides:
+            packed = tensors["predictors"]
+            if packed.ndim != 1 or packed.min(initial=0) < 0 or packed.max(initial=0) > 255:
+                raise BadLayer("predictors are no bytes")
+            predictors = unpack(packed.astype(np.uint8).tobytes(), info.channels, partial(usual, None), strides)
+            if {stride for stride, _, _ in predictors} != set(strides):
+                raise BadLayer("a scale that is said to have predictors has none")
+        if not isinstance(description["scales"], list) or len(description["scales"]) > len(STRIDES):
+            raise BadLayer("a corrector's scales are a list")
+        scales = tuple(
+            _scale(number, info.channels, scale, tensors) for number, scale in enumerate(description["scales"])
+        )
+        _strides(sorted((stride for scale in scales for stride in scale.strides), reverse=True))
+        return cls(info, scales, predictors)
 
     @staticmethod
     def parse_info(value: dict[str, Any]) -> CorrectorInfo:
         """Raises BadLayer where anything is missing or out of range."""
-        known = {field.name for field in fields(CorrectorInfo)}
+        known = {one.name for one in fields(CorrectorInfo)}
         kind = value["channels"], value.get("levels")
         if not {"name", "channels"} <= set(value) <= known or kind not in ((1, 2), (1, None), (3, None)):
             raise BadLayer("unknown, missing or wrong fields in the model's description")
@@ -97,8 +121,39 @@ class CorrectorContents:
 
     def build(self, identity: bytes, engine: Engine, batch: int) -> CorrectorModel:
         channels = self.info.channels
-        for stage, of_stage in self.networks.items():
-            for network, turn in zip(of_stage, turns(channels), strict=True):
-                if (network.inputs, network.outputs) != (inputs(channels, stage, turn), outputs(turn)):
-                    raise BadLayer("a stage's network does not fit what it sees and says")
-        return CorrectorModel(self.info, identity, Corrector(channels, dict(self.networks)))
+        for scale in self.scales:
+            for stage, of_stage in scale.networks.items():
+                for network, turn in zip(of_stage, turns(channels), strict=True):
+                    if (network.inputs, network.outputs) != (inputs(channels, stage, turn), outputs(turn)):
+                        raise BadLayer("a stage's network does not fit what it sees and says")
+        return CorrectorModel(self.info, identity, Corrector(channels, self.scales, self.predictors))
+
+
+def _scale(number: int, channels: int, scale: dict[str, Any], tensors: Tensors) -> ScaleNetworks:
+    if set(scale) != {"strides", "stages"} or not scale["strides"]:
+        raise BadLayer("networks are of some strides and stages")
+    stages = scale["stages"]
+    if not isinstance(stages, list) or len(stages) != len(STAGES):
+        raise BadLayer("a scale has three stages")
+    networks = {}
+    for stage, of_stage in zip(STAGES, stages, strict=True):
+        if not isinstance(of_stage, list) or len(of_stage) != len(turns(channels)):
+            raise BadLayer("a stage has not the networks that a corrector for so many channels has")
+        networks[stage] = tuple(
+            parse(_prefix(number, stage, place), layers, tensors) for place, layers in enumerate(of_stage)
+        )
+    return ScaleNetworks(_strides(scale["strides"]), networks)
+
+
+def _strides(value: Any) -> tuple[int, ...]:
+    """The largest first, each once."""
+    if not isinstance(value, list) or any(type(stride) is not int or stride not in STRIDES for stride in value):
+        raise BadLayer("strides are powers of two")
+    if sorted(set(value), reverse=True) != value:
+        raise BadLayer("strides are each given once, the largest first")
+    return tuple(value)
+
+
+def _prefix(number: int, stage: int, place: int) -> str:
+    """Of tensors' names."""
+    return f"scales.{number}.stages.{stage}.networks.{place}"

@@ -40,7 +40,7 @@ Floats = NDArray[np.float64]
 SAMPLE = 3 << 12
 """Pixels that weights are fitted to."""
 WEIGHT_DEVIATION = 0.1
-"""Weights are expected to be this near to the general ones."""
+"""Weights are expected to be this near to the usual ones."""
 CONTEXT_DEVIATION = 0.2
 ROUNDS = 2
 LARGEST_CONTEXT = 3.9
@@ -68,10 +68,10 @@ class Sample(NamedTuple):
     """Of all pixels of the unit."""
 
 
-def sample(unit: Unit, scales: Sequence[Scale], depth: int) -> Sample:
-    """Of pictures whose pixels in this unit are there already."""
+def sample(unit: Unit, scales: Sequence[Scale], depth: int, pixels: int = SAMPLE) -> Sample:
+    """About so many, of pictures whose pixels in this unit are there already."""
     total = sum(_pixels(scale, unit) for scale in scales)
-    pieces = [(scale, _thinned(scale, unit, max(1.0, total / SAMPLE))) for scale in scales if _pixels(scale, unit)]
+    pieces = [(scale, _thinned(scale, unit, max(1.0, total / pixels))) for scale in scales if _pixels(scale, unit)]
     count = sum(int(np.prod(piece.shape)) for _, piece in pieces)
     neighbours = np.empty((len(taps(unit)) + 1, count))
     magnitudes = np.empty((len(terms(unit)) + 1, count))
@@ -105,10 +105,10 @@ def _centres_last(unit: Unit) -> list[int]:
     return sorted(range(len(of) - 1), key=steps, reverse=True)
 
 
-def fit(unit: Unit, seen: Sample, depth: int, general: Predictor) -> Predictor:
-    """The predictor that codes the sample best, near to the general one where there is little to go by."""
-    weights = general.weights * 2.0**-WEIGHT_BITS
-    context = general.context * 2.0**-CONTEXT_BITS
+def fit(seen: Sample, depth: int, usual: Predictor) -> Predictor:
+    """The predictor that codes the sample best, near to the usual one where there is little to go by."""
+    weights = usual.weights * 2.0**-WEIGHT_BITS
+    context = usual.context * 2.0**-CONTEXT_BITS
     least = 2.0 ** -(ERROR_BITS + 1)
     magnitudes = seen.magnitudes * 2.0**-ERROR_BITS
     expected = np.maximum(context @ magnitudes, least)
@@ -130,19 +130,21 @@ def fit(unit: Unit, seen: Sample, depth: int, general: Predictor) -> Predictor:
         expected = np.maximum(context @ magnitudes, least)
     whole_weights = np.rint(weights * 2.0**WEIGHT_BITS).astype(np.int64)
     whole_context = np.rint(context * 2.0**CONTEXT_BITS).astype(np.int64)
-    fitted = Predictor(whole_weights, whole_context, general.knots, general.shape)
+    fitted = Predictor(whole_weights, whole_context, usual.knots, usual.shape)
     return fit_classes(fitted, coded([fitted], seen, depth)[0], depth, seen.share)
 
 
-def best(unit: Unit, scales: Sequence[Scale], depth: int, general: Predictor) -> Predictor:
-    """A unit's own predictor, with weights as coarse as pays, or the general one where that is cheaper."""
+def best(unit: Unit, scales: Sequence[Scale], depth: int, usual: Predictor, least_saving: float = 0.0) -> Predictor:
+    """A unit's own predictor, with weights as coarse as pays, or the usual one unless that saves more than this part of
+    its bits."""
     seen = sample(unit, scales, depth)
-    found = fit(unit, seen, depth, general)
-    candidates = [*(coarser(found, unit, step) for step in WEIGHT_STEPS), general]
+    found = fit(seen, depth, usual)
+    candidates = [*(coarser(found, unit, usual, step) for step in WEIGHT_STEPS), usual]
     costs = [
-        bits(candidate, its, depth) / seen.share + (0 if candidate is general else length(candidate, unit))
+        bits(candidate, its, depth) / seen.share + (0 if candidate is usual else length(candidate, unit, usual))
         for candidate, its in zip(candidates, coded(candidates, seen, depth), strict=True)
     ]
+    costs[-1] *= 1 - least_saving
     # of the same costs the first is taken
     return candidates[costs.index(min(costs))]
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from bbcompress.codec.corrections import expected
 from bbcompress.codec.corrector import Correction
-from bbcompress.codec.general import general
 from bbcompress.codec.parameters import length
 from bbcompress.codec.predictor import Prediction, Predictor, Unit
 from bbcompress.coding.distributions import MICROBITS, code_lengths
@@ -43,13 +42,14 @@ class _Tried(NamedTuple):
 
 def with_gain(
     own: Predictor,
+    usual: Predictor,
     unit: Unit,
     depth: int,
     parts: Sequence[PredictedPart],
     said: Sequence[Correction | None],
     errors: Sequence[Sequence[NDArray[np.int32]]],
 ) -> Predictor:
-    """With how much of the network's correction counts, found by some of the pixels."""
+    """With how much of the network's correction counts, found by some of the pixels; it may be the usual predictor."""
     step = max(1, sum(len(part.values) for part in parts) // GAIN_SAMPLE)
 
     def some(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -74,11 +74,11 @@ def with_gain(
     plain = _Tried(bits(own), own)
     best = best_of((own._replace(gain=gain) for gain in LESS_GAIN), plain)
     if best.predictor.gain:
-        usual = best
+        unmoved = best
         for steps in WIDER, NARROWER:
-            if best is usual:
-                best = best_of((usual.predictor._replace(wider=wider) for wider in steps), usual)
-    if own is not general(unit):
+            if best is unmoved:
+                best = best_of((unmoved.predictor._replace(wider=wider) for wider in steps), unmoved)
+    if own is not usual:
         return best.predictor
-    # a general predictor as it is takes a bit
-    return best.predictor if best.bits + length(best.predictor, unit) < plain.bits else own
+    # as it is it takes a bit
+    return best.predictor if best.bits + length(best.predictor, unit, usual) < plain.bits else own

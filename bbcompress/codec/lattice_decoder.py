@@ -7,6 +7,7 @@ hang on nothing that is still to be popped.
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
@@ -15,8 +16,7 @@ from numpy.typing import NDArray
 
 from bbcompress.codec import lattice_streams, streams
 from bbcompress.codec.corrections import Corrections, expect, expected, keep
-from bbcompress.codec.corrector import Corrector
-from bbcompress.codec.general import general
+from bbcompress.codec.corrector import Corrector, usual
 from bbcompress.codec.lattice import MARGIN, Values
 from bbcompress.codec.lattice_walk import Part, Shape, Stage, Walk, stages
 from bbcompress.codec.parameters import unpack
@@ -48,7 +48,7 @@ def decode(
 ) -> list[Values]:
     """The pictures (C, N, H, W) of each group. Raises DamagedChain or Malformed, both ValueErrors."""
     reader = Reader(data)
-    parameters = unpack(reader.take(reader.varint(len(data))), channels)
+    parameters = unpack(reader.take(reader.varint(len(data))), channels, partial(usual, corrector))
     sizes = iter(lattice_streams.sizes(shapes, channels))
 
     def next_stream() -> streams.Decoder:
@@ -69,7 +69,7 @@ def decode(
             errors: list[list[NDArray[np.int32]]] = [[] for _ in stage.parts]
             for channel in range(channels):
                 unit = Unit(stage.stage, channel, channels)
-                own = parameters.get((stride, *unit[:2])) or general(unit)
+                own = parameters.get((stride, *unit[:2])) or usual(corrector, stride, unit)
                 units.append(_Coded(stage, unit, own, networks, errors))
         ahead = _Ahead(units)
         try:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bbcompress.codec import fit, lattice_streams, streams
 from bbcompress.codec.corrections import Corrections, expect, expected, keep
-from bbcompress.codec.corrector import Correction, Corrector
+from bbcompress.codec.corrector import Correction, Corrector, usual
 from bbcompress.codec.fit_gain import PredictedPart, with_gain
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES, Scale, Values
@@ -39,6 +39,8 @@ LARGE_UNIT = 1 << 19
 """Pixels of a unit that has work enough for all threads by itself."""
 LEAST_FITTED = 1 << 7
 """Pixels of a unit that may save as much as a predictor of their own takes: 150 bits and more."""
+LEAST_SAVING = 1 / 32
+"""Part of a unit's bits that another predictor than a model's must save without networks, as these know its own."""
 
 
 class Encoded(NamedTuple):
@@ -53,37 +55,58 @@ def encode(
     depth: int,
     corrector: Corrector | None,
     engine: Engine,
-    fitted: bool = True,
     advance: Advance = ignore,
 ) -> Encoded:
-    """Pictures of each group (C, N, H, W), unsigned integers below 2^depth; unless `fitted` by general predictors, with
-    networks that count in full."""
-    channels = pictures[0].shape[0]
-    shapes = [Shape(*group.shape[1:]) for group in pictures]
-    found: Parameters = {}
+    """Pictures of each group (C, N, H, W), unsigned integers below 2^depth."""
+    output = _Streams(engine)
     corners = np.concatenate([group[:, :, 0, 0].ravel() for group in pictures]).astype(np.int64)
-    output = _Streams(shapes, engine, advance)
-    output.begin(lattice_streams.corners(len(corners), depth).intervals(corners))
+    output.add(lattice_streams.corners(len(corners), depth).intervals(corners))
+    taken = _Bits(pictures)
+    found: Parameters = {}
+    for part, intervals in _intervals(pictures, depth, corrector, engine, found):
+        output.add(intervals)
+        taken.add(part, intervals[1])
+        advance(part.size)
+    parameters = pack(found, len(pictures[0]), partial(usual, corrector))
+    shared = 8 * len(parameters) / sum(group.shape[1] for group in pictures)
+    data = b"".join(write_varint(len(part)) + part for part in (parameters, *output.finished()))
+    return Encoded(data, [bits + shared for bits in taken.bits])
+
+
+def estimate(
+    pictures: Sequence[Values], depth: int, corrector: Corrector | None, engine: Engine
+) -> list[NDArray[np.float64]]:
+    """The bits that each picture of each group takes by the usual predictors, with networks that count in full: for
+    comparing models, as finding more takes long."""
+    taken = _Bits(pictures)
+    for part, intervals in _intervals(pictures, depth, corrector, engine, None):
+        taken.add(part, intervals[1])
+    return taken.bits
+
+
+def _intervals(
+    pictures: Sequence[Values], depth: int, corrector: Corrector | None, engine: Engine, found: Parameters | None
+) -> Iterator[tuple[Part, tuple[Counts, Counts]]]:
+    """Of all parts in the order of their decoding; puts other predictors than the usual ones into `found`, or uses none
+    without it."""
+    channels, fitted = pictures[0].shape[0], found is not None
     errors: list[list[NDArray[np.int32]]] = []
     # networks of a unit are evaluated while the next one is fitted
     for stage, unit, own, parts, networks in _one_behind(_units(pictures, depth, corrector, engine, fitted)):
         if unit.channel == 0:
             errors = [[] for _ in stage.parts]
+        before = usual(corrector, stage.stride, unit)
         said = [networks.of(unit.channel, number) for number in range(len(stage.parts))]
-        if networks.corrected and fitted:
-            own = with_gain(own, unit, depth, parts, said, errors)
-        if own is not general(unit):
+        if networks.corrected and fitted and stage.stride in FITTED_STRIDES:
+            own = with_gain(own, before, unit, depth, parts, said, errors)
+        if found is not None and own is not before:
             found[stage.stride, unit.stage, unit.channel] = own
-        for part, predicted, correction, before in zip(stage.parts, parts, said, errors, strict=True):
+        for part, predicted, correction, known in zip(stage.parts, parts, said, errors, strict=True):
             actual, prediction = predicted.taken()
-            told = expected(own, unit, depth, prediction, correction, before)
+            told = expected(own, unit, depth, prediction, correction, known)
             if networks.corrected and unit.channel < channels - 1:
-                before.append(told.errors(actual))
-            output.add(part, told.distribution(depth).intervals(actual))
-    parameters = pack(found, channels)
-    shared = 8 * len(parameters) / sum(shape.pictures for shape in shapes)
-    data = b"".join(write_varint(len(part)) + part for part in (parameters, *output.finished()))
-    return Encoded(data, [of_group / MICROBITS + shared for of_group in output.microbits])
+                known.append(told.errors(actual))
+            yield part, told.distribution(depth).intervals(actual)
 
 
 class _Predicted(NamedTuple):
@@ -111,10 +134,14 @@ def _units(
         for group, scale in scales.items():
             _fill(scale, pictures[group])
         units = [(stage, Unit(stage.stage, channel, channels)) for stage in its_stages for channel in range(channels)]
+        worth_fitting = fitted
         for stage, unit in units:
-            own = general(unit)
-            if fitted and _worth_fitting(stage):
-                own = fit.best(unit, list(scales.values()), depth, own)
+            own = before = usual(corrector, stride, unit)
+            if worth_fitting and _may_be_fitted(stage):
+                of_model = before is not general(unit)
+                own = fit.best(unit, list(scales.values()), depth, before, LEAST_SAVING if of_model else 0.0)
+                # a model's predictors serve all units of its kind of pictures, or none of others
+                worth_fitting = own is not before or not of_model
             if unit.channel == 0:
                 networks = Corrections(corrector, stage, scales, depth, engine)
             parts = [_predicted(stage, unit, own, scales, networks, number) for number in range(len(stage.parts))]
@@ -132,7 +159,7 @@ def _fill(scale: Scale, pictures: Values) -> None:
             scale.extend(stage, channel)
 
 
-def _worth_fitting(stage: Stage) -> bool:
+def _may_be_fitted(stage: Stage) -> bool:
     return stage.stride in FITTED_STRIDES and sum(part.size for part in stage.parts) >= LEAST_FITTED
 
 
@@ -174,31 +201,37 @@ def _one_behind(units: Iterator[_Predicted]) -> Iterator[_Predicted]:
         yield last
 
 
+class _Bits:
+    """What each picture of each group takes."""
+
+    def __init__(self, pictures: Sequence[Values]):
+        self._microbits = [np.zeros(group.shape[1], np.int64) for group in pictures]
+
+    def add(self, part: Part, freqs: Counts) -> None:
+        lengths = code_lengths(freqs, PRECISION).reshape(part.piece.shape[0], -1)
+        self._microbits[part.group][part.piece.pictures] += lengths.sum(1)
+
+    @property
+    def bits(self) -> list[NDArray[np.float64]]:
+        return [of_group / MICROBITS for of_group in self._microbits]
+
+
 class _Streams:
     """Puts parts together to streams, each of which is written beside what is coded next."""
 
-    def __init__(self, shapes: Sequence[Shape], engine: Engine, advance: Advance):
-        self.microbits = [np.zeros(shape.pictures, np.int64) for shape in shapes]
-        """What each picture takes."""
-        self._engine, self._advance = engine, advance
+    def __init__(self, engine: Engine):
+        self._engine = engine
         self._intervals: list[tuple[Words, Words]] = []
         self._symbols = 0
         self._written: list[Future[bytes]] = []
 
-    def begin(self, intervals: tuple[Counts, Counts]) -> None:
-        """With symbols that are no part's."""
-        starts, freqs = intervals
-        self._intervals.append((starts.astype(np.uint32), freqs.astype(np.uint32)))
-        self._symbols += len(starts)
-
-    def add(self, part: Part, intervals: tuple[Counts, Counts]) -> None:
+    def add(self, intervals: tuple[Counts, Counts]) -> None:
         """After those before."""
         if self._symbols >= lattice_streams.STREAM_SYMBOLS:
             self._write()
-        self.begin(intervals)
-        lengths = code_lengths(intervals[1], PRECISION).reshape(part.piece.shape[0], -1)
-        self.microbits[part.group][part.piece.pictures] += lengths.sum(1)
-        self._advance(part.size)
+        starts, freqs = intervals
+        self._intervals.append((starts.astype(np.uint32), freqs.astype(np.uint32)))
+        self._symbols += len(starts)
 
     def finished(self) -> list[bytes]:
         """All streams."""

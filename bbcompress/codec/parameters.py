@@ -1,11 +1,11 @@
-"""The predictors that a file brings, as bits: what differs from the general ones, of the scales where that pays."""
+"""The predictors that a file brings, as bits: what differs from those that are there without it, the *usual* ones, of
+scales where that pays. Models bring theirs in the same way, as what differs from the general ones."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES
 from bbcompress.codec.predictor import GAIN_BITS, KNOTS, Predictor, Unit, centres, plain_weights
 from bbcompress.codec.rice import BitReader, Writer
@@ -13,9 +13,11 @@ from bbcompress.coding.shapes import CLASSES
 from bbcompress.varint import Malformed
 
 FITTED_STRIDES = (8, 4, 2)
-"""Scales that may have predictors of their own; coarser ones hold too few pixels."""
+"""Scales of which files may bring predictors; coarser ones hold too few pixels."""
 Parameters = dict[tuple[int, int, int], Predictor]
-"""By stride, stage and channel; those that are left out are general."""
+"""By stride, stage and channel; those that are left out are the usual ones."""
+Usual = Callable[[int, Unit], Predictor]
+"""A unit's predictor where none is brought, by its stride."""
 MAX_WEIGHTS = 1 << 22
 """Of the magnitudes of all weights of a unit: sums of 8-bit values stay below 2^30."""
 MAX_CONTEXT = 1 << 15
@@ -24,42 +26,55 @@ SHAPE_BITS = 4
 WIDER_BITS, LEAST_WIDER = 3, 4
 
 
-def keys(channels: int) -> Iterable[tuple[int, int, int]]:
-    """Of all predictors that a file may bring, in its order."""
-    return ((stride, stage, channel) for stride in FITTED_STRIDES for stage in STAGES for channel in range(channels))
-
-
-def pack(parameters: Parameters, channels: int) -> bytes:
-    """The parameters' bits, in whole bytes."""
+def pack(parameters: Parameters, channels: int, usual: Usual, strides: Sequence[int] = FITTED_STRIDES) -> bytes:
+    """The parameters' bits, in whole bytes: of all units of these strides, in this order."""
     writer = Writer()
-    for stride, stage, channel in keys(channels):
-        found = parameters.get((stride, stage, channel))
+    for stride, unit in _units(strides, channels):
+        found = parameters.get((stride, unit.stage, unit.channel))
         writer.bits(found is not None, 1)
         if found is not None:
-            write(writer, found, Unit(stage, channel, channels))
+            _write(writer, found, unit, usual(stride, unit))
     return writer.to_bytes()
 
 
-def length(predictor: Predictor, unit: Unit) -> int:
+def unpack(data: bytes, channels: int, usual: Usual, strides: Sequence[int] = FITTED_STRIDES) -> Parameters:
+    """The inverse of `pack`. Raises Malformed."""
+    reader = BitReader(data)
+    found: Parameters = {}
+    for stride, unit in _units(strides, channels):
+        if reader.bits(1):
+            found[stride, unit.stage, unit.channel] = _read(reader, unit, usual(stride, unit))
+    reader.finish()
+    return found
+
+
+def _units(strides: Iterable[int], channels: int) -> Iterable[tuple[int, Unit]]:
+    return (
+        (stride, Unit(stage, channel, channels))
+        for stride in strides
+        for stage in STAGES
+        for channel in range(channels)
+    )
+
+
+def length(predictor: Predictor, unit: Unit, usual: Predictor) -> int:
     """Bits that one predictor takes."""
     writer = Writer()
-    write(writer, predictor, unit)
+    _write(writer, predictor, unit, usual)
     return len(writer)
 
 
-def coarser(predictor: Predictor, unit: Unit, step: int) -> Predictor:
-    """With weights of small differences that are multiples of 2^step away from the general ones."""
+def coarser(predictor: Predictor, unit: Unit, usual: Predictor, step: int) -> Predictor:
+    """With weights of small differences that are multiples of 2^step away from the usual ones."""
     places = ~_fine(unit)
-    base = general(unit).weights[places]
+    base = usual.weights[places]
     weights = predictor.weights.copy()
     half = (1 << step) >> 1
     weights[places] = base + ((weights[places] - base + half) >> step << step)
     return predictor._replace(weights=weights)
 
 
-def write(writer: Writer, predictor: Predictor, unit: Unit) -> None:
-    """One predictor."""
-    base = general(unit)
+def _write(writer: Writer, predictor: Predictor, unit: Unit, base: Predictor) -> None:
     fine, coarse = _split(predictor.weights - base.weights, unit)
     step = _step(coarse)
     writer.bits(step, 3)
@@ -72,19 +87,7 @@ def write(writer: Writer, predictor: Predictor, unit: Unit) -> None:
     writer.bits(predictor.wider + LEAST_WIDER, WIDER_BITS)
 
 
-def unpack(data: bytes, channels: int) -> Parameters:
-    """The inverse of `pack`. Raises Malformed."""
-    reader = BitReader(data)
-    found: Parameters = {}
-    for stride, stage, channel in keys(channels):
-        if reader.bits(1):
-            found[stride, stage, channel] = _read(reader, Unit(stage, channel, channels))
-    reader.finish()
-    return found
-
-
-def _read(reader: BitReader, unit: Unit) -> Predictor:
-    base = general(unit)
+def _read(reader: BitReader, unit: Unit, base: Predictor) -> Predictor:
     fine_places = _fine(unit)
     weights = base.weights.copy()
     step = reader.bits(3)

@@ -1,7 +1,7 @@
 """Training a corrector's networks for a given time: one checkpoint to go on from, a model to use at any time.
 
-A step takes one group: pictures that share a fit (`bbcompress.train.groups`). Observing a group takes as long as a
-step, so that it is done by processes of its own, and each observed group is used some times.
+A step takes one group: pictures that share their predictors (`bbcompress.train.groups`). Observing one may take as long as a
+step, so that it is done by processes of its own, and an observed group may be used some times.
 """
 
 import csv
@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from bbcompress.codec.lattice import strides as all_strides
-from bbcompress.train.corrector_run import AS_PHOTOGRAPHS, TURNED, CorrectorOptions, CorrectorRun, HeldOut
+from bbcompress.codec.parameters import Parameters
+from bbcompress.train.corrector_run import AS_PHOTOGRAPHS, TURNED, CorrectorRun, HeldOut
 from bbcompress.train.groups import Drawing
 from bbcompress.train.observe import Observation, observe
 from bbcompress.train.photographs import changed, turned
@@ -36,8 +37,10 @@ EVALUATION_SHARE = 0.05
 """Of the time, for held-out pictures, at most."""
 
 
-def observed(group: Pixels, depth: int, strides: tuple[int, ...], augment: str, seed: int) -> list[Observation]:
-    """What a step sees of a group (pictures, height, width, channels)."""
+def observed(
+    group: Pixels, depth: int, strides: tuple[int, ...], predictors: Parameters | None, augment: str, seed: int
+) -> list[Observation]:
+    """What a step sees of a group (pictures, height, width, channels); see `bbcompress.train.observe.observe`."""
     random = np.random.default_rng(seed)
     if augment == AS_PHOTOGRAPHS:
         pictures = changed(group, random)
@@ -45,14 +48,14 @@ def observed(group: Pixels, depth: int, strides: tuple[int, ...], augment: str, 
         pictures = turned(group, random)
     else:
         pictures = np.ascontiguousarray(group.transpose(3, 0, 1, 2))
-    return list(observe([pictures], depth, strides))
+    return list(observe([pictures], depth, strides, predictors))
 
 
-def observed_whole(groups: Sequence[Pixels], depth: int) -> list[Observation]:
-    """All scales of pictures of several sizes (pictures, height, width, channels) that share a fit."""
+def observed_whole(groups: Sequence[Pixels], depth: int, predictors: Parameters | None = None) -> list[Observation]:
+    """All scales of pictures of several sizes (pictures, height, width, channels) that share their predictors."""
     pictures = [np.ascontiguousarray(group.transpose(3, 0, 1, 2)) for group in groups]
     strides = {stride for group in groups for stride in all_strides(*group.shape[1:3])}
-    return list(observe(pictures, depth, tuple(strides)))
+    return list(observe(pictures, depth, tuple(strides), predictors))
 
 
 class State(NamedTuple):
@@ -123,7 +126,7 @@ def train(
         evaluate()
     pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_set_up_process)
     try:
-        fresh = _observed_ahead(pool, drawing, options, random, processes)
+        fresh = _observed_ahead(pool, drawing, run, random, processes)
         start, before = time.monotonic(), run.seconds
         last_save = last_evaluation = start
         while run.seconds < options.seconds:
@@ -182,14 +185,16 @@ def _set_up_process() -> None:
 def _observed_ahead(
     pool: ProcessPoolExecutor,
     drawing: Drawing,
-    options: CorrectorOptions,
+    run: CorrectorRun,
     random: np.random.Generator,
     processes: int,
 ) -> Iterator[list[Observation]]:
+    options = run.options
+
     def submitted() -> "Future[list[Observation]]":
         pixels, depth = drawing.group(random)
         seed = int(random.integers(1 << 31))
-        return pool.submit(observed, pixels, depth, options.strides, options.augment, seed)
+        return pool.submit(observed, pixels, depth, options.strides, run.predictors, options.augment, seed)
 
     waiting = [submitted() for _ in range(2 * processes)]
     while True:

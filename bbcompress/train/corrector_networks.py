@@ -4,7 +4,7 @@ Rounding is straight through: forward as the integers compute, gradients as if n
 when they are exported, and export cannot fail.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,8 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bbcompress.codec.corrector import OUTPUT_BITS, ZERO, Corrector, inputs, outputs, pairs, turns
+from bbcompress.codec.corrector import (
+    OUTPUT_BITS,
+    ZERO,
+    Corrector,
+    ScaleNetworks,
+    inputs,
+    outputs,
+    pairs,
+    turns,
+)
 from bbcompress.codec.lattice import STAGES
+from bbcompress.codec.parameters import Parameters
 from bbcompress.coding.shapes import CLASSES, LEAST_SCALE, SHAPES, shape_cdf
 from bbcompress.exact.int8 import (
     LINEAR_LIMIT,
@@ -240,34 +250,53 @@ class StageNetworks(nn.Module):
 
 
 class CorrectorNetworks(nn.Module):
-    """Of the three stages."""
+    """Those of each stage, for scales of some strides together."""
 
-    def __init__(self, channels: int, width: int, blocks: int):
+    def __init__(self, channels: int, scales: Sequence[Sequence[int]], width: int, blocks: int):
         super().__init__()
         self.channels, self.width, self.blocks = channels, width, blocks
-        self.stages = nn.ModuleDict({str(stage): StageNetworks(channels, stage, width, blocks) for stage in STAGES})
+        self._scales = [tuple(strides) for strides in scales]
+        self.stages = nn.ModuleList(
+            StageNetworks(channels, stage, width, blocks) for _ in self._scales for stage in STAGES
+        )
+        """Scale by scale."""
+
+    def of(self, stride: int, stage: int) -> StageNetworks | None:
+        """Those of a stage; None where nothing is corrected."""
+        return next((self._stage(n, stage) for n, strides in enumerate(self._scales) if stride in strides), None)
 
     @torch.no_grad()
-    def exported(self) -> Corrector:
-        """The exact form."""
-        return Corrector(self.channels, {stage: networks.exported() for stage, networks in self._by_stage()})
+    def exported(self, predictors: Parameters | None = None) -> Corrector:
+        """The exact form, with the predictors that networks are for, if they are for such."""
+        scales = (
+            ScaleNetworks(strides, {stage: self._stage(number, stage).exported() for stage in STAGES})
+            for number, strides in enumerate(self._scales)
+        )
+        return Corrector(self.channels, tuple(scales), predictors or {})
 
     @staticmethod
-    def restored(corrector: Corrector, blocks: int | None = None) -> "CorrectorNetworks":
+    def restored(
+        corrector: Corrector, blocks: int | None = None, scales: Sequence[Sequence[int]] | None = None
+    ) -> "CorrectorNetworks":
         """Networks to train on, that compute what a corrector does, of its blocks or of `blocks` in all: those that are
-        new come last and add nothing at first. Raises ValueError where its layers are others than are trained, or its
-        blocks are more."""
-        width = corrector.networks[STAGES[0]][0].layers[0].outputs
+        new come last and add nothing at first. Those for other `scales` than it has begin as its for the finest scale
+        among them that it corrects, or for its coarsest. Raises ValueError where its layers are others than are
+        trained, or its blocks are more."""
+        width = next(corrector.all_networks).layers[0].outputs
         blocks = corrector.blocks if blocks is None else blocks
-        networks = CorrectorNetworks(corrector.channels, width, blocks)
-        for stage, of_stage in networks._by_stage():
-            of_stage.restore(corrector.networks[stage])
+        scales = [scale.strides for scale in corrector.scales] if scales is None else scales
+        networks = CorrectorNetworks(corrector.channels, scales, width, blocks)
+        corrected = {stride for scale in corrector.scales for stride in scale.strides}
+        for number, strides in enumerate(networks._scales):
+            source = min(corrected & {*strides}, default=max(corrected))
+            for stage in STAGES:
+                networks._stage(number, stage).restore(corrector.networks(source, stage))
         return networks
 
-    def _by_stage(self) -> Iterator[tuple[int, StageNetworks]]:
-        for stage, networks in self.stages.items():
-            assert isinstance(networks, StageNetworks)
-            yield int(stage), networks
+    def _stage(self, number: int, stage: int) -> StageNetworks:
+        found = self.stages[number * len(STAGES) + STAGES.index(stage)]
+        assert isinstance(found, StageNetworks)
+        return found
 
 
 def _integers(tensor: Tensor) -> Any:

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from bbcompress.codec.corrector import Corrector, outputs, turns
-from bbcompress.codec.lattice import STAGES
+from bbcompress.codec.parameters import FITTED_STRIDES, Parameters
 from bbcompress.train.corrector_networks import CorrectorNetworks, bits
 from bbcompress.train.cuda_graph import GraphedStep
 from bbcompress.train.observe import Observation
@@ -48,8 +48,10 @@ class CorrectorOptions:
     """Channels inside the networks, best a multiple of 32."""
     blocks: int = 1
     """Residual blocks of each."""
+    scales: tuple[tuple[int, ...], ...] = (FITTED_STRIDES,)
+    """Strides that share networks; coarser scales hold few pixels of large pictures."""
     strides: tuple[int, ...] = (2, 4)
-    """Scales that are trained on; the networks serve all."""
+    """Scales that are trained on."""
     learning_rate: float = 3e-3
     warm_up: float = 0.05
     """Part of the time over which the step size rises."""
@@ -82,19 +84,19 @@ class CorrectorRun:
         start: Corrector | None = None,
         data: str = "",
         device: torch.device = CPU,
+        predictors: Parameters | None = None,
     ):
         """`start` has weights to begin with, of the same width and no more blocks; `data` is told from other runs' data
-        by."""
+        by; `predictors` are the model's, else they are fitted to each group."""
         torch.manual_seed(options.seed)
-        self.options, self._data, self.device = options, data, device
-        self.networks = CorrectorNetworks(channels, options.width, options.blocks)
+        self.options, self._data, self.device, self.predictors = options, data, device, predictors
+        self.networks = CorrectorNetworks(channels, options.scales, options.width, options.blocks)
         if start is not None:
-            self.networks.load_state_dict(CorrectorNetworks.restored(start, options.blocks).state_dict())
+            begun = CorrectorNetworks.restored(start, options.blocks, options.scales)
+            self.networks.load_state_dict(begun.state_dict())
         self.networks.to(device)
         self.average = copy.deepcopy(self.networks)
-        self._optimizers = {
-            stage: Optimizer(self.networks.stages[str(stage)], options.learning_rate, muon=True) for stage in STAGES
-        }
+        self._optimizers = [Optimizer(stage, options.learning_rate, muon=True) for stage in self.networks.stages]
         self.step = 0
         self.seconds = 0.0
         self.best = math.inf
@@ -114,27 +116,33 @@ class CorrectorRun:
         return step(self._rate(), share, *(tensor for seen in batch for tensor in seen.tensors))
 
     def _step(
-        self, layout: Sequence[tuple[int, int, tuple[int, ...]]], rate: Tensor, share: Tensor, *tensors: Tensor
+        self, layout: Sequence[tuple[int, int, int, tuple[int, ...]]], rate: Tensor, share: Tensor, *tensors: Tensor
     ) -> Tensor:
         """The same for observations as tensors, one after another."""
-        observations = [(*about, tensors[5 * n : 5 * n + 5]) for n, about in enumerate(layout)]
-        size = max(math.prod(seen[:3]) for _, _, seen in layout)
+        of_networks: dict[nn.Module, list[tuple[int, int, int, Sequence[Tensor]]]] = {}
+        for n, (stride, stage, depth, seen) in enumerate(layout):
+            networks = self.networks.of(stride, stage)
+            assert networks is not None
+            found = stride, depth, math.prod(seen[:3]), tensors[5 * n : 5 * n + 5]
+            of_networks.setdefault(networks, []).append(found)
+        finest_stride = min(stride for stride, *_ in layout)
         finest = []
-        for stage in STAGES:
-            network = self.networks.stages[str(stage)]
+        for network, optimizer in zip(self.networks.stages, self._optimizers, strict=True):
+            if network not in of_networks:
+                continue
             network.zero_grad()
-            for its_stage, depth, seen, of_it in observations:
-                if its_stage == stage:
-                    loss, part = self._bits(network, of_it, depth).mean(), math.prod(seen[:3]) / size
-                    (loss * part).backward()  # type: ignore[no-untyped-call]
-                    if part == 1:
-                        finest.append(loss.detach())
+            size = max(pixels for _, _, pixels, _ in of_networks[network])
+            for stride, depth, pixels, of_it in of_networks[network]:
+                loss = self._bits(network, of_it, depth).mean()
+                (loss * (pixels / size)).backward()  # type: ignore[no-untyped-call]
+                if stride == finest_stride:
+                    finest.append(loss.detach())
             clip_grad_norm_(network.parameters(), 1.0)
             for parameter in network.parameters():
                 if parameter.grad is not None:
                     # clipped by an infinite norm
                     parameter.grad.nan_to_num_(0.0, 0.0, 0.0)
-            self._optimizers[stage].step(rate)
+            optimizer.step(rate)
         with torch.no_grad():
             for average, parameter in zip(self.average.parameters(), self.networks.parameters(), strict=True):
                 average.lerp_(parameter, share)
@@ -148,8 +156,9 @@ class CorrectorRun:
             for o in group:
                 tensors = placed(o, self.device).tensors
                 alone = corrected = self._bits(None, tensors, o.depth)
-                if o.seen.shape[3]:
-                    corrected = self._bits(self.average.stages[str(o.stage)], tensors, o.depth)
+                networks = self.average.of(o.stride, o.stage)
+                if networks is not None:
+                    corrected = self._bits(networks, tensors, o.depth)
                 pair = torch.stack([alone.sum((1, 2, 3)), corrected.sum((1, 2, 3))]).double().cpu().numpy()
                 totals[o.stride, o.stage] = totals.get((o.stride, o.stage), 0) + pair
         return totals
@@ -158,8 +167,8 @@ class CorrectorRun:
         """All that is needed to go on, put in place in one step."""
         tensors = {f"network.{name}": tensor for name, tensor in self.networks.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
-        for stage, optimizer in self._optimizers.items():
-            tensors |= {f"optimizer.{stage}.{name}": tensor for name, tensor in optimizer.state()}
+        for number, optimizer in enumerate(self._optimizers):
+            tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in optimizer.state()}
         told = {"step": self.step, "seconds": self.seconds, "best": self.best, "data": self._data}
         told |= {"options": json.dumps(asdict(self.options))}
         unfinished = path.with_name(f".bbc-{path.name}")
@@ -180,9 +189,9 @@ class CorrectorRun:
             same_data = told["data"] == self._data
             self.networks.load_state_dict(named("network."))
             self.average.load_state_dict(named("average."))
-            for stage, optimizer in self._optimizers.items():
+            for number, optimizer in enumerate(self._optimizers):
                 if int(told["step"]):
-                    optimizer.load_state(named(f"optimizer.{stage}."))
+                    optimizer.load_state(named(f"optimizer.{number}."))
             self.step, self.seconds, self.best = int(told["step"]), float(told["seconds"]), float(told["best"])
         except (RuntimeError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise ValueError(f"{path}: damaged, or of a run of other networks; remove it to start anew") from error
@@ -207,12 +216,15 @@ class CorrectorRun:
 
 
 def bits_without_training(corrector: Corrector, held_out: HeldOut) -> tuple[float, float]:
-    """Bits/dim of held-out pictures by predictors alone, and with a corrector; infinite where it cannot be trained."""
+    """Bits/dim of held-out pictures, observed by the corrector's predictors: by these alone, and with it; infinite where
+    it cannot be trained."""
     try:
         networks = CorrectorNetworks.restored(corrector)
     except ValueError:
         return math.inf, math.inf
-    run = CorrectorRun(corrector.channels, CorrectorOptions(width=networks.width, blocks=networks.blocks), corrector)
+    scales = tuple(scale.strides for scale in corrector.scales)
+    options = CorrectorOptions(width=networks.width, blocks=networks.blocks, scales=scales)
+    run = CorrectorRun(corrector.channels, options, corrector)
     alone, corrected = sum(pair.sum(1) for pair in run.held_out(held_out.groups).values()) / held_out.subpixels
     return float(alone), float(corrected)
 
@@ -222,6 +234,7 @@ def stored_options(checkpoint: Path) -> CorrectorOptions:
     try:
         with safe_open(checkpoint, "pt") as file:
             told = json.loads(file.metadata()["options"])
-        return CorrectorOptions(**{**told, "strides": tuple(told["strides"])})
+        scales = tuple(tuple(strides) for strides in told["scales"])
+        return CorrectorOptions(**{**told, "strides": tuple(told["strides"]), "scales": scales})
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise ValueError(f"{checkpoint}: damaged, or of another version; remove it to start anew") from error

@@ -1,4 +1,4 @@
-"""What a corrector's networks see and must say of pictures that share one fit, as when they are coded."""
+"""What a corrector's networks see and must say of pictures that share their predictors, as when they are coded."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcompress.codec import fit
-from bbcompress.codec.corrections import CORRECTED_STRIDES, keep
+from bbcompress.codec.corrections import keep
 from bbcompress.codec.corrector import look, look_again, turns
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import Scale, Values
 from bbcompress.codec.lattice_walk import Shape, Walk, stages
-from bbcompress.codec.parameters import FITTED_STRIDES
+from bbcompress.codec.parameters import FITTED_STRIDES, Parameters
 from bbcompress.codec.predictor import Piece, Unit, predict
 from bbcompress.coding.shapes import MEAN_BITS
 
@@ -25,7 +25,7 @@ class Observation(NamedTuple):
     depth: int
     """Bits of the values."""
     seen: NDArray[np.uint8]
-    """(N, h, w, inputs) by the last of a stage's networks; without inputs where these do not correct this scale."""
+    """(N, h, w, inputs) by the last of a stage's networks."""
     values: NDArray[np.int64]
     """(channels, N, h, w), as are the following."""
     errors: NDArray[np.float32]
@@ -36,8 +36,11 @@ class Observation(NamedTuple):
     """(channels)"""
 
 
-def observe(groups: Sequence[Values], depth: int, strides: Sequence[int]) -> Iterator[Observation]:
-    """All stages of some scales of pictures that share a fit, coarse to fine; a group (C, N, H, W) is of one size."""
+def observe(
+    groups: Sequence[Values], depth: int, strides: Sequence[int], predictors: Parameters | None
+) -> Iterator[Observation]:
+    """All stages of some scales of pictures, coarse to fine; a group (C, N, H, W) is of one size. By these predictors,
+    or such as are fitted to them where a file could bring them; else by general ones."""
     channels = len(groups[0])
     turn = turns(channels)[-1]
     shapes = [Shape(*group.shape[1:]) for group in groups]
@@ -45,7 +48,7 @@ def observe(groups: Sequence[Values], depth: int, strides: Sequence[int]) -> Ite
     for stride, stage, parts in stages(shapes):
         walk.reach(stride)
         scales = walk.scales
-        pieces = {group: _whole(scale, stage) for group, scale in scales.items()}
+        pieces = {group: whole(scale, stage) for group, scale in scales.items()}
         seen: dict[int, NDArray[np.uint8]] = {}
         found: dict[int, list[tuple[NDArray[Any], ...]]] = {group: [] for group in scales}
         fitted = []
@@ -54,8 +57,10 @@ def observe(groups: Sequence[Values], depth: int, strides: Sequence[int]) -> Ite
             for group, scale in scales.items():
                 scale.inside(scale.pixels, stage, channel)[:] = scale.split(groups[group], stage)[channel]
             own = general(unit)
-            if parts and stride in FITTED_STRIDES:
-                own = fit.fit(unit, fit.sample(unit, list(scales.values()), depth), depth, own)
+            if predictors is not None:
+                own = predictors.get((stride, stage, channel), own)
+            elif parts and stride in FITTED_STRIDES:
+                own = fit.fit(fit.sample(unit, list(scales.values()), depth), depth, own)
             fitted.append(own.shape)
             for group, scale in scales.items():
                 piece = pieces[group]
@@ -63,10 +68,8 @@ def observe(groups: Sequence[Values], depth: int, strides: Sequence[int]) -> Ite
                 classes = own.classes().take(prediction.classes)
                 values = scale.inside(scale.pixels, stage, channel)[piece].ravel().astype(np.int64)
                 if channel == 0 and stride in strides:
-                    seen[group] = np.empty((*piece.shape, 0), np.uint8)
-                    if stride in CORRECTED_STRIDES:
-                        seen[group] = look(scale, stage, depth, piece, prediction.means, classes)
-                if turn.start == channel > 0 and group in seen and seen[group].shape[3]:
+                    seen[group] = look(scale, stage, depth, piece, prediction.means, classes)
+                if turn.start == channel > 0 and group in seen:
                     seen[group] = look_again(scale, stage, turn, piece, seen[group])
                 keep(scale, unit, piece, values, prediction, own)
                 errors = (values - prediction.means * 2.0**-MEAN_BITS).astype(np.float32)
@@ -78,6 +81,7 @@ def observe(groups: Sequence[Values], depth: int, strides: Sequence[int]) -> Ite
                 yield Observation(stride, stage, depth, visible, of_all[0], of_all[1], of_all[2], tuple(fitted))
 
 
-def _whole(scale: Scale, stage: int) -> Piece:
+def whole(scale: Scale, stage: int) -> Piece:
+    """All pixels of a stage."""
     rows, columns = scale.size(stage)
     return Piece(slice(0, scale.pixels[0].shape[1], 1), slice(0, rows, 1), slice(0, columns, 1))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bbcompress.codec.parameters import FITTED_STRIDES
 from bbcompress.train.corrector_run import AS_PHOTOGRAPHS, AS_THEY_ARE, TURNED
 from bbcompress.train.pictures import Pixels, total_subpixels
 
@@ -18,8 +19,14 @@ MANY_SUBPIXELS = 1 << 26
 NEW_RATE, STARTED_RATE, RATE_OF_FEW = 3e-3, 1.5e-3, 1e-3
 """Step sizes from nothing, and from a model."""
 WIDTH, WIDTH_OF_FEW, BLOCKS = 64, 32, 1
-USES = 3
-"""Of each observed group."""
+SMALL_PIXELS = 1 << 14
+"""Predictors of pictures up to so many are the model's: files of them are seldom so large that they pay for others."""
+PIXELS_OF_SMALL = 1 << 16
+"""Their model is for pictures up to so many."""
+COARSE_STRIDES, FINE_STRIDES = (32, 16, 8, 4), (2,)
+"""Of small pictures, whose coarse scales are a third of their bits, and unlike the fine one."""
+USES, USES_OF_SMALL = 3, 1
+"""Of each observed group: fitting predictors takes as long as a step."""
 GPU_GROUPS, GPU_USES = 8, 12
 """A step of one group leaves a GPU idle, and processors observe groups more slowly than it takes steps."""
 
@@ -34,6 +41,27 @@ def learning_rate(pictures: Sequence[Pixels], started: bool) -> float:
     if total_subpixels(pictures) < FEW_SUBPIXELS:
         return RATE_OF_FEW
     return STARTED_RATE if started else NEW_RATE
+
+
+def are_small(pictures: Sequence[Pixels]) -> bool:
+    """Whether the model has predictors of its own."""
+    return all(pixels.shape[-3] * pixels.shape[-2] <= SMALL_PIXELS for pixels in pictures)
+
+
+def uses(pictures: Sequence[Pixels], on_gpu: bool) -> int:
+    """How many steps see each observed group."""
+    if on_gpu:
+        return GPU_USES
+    return USES_OF_SMALL if are_small(pictures) else USES
+
+
+def scales(pictures: Sequence[Pixels]) -> tuple[tuple[int, ...], ...]:
+    """Strides of scales that share networks."""
+    if not are_small(pictures):
+        return (FITTED_STRIDES,)
+    if total_subpixels(pictures) < FEW_SUBPIXELS:
+        return (COARSE_STRIDES + FINE_STRIDES,)
+    return COARSE_STRIDES, FINE_STRIDES
 
 
 def is_synthetic(pictures: Sequence[Pixels]) -> bool:

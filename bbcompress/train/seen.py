@@ -12,15 +12,16 @@ from bbcompress.train.observe import Observation
 class Seen(NamedTuple):
     """An observation of one group or of several of the same sizes, as tensors on a device."""
 
+    stride: int
     stage: int
     depth: int
     tensors: tuple[Tensor, ...]
     """What is seen, values, errors, classes, shapes: see `bbcompress.train.observe.Observation`."""
 
     @property
-    def layout(self) -> tuple[int, int, tuple[int, ...]]:
-        """Stage, bits of values, shape of what is seen."""
-        return self.stage, self.depth, tuple(self.tensors[0].shape)
+    def layout(self) -> tuple[int, int, int, tuple[int, ...]]:
+        """Stride, stage, bits of values, shape of what is seen."""
+        return self.stride, self.stage, self.depth, tuple(self.tensors[0].shape)
 
 
 _PICTURES = (0, 1, 1, 1, 1)
@@ -31,7 +32,7 @@ def placed(o: Observation, device: torch.device) -> Seen:
     """An observation on a device; shapes become (channels, N), as other pictures may have others."""
     arrays = (torch.from_numpy(array) for array in (o.seen, o.values, o.errors, o.classes))
     shapes = torch.tensor(o.shapes, dtype=torch.float32)[:, None].expand(-1, len(o.seen))
-    return Seen(o.stage, o.depth, tuple(tensor.to(device) for tensor in (*arrays, shapes)))
+    return Seen(o.stride, o.stage, o.depth, tuple(tensor.to(device) for tensor in (*arrays, shapes)))
 
 
 def joined(groups: Sequence[Sequence[Seen]]) -> list[Seen]:

@@ -11,7 +11,8 @@ from second_decoder.reading import Reader
 from second_decoder.shapes import find
 from second_decoder.streams import Streams
 
-CORRECTED = (8, 4, 2)
+BROUGHT = (8, 4, 2)
+"""Strides of which a file may bring predictors."""
 
 
 class Group:
@@ -29,8 +30,9 @@ def decode(
 ) -> list[Integers]:
     """The values (channels, N, H, W) of each group, of which `shapes` has N, H, W."""
     reader = Reader(data)
-    own = read_units(reader.take(reader.varint(0, reader.left)), channels)
     base = general(channels)
+    of_model = corrector.units if corrector else {}
+    own = of_model | read_units(reader.take(reader.varint(0, reader.left)), channels, BROUGHT, of_model)
     groups = [Group(shape, channels) for shape in shapes]
     every = [
         (stride, stage)
@@ -66,13 +68,13 @@ def decode(
                 means = mean(unit, group.values, stride, stage, channel, depth)
                 numbers = classes(unit, group.values, group.errors, stride, stage, channel)
                 told = means, numbers, np.full_like(numbers, unit.shape)
-                if corrector is not None and stride in CORRECTED:
+                if corrector is not None and (stride, stage, 0) in corrector.networks:
                     if channel == 0:
                         seen[number] = look(group.values, group.relative, stride, stage, depth, means, numbers)
-                        outputs[number] = corrector.networks[stage, 0](seen[number])
+                        outputs[number] = corrector.networks[stride, stage, 0](seen[number])
                     elif channel == 1:
                         again = look_again(seen[number], group.relative[0], stride, stage)
-                        outputs[number] = corrector.networks[stage, 1](again)
+                        outputs[number] = corrector.networks[stride, stage, 1](again)
                     if unit.gain:
                         told = corrected(unit, outputs[number], channel, depth, means, numbers, errors[number])
                 for pictures, rows in pieces(*whole.shape):

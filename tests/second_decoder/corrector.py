@@ -1,4 +1,4 @@
-"""Sections 18.4 and 13.6: networks that correct predictors."""
+"""Sections 18.4 and 13.6: networks that correct predictors, and predictors that models bring."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from second_decoder.int8 import Network
 from second_decoder.lattice import FAR, NEAR, PARTS, Integers, at, part_of, places
 from second_decoder.networks import Tensors
-from second_decoder.predictor import CLASSES, Unit, class_of, spread
+from second_decoder.predictor import CLASSES, Key, Unit, class_of, read_units, spread
 
 Floats = NDArray[np.float32]
 
@@ -17,10 +17,16 @@ class Corrector:
     def __init__(self, description: dict[str, Any], tensors: Tensors):
         self.channels = description["info"]["channels"]
         self.networks = {
-            (stage, number): Network(f"stages.{stage}.networks.{number}", layers, tensors)
-            for stage, networks in enumerate(description["stages"], 1)
+            (stride, stage, number): Network(f"scales.{place}.stages.{stage}.networks.{number}", layers, tensors)
+            for place, scale in enumerate(description["scales"])
+            for stride in scale["strides"]
+            for stage, networks in enumerate(scale["stages"], 1)
             for number, layers in enumerate(networks)
         }
+        self.units: dict[Key, Unit] = {}
+        if description["predictors"]:
+            data = bytes(tensors["predictors"].tolist())
+            self.units = read_units(data, self.channels, description["predictors"], {})
 
 
 def to_bytes(x: NDArray[np.float32]) -> Integers:

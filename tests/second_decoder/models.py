@@ -57,7 +57,7 @@ def _names(description: dict[str, Any]) -> Iterable[str]:
                 for place, stage in enumerate(scale["stages"]):
                     networks[f"scales.{number}.stages.{place}"] = stage["layers"]
         case _:
-            return _bytes_names(description["stages"])
+            return _bytes_names(description)
     return [name for where in sorted(networks) for name in _of_layers(where, networks[where])]
 
 
@@ -69,11 +69,14 @@ def _of_layers(where: str, layers: Sequence[dict[str, Any]]) -> Iterable[str]:
             yield from (f"{where}.{number}.bias", f"{where}.{number}.weight")
 
 
-def _bytes_names(stages: Sequence[Sequence[Sequence[dict[str, Any]]]]) -> Iterable[str]:
-    for stage, networks in enumerate(stages, 1):
-        for number, layers in enumerate(networks):
+def _bytes_names(description: dict[str, Any]) -> Iterable[str]:
+    if description["predictors"]:
+        yield "predictors"
+    for scale, told in enumerate(description["scales"]):
+        networks = ((s, n, layers) for s, of in enumerate(told["stages"], 1) for n, layers in enumerate(of))
+        for stage, number, layers in networks:
             for place, layer in enumerate(layers):
-                where = f"stages.{stage}.networks.{number}.{place}"
+                where = f"scales.{scale}.stages.{stage}.networks.{number}.{place}"
                 parts = [f"{where}.first", f"{where}.second"] if layer["op"] == "residual" else [where]
                 for part in parts:
                     yield f"{part}.bias"

@@ -1,7 +1,9 @@
 """Sections 18.2, 18.5 and 18.7: units, what they predict, and how they are written."""
 
 import re
+from collections.abc import Sequence
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,14 +140,12 @@ class Bits:
         return found
 
 
-def read_units(data: bytes, channels: int) -> dict[Key, Unit]:
-    """18.5: the units that have predictors of their own."""
+def read_units(data: bytes, channels: int, strides: Sequence[int], before: dict[Key, Unit]) -> dict[Key, Unit]:
+    """18.5: the units that have predictors of their own, those of a model's being there before."""
     bits, base, found = Bits(data), general(channels), {}
-    for stride in (8, 4, 2):
-        for stage in (1, 2, 3):
-            for channel in range(channels):
-                if bits.take(1):
-                    found[stride, stage, channel] = _read_unit(bits, base[stage, channel], stage, channel, channels)
+    for key in product(strides, (1, 2, 3), range(channels)):
+        if bits.take(1):
+            found[key] = _read_unit(bits, before.get(key, base[key[1:]]), *key[1:], channels)
     rest = bits.text[bits.at :]
     if len(rest) >= 8 or "1" in rest:
         raise Damaged("more after the parameters")

@@ -12,6 +12,7 @@ from bbcompress.codec.corrections import expected  # noqa: E402
 from bbcompress.codec.corrector import OUTPUT_BITS, Corrector, correction, inputs, turns  # noqa: E402
 from bbcompress.codec.general import general  # noqa: E402
 from bbcompress.codec.lattice import STAGES  # noqa: E402
+from bbcompress.codec.parameters import FITTED_STRIDES  # noqa: E402
 from bbcompress.codec.predictor import KNOTS, Prediction, Unit  # noqa: E402
 from bbcompress.coding.distributions import MICROBITS, code_lengths  # noqa: E402
 from bbcompress.coding.shapes import MEAN_BITS, PRECISION  # noqa: E402
@@ -32,7 +33,7 @@ def group() -> list[Observation]:
     rows, columns = np.mgrid[:40, :36]
     light = 128 + 60 * np.sin(rows / 7 + columns / 9) + random.normal(size=(2, 40, 36)) * 5
     crops = light[..., None] * (1, 0.9, 0.8) + random.normal(size=(2, 40, 36, 3)) * 2
-    return observed(np.clip(crops, 0, 255).astype(np.uint8), 8, (2, 4), "none", 0)
+    return observed(np.clip(crops, 0, 255).astype(np.uint8), 8, (2, 4), None, "none", 0)
 
 
 def scattered(networks: CorrectorNetworks, round_to_exported: bool) -> None:
@@ -56,7 +57,7 @@ def some_bytes(channels: int, stage: int) -> NDArray[np.uint8]:
 def said(exact: Corrector, stage: int, seen: NDArray[np.uint8]) -> NDArray[np.int32]:
     """What a stage's networks say, in the order of `StageNetworks`."""
     parts = []
-    for network, turn in zip(exact.networks[stage], turns(exact.channels), strict=True):
+    for network, turn in zip(exact.networks(2, stage), turns(exact.channels), strict=True):
         numbers = Engine().prepared(network)(np.ascontiguousarray(seen[..., : network.inputs]))
         parts.append(np.split(numbers, [n * len(turn) for n in (1, 2, 3)], 3))
     return np.concatenate([part for of_all in zip(*parts, strict=True) for part in of_all], 3)
@@ -64,7 +65,7 @@ def said(exact: Corrector, stage: int, seen: NDArray[np.uint8]) -> NDArray[np.in
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_exported_networks_compute_what_was_trained(channels: int) -> None:
-    networks = CorrectorNetworks(channels, 8, 1)
+    networks = CorrectorNetworks(channels, (FITTED_STRIDES,), 8, 1)
     for rounded in True, False:
         scattered(networks, rounded)
         exact = networks.exported()
@@ -72,7 +73,7 @@ def test_exported_networks_compute_what_was_trained(channels: int) -> None:
             seen = some_bytes(channels, stage)
             whole = said(exact, stage, seen)
             with torch.no_grad():
-                floats = networks.stages[str(stage)](torch.from_numpy(seen), torch.float32)
+                floats = networks.of(2, stage)(torch.from_numpy(seen), torch.float32)
             trained = np.rint(floats.permute(0, 2, 3, 1).double().numpy() * 2.0**OUTPUT_BITS).astype(np.int32)
             assert len(np.unique(whole)) > 100
             if rounded:
@@ -84,7 +85,7 @@ def test_exported_networks_compute_what_was_trained(channels: int) -> None:
 
 
 def test_new_blocks_add_nothing_at_first() -> None:
-    networks = CorrectorNetworks(3, 8, 1)
+    networks = CorrectorNetworks(3, (FITTED_STRIDES,), 8, 1)
     scattered(networks, True)
     exact, larger = networks.exported(), CorrectorNetworks.restored(networks.exported(), 3).exported()
     assert (exact.blocks, larger.blocks) == (1, 3)
@@ -171,7 +172,7 @@ def test_changed_crops_are_of_the_same_kind() -> None:
     crops = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3)).astype(np.uint8)
     kinds = set()
     for seed in range(6):
-        found = observed(crops, 8, (2,), "photographs", seed)
+        found = observed(crops, 8, (2,), None, "photographs", seed)
         assert {o.stage for o in found} == set(STAGES)
         assert all(o.values.min() >= 0 and o.values.max() <= 255 for o in found)
         kinds.add(found[0].values.tobytes())

@@ -111,12 +111,12 @@ def test_a_correctors_step_of_two_groups_is_the_mean_of_theirs():
     assert [len(seen.tensors[0]) for seen in joined(groups)] == [4] * 6
     runs[1].take_step(groups[0])
     assert len(runs[0]._steps) == len(runs[1]._steps) == 1
-    assert not torch.equal(*(run.networks.stages["1"].networks[1].last.weight for run in runs))
+    assert not torch.equal(*(run.networks.of(2, 1).networks[1].last.weight for run in runs))
 
 
 def test_gradients_that_are_not_finite_leave_weights_finite():
     run = CorrectorRun(3, CORRECTOR)
-    hook = run.networks.stages["1"].networks[1].last.weight.register_hook(lambda gradient: gradient * float("inf"))
+    hook = run.networks.of(2, 1).networks[1].last.weight.register_hook(lambda gradient: gradient * float("inf"))
     run.take_step(observations(0))
     hook.remove()
     run.take_step(observations(0))

@@ -54,12 +54,12 @@ def test_a_shipped_corrector_is_restored_whole_and_exported_after_a_step(path: P
     model, contents = load(path), read(path)
     assert isinstance(model, CorrectorModel) and isinstance(contents, CorrectorContents)
     networks = CorrectorNetworks.restored(model.corrector)
-    save(tmp_path / "same.safetensors", replace(contents, networks=networks.exported().networks))
+    save(tmp_path / "same.safetensors", replace(contents, scales=networks.exported().scales))
     assert load(tmp_path / "same.safetensors").identity == model.identity
     with torch.no_grad():
         for parameter in networks.parameters():
             parameter += torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)) * 0.01
-    save(tmp_path / "after.safetensors", replace(contents, networks=networks.exported().networks))
+    save(tmp_path / "after.safetensors", replace(contents, scales=networks.exported().scales))
     assert load(tmp_path / "after.safetensors").identity != model.identity
 
 
