@@ -28,7 +28,7 @@ from common import write_results
 from PIL import Image
 
 from bbcompress.codec import fit, lattice_encoder
-from bbcompress.codec.corrector import ZERO, Corrector, ScaleNetworks, inputs, turns
+from bbcompress.codec.corrector import ZERO, Corrector, ScaleNetworks, channel_slices, inputs
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import OTHER_REACH, OWN_REACH, STAGES, places
@@ -38,7 +38,7 @@ from bbcompress.exact.engine import Engine
 from bbcompress.exact.int8 import Network
 from bbcompress.train import corrector_loop, corrector_networks
 from bbcompress.train.corrector_loop import State, observed_whole, train
-from bbcompress.train.corrector_networks import CorrectorNetworks, TurnNetwork
+from bbcompress.train.corrector_networks import CorrectorNetworks, SliceNetwork
 from bbcompress.train.corrector_run import CorrectorOptions, CorrectorRun, HeldOut, bits_without_training
 from bbcompress.train.groups import Drawing
 
@@ -117,15 +117,19 @@ def in_float() -> Any:
 
 def without(chosen: Callable[[int], slice]) -> Any:
     """Networks that see nothing in some of their inputs."""
-    forward = TurnNetwork.forward
+    forward = SliceNetwork.forward
 
-    def blind(self: TurnNetwork, seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        stage = next(stage for stage in STAGES if seen.shape[3] in {inputs(3, stage, turn) for turn in turns(3)})
+    def blind(self: SliceNetwork, seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        stage = next(
+            stage
+            for stage in STAGES
+            if seen.shape[3] in {inputs(3, stage, channel_slice) for channel_slice in channel_slices(3)}
+        )
         seen = seen.clone()
         seen[..., chosen(stage)] = ZERO
         return forward(self, seen, dtype)
 
-    return patch.object(TurnNetwork, "forward", blind)
+    return patch.object(SliceNetwork, "forward", blind)
 
 
 def sizes(stage: int) -> slice:

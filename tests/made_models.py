@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.codec.corrector import ScaleNetworks, turns
+from bbcompress.codec.corrector import ScaleNetworks, channel_slices
 from bbcompress.codec.corrector import inputs as corrector_inputs
 from bbcompress.codec.corrector import outputs as corrector_outputs
 from bbcompress.codec.corrector_file import CorrectorContents, CorrectorInfo
@@ -135,19 +135,25 @@ def make_corrector(channels: int = 3, width: int = 4, last: int = 60) -> Correct
         weight = scattered_integers((kernel, kernel, seen, outs), 63, next(seeds))
         return Convolution(weight, scattered_integers((outs,), 4000, next(seeds)), np.full(outs, shift), **signs)
 
-    def network(stage: int, turn: range) -> Network:
+    def network(stage: int, channel_slice: range) -> Network:
         branch = convolution(3, width, width, 8), convolution(3, width, width, 9, signed_output=True)
-        linear = scattered_integers((width, corrector_outputs(turn)), last, next(seeds))
+        linear = scattered_integers((width, corrector_outputs(channel_slice)), last, next(seeds))
         return Network(
             (
-                convolution(1, corrector_inputs(channels, stage, turn), width, 6, signed_input=True),
+                convolution(1, corrector_inputs(channels, stage, channel_slice), width, 6, signed_input=True),
                 Residual(*branch),
-                Linear(linear, scattered_integers((corrector_outputs(turn),), 50 * last, next(seeds))),
+                Linear(linear, scattered_integers((corrector_outputs(channel_slice),), 50 * last, next(seeds))),
             )
         )
 
     scales = tuple(
-        ScaleNetworks(strides, {stage: tuple(network(stage, turn) for turn in turns(channels)) for stage in STAGES})
+        ScaleNetworks(
+            strides,
+            {
+                stage: tuple(network(stage, channel_slice) for channel_slice in channel_slices(channels))
+                for stage in STAGES
+            },
+        )
         for strides in ([(32, 16, 8, 4), (2,)] if channels == 3 else [(8, 4, 2)])
     )
     predictors = {

@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.codec.corrector import Correction, Corrector, correction, look, look_again, relative_error, turns
+from bbcompress.codec.corrector import (
+    Correction,
+    Corrector,
+    channel_slices,
+    correction,
+    look,
+    look_again,
+    relative_error,
+)
 from bbcompress.codec.lattice import Scale
 from bbcompress.codec.lattice_walk import Shape, Stage, stages
 from bbcompress.codec.predictor import Piece, Prediction, Predictor, Unit, error_magnitude, moved, predict
@@ -33,10 +41,14 @@ class Corrections:
     def __init__(
         self, corrector: Corrector | None, stage: Stage, scales: Mapping[int, Scale], depth: int, engine: Engine
     ):
-        self._networks = corrector.networks(stage.stride, stage.stage) if corrector and stage.parts else ()
         self._stage, self._scales, self._depth, self._engine = stage, scales, depth, engine
-        self._turns = turns(corrector.channels) if corrector else ()
-        self.radius = max((network.radius for network in self._networks), default=0)
+        self._correctors: dict[int, tuple[range, Network]] = {}
+        """By channel: the slice that it is of, and its network."""
+        if corrector is not None and stage.parts:
+            networks = corrector.networks(stage.stride, stage.stage)
+            for pair in zip(channel_slices(corrector.channels), networks, strict=False):
+                self._correctors |= dict.fromkeys(pair[0], pair)
+        self.radius = max((network.radius for _, network in self._correctors.values()), default=0)
         """Rows beyond a part that networks see."""
         # by the number of the part, until it is used
         self._predicted: dict[int, tuple[Prediction, Integers]] = {}
@@ -46,7 +58,7 @@ class Corrections:
     @property
     def corrected(self) -> bool:
         """Whether networks say anything."""
-        return bool(self._networks)
+        return bool(self._correctors)
 
     @property
     def ahead(self) -> int:
@@ -55,7 +67,7 @@ class Corrections:
 
     def has_network(self, channel: int) -> bool:
         """Whether there is one whose first channel this is."""
-        return self.corrected and channel in [turn.start for turn in self._turns]
+        return self.corrected and self._correctors[channel][0].start == channel
 
     def predict(self, own: Predictor, unit: Unit, number: int) -> Prediction:
         """What a channel's predictor says of the part of this number."""
@@ -75,34 +87,33 @@ class Corrections:
         if not self.has_network(channel):
             return None
         stage = self._stage.stage
-        turn = next(turn for turn in self._turns if turn.start == channel)
+        channel_slice, network = self._correctors[channel]
         group, piece = self._stage.parts[number]
         scale = self._scales[group]
         wide = self._with_margin(scale, piece)
         if channel:
-            seen = look_again(scale, stage, turn, wide, self._seen.pop(number))
+            seen = look_again(scale, stage, channel_slice, wide, self._seen.pop(number))
         else:
             prediction, classes = self._predicted.pop(number)
             seen = look(scale, stage, self._depth, wide, prediction.means, classes)
-            if len(self._turns) > 1:
+            if channel_slice.stop in self._correctors:
                 self._seen[number] = seen
-        network = self._networks[self._turns.index(turn)]
-        future = self._engine.submit(partial(self._run, network, seen, _inside(piece, wide), turn))
-        self._said[turn, number] = future
+        future = self._engine.submit(partial(self._run, network, seen, _inside(piece, wide), channel_slice))
+        self._said[channel_slice, number] = future
         return future
 
     def of(self, channel: int, number: int) -> Correction | None:
         """What is said of a channel in the part of this number, once each, after `begin`; None where nothing is."""
         if not self.corrected:
             return None
-        turn = next(turn for turn in self._turns if channel in turn)
-        said = self._said[turn, number].result().of(channel, turn)
-        if channel == turn[-1]:
-            del self._said[turn, number]
+        channel_slice, _ = self._correctors[channel]
+        said = self._said[channel_slice, number].result().of(channel, channel_slice)
+        if channel == channel_slice[-1]:
+            del self._said[channel_slice, number]
         return said
 
-    def _run(self, network: Network, seen: NDArray[np.uint8], rows: slice, turn: range) -> Correction:
-        return correction(outputs(self._engine.prepared(network), seen, rows), turn)
+    def _run(self, network: Network, seen: NDArray[np.uint8], rows: slice, channel_slice: range) -> Correction:
+        return correction(outputs(self._engine.prepared(network), seen, rows), channel_slice)
 
     def cancel(self) -> None:
         """What networks have not begun to say."""

@@ -85,7 +85,7 @@ class ScaleNetworks(NamedTuple):
 
     strides: tuple[int, ...]
     networks: Mapping[int, tuple[Network, ...]]
-    """By stage, one for each of `turns`."""
+    """By stage, one for each of `channel_slices`."""
 
 
 class Corrector(NamedTuple):
@@ -105,7 +105,7 @@ class Corrector(NamedTuple):
         return len(next(self.all_networks).layers) - 2
 
     def networks(self, stride: int, stage: int) -> tuple[Network, ...]:
-        """Of a stage, one for each of `turns`; none where nothing is corrected."""
+        """Of a stage, one for each of `channel_slices`; none where nothing is corrected."""
         return next((scale.networks[stage] for scale in self.scales if stride in scale.strides), ())
 
 
@@ -115,16 +115,16 @@ def usual(corrector: Corrector | None, stride: int, unit: Unit) -> Predictor:
     return general(unit) if found is None else found
 
 
-def turns(channels: int) -> tuple[range, ...]:
+def channel_slices(channels: int) -> tuple[range, ...]:
     """The channels that each network of a stage corrects, in the order of their evaluation."""
     return tuple(part for part in (range(1), range(1, channels)) if part)
 
 
-def inputs(channels: int, stage: int, turn: range) -> int:
-    """Bytes that a turn's network sees of a pixel."""
+def inputs(channels: int, stage: int, channel_slice: range) -> int:
+    """Bytes that a channel slice's network sees of a pixel."""
     near = len(places(stage, OTHER_REACH))
     first = channels * len(places(stage, OWN_REACH)) + 1 + 2 * channels + channels * near + 2 * _GRID // _GRID_STEP
-    return first + turn.start * len(_BESIDE)
+    return first + channel_slice.start * len(_BESIDE)
 
 
 def pairs(channels: int) -> int:
@@ -132,9 +132,9 @@ def pairs(channels: int) -> int:
     return channels * (channels - 1) // 2
 
 
-def outputs(turn: range) -> int:
-    """Numbers that a turn's network says of a pixel."""
-    return 3 * len(turn) + pairs(turn.stop) - pairs(turn.start)
+def outputs(channel_slice: range) -> int:
+    """Numbers that a channel slice's network says of a pixel."""
+    return 3 * len(channel_slice) + pairs(channel_slice.stop) - pairs(channel_slice.start)
 
 
 def look(scale: Scale, stage: int, depth: int, piece: Piece, means: Integers, classes: Integers) -> NDArray[np.uint8]:
@@ -227,10 +227,12 @@ def _pair_of(positions: Integers) -> Integers:
     return np.where(pair[:, None] == np.arange(_GRID // _GRID_STEP), _HERE, ZERO)
 
 
-def look_again(scale: Scale, stage: int, turn: range, piece: Piece, seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What the network of a later turn sees: what the first one saw, then of each channel before the turn its errors in
-    scales, at the pixel and at the four nearest of its stage."""
-    taps = [Tap(stage, channel, *place) for channel in range(turn.start) for place in _BESIDE]
+def look_again(
+    scale: Scale, stage: int, channel_slice: range, piece: Piece, seen: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """What the network of a later channel slice sees: what the first one saw, then of each channel before its own that
+    one's errors in scales, at the pixel and at the four nearest of its stage."""
+    taps = [Tap(stage, channel, *place) for channel in range(channel_slice.start) for place in _BESIDE]
     before = seen.shape[3]
     planes = np.empty((piece.shape[0], before + len(taps), *piece.shape[1:]), np.uint8)
     planes[:, :before] = seen.transpose(0, 3, 1, 2)
@@ -239,9 +241,9 @@ def look_again(scale: Scale, stage: int, turn: range, piece: Piece, seen: NDArra
     return planes.transpose(0, 2, 3, 1)
 
 
-def correction(said: NDArray[np.int32], turn: range) -> Correction:
-    """Of what a turn's network puts out (..., outputs): moves of its channels, then octaves, shapes, couplings."""
-    channels = len(turn)
+def correction(said: NDArray[np.int32], channel_slice: range) -> Correction:
+    """Of a channel slice's network's numbers (..., outputs): moves of its channels, then octaves, shapes, couplings."""
+    channels = len(channel_slice)
     means, octaves, shapes = (said[..., n * channels : (n + 1) * channels] for n in range(3))
     return Correction(
         _rounded(means, OUTPUT_BITS - 5, 4 * MEAN_STEPS),

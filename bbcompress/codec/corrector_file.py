@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bbcompress.codec.corrector import Corrector, ScaleNetworks, inputs, outputs, turns, usual
+from bbcompress.codec.corrector import Corrector, ScaleNetworks, channel_slices, inputs, outputs, usual
 from bbcompress.codec.int8_specs import describe, parse, tensors
 from bbcompress.codec.lattice import STAGES
 from bbcompress.codec.layer_specs import MAX_NAME_CHARACTERS, BadLayer, Integers, Tensors
@@ -123,8 +123,11 @@ class CorrectorContents:
         channels = self.info.channels
         for scale in self.scales:
             for stage, of_stage in scale.networks.items():
-                for network, turn in zip(of_stage, turns(channels), strict=True):
-                    if (network.inputs, network.outputs) != (inputs(channels, stage, turn), outputs(turn)):
+                for network, channel_slice in zip(of_stage, channel_slices(channels), strict=True):
+                    if (network.inputs, network.outputs) != (
+                        inputs(channels, stage, channel_slice),
+                        outputs(channel_slice),
+                    ):
                         raise BadLayer("a stage's network does not fit what it sees and says")
         return CorrectorModel(self.info, identity, Corrector(channels, self.scales, self.predictors))
 
@@ -137,7 +140,7 @@ def _scale(number: int, channels: int, scale: dict[str, Any], tensors: Tensors) 
         raise BadLayer("a scale has three stages")
     networks = {}
     for stage, of_stage in zip(STAGES, stages, strict=True):
-        if not isinstance(of_stage, list) or len(of_stage) != len(turns(channels)):
+        if not isinstance(of_stage, list) or len(of_stage) != len(channel_slices(channels)):
             raise BadLayer("a stage has not the networks that a corrector for so many channels has")
         networks[stage] = tuple(
             parse(_prefix(number, stage, place), layers, tensors) for place, layers in enumerate(of_stage)

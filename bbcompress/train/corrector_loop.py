@@ -1,7 +1,7 @@
 """Training a corrector's networks for a given time: one checkpoint to go on from, a model to use at any time.
 
-A step takes one group: pictures that share their predictors (`bbcompress.train.groups`). Observing one may take as long as a
-step, so that it is done by processes of its own, and an observed group may be used some times.
+A step takes one group: pictures that share their predictors (`bbcompress.train.groups`). Observing one may take as
+long as a step, so that it is done by processes of its own, and an observed group may be used some times.
 """
 
 import csv

@@ -18,10 +18,10 @@ from bbcompress.codec.corrector import (
     ZERO,
     Corrector,
     ScaleNetworks,
+    channel_slices,
     inputs,
     outputs,
     pairs,
-    turns,
 )
 from bbcompress.codec.lattice import STAGES
 from bbcompress.codec.parameters import Parameters
@@ -167,7 +167,7 @@ class RoundedResidual(nn.Module):
         self.second.restore(layer.second)
 
 
-class TurnNetwork(nn.Module):
+class SliceNetwork(nn.Module):
     """Bytes as seen (N, h, w, inputs) to numbers (N, outputs, h, w): moves, octaves, quarters of shapes of some
     channels, then couplings."""
 
@@ -214,22 +214,22 @@ class TurnNetwork(nn.Module):
 
 
 class StageNetworks(nn.Module):
-    """A stage's networks, one for each turn: what the last one sees (N, h, w, inputs), of which the others see less, to
-    numbers (N, outputs, h, w): all channels' moves, octaves, quarters of shapes, then couplings."""
+    """A stage's networks, one for each channel slice: what the last one sees (N, h, w, inputs), of which the others see
+    less, to numbers (N, outputs, h, w): all channels' moves, octaves, quarters of shapes, then couplings."""
 
     def __init__(self, channels: int, stage: int, width: int, blocks: int):
         super().__init__()
-        self._turns = turns(channels)
-        self._inputs = [inputs(channels, stage, turn) for turn in self._turns]
+        self._slices = channel_slices(channels)
+        self._inputs = [inputs(channels, stage, channel_slice) for channel_slice in self._slices]
         self.networks = nn.ModuleList(
-            TurnNetwork(seen, outputs(turn), width, blocks)
-            for seen, turn in zip(self._inputs, self._turns, strict=True)
+            SliceNetwork(seen, outputs(channel_slice), width, blocks)
+            for seen, channel_slice in zip(self._inputs, self._slices, strict=True)
         )
 
     def forward(self, seen: Tensor, dtype: torch.dtype) -> Tensor:
         parts = [
-            network(seen[..., :count], dtype).tensor_split([n * len(turn) for n in (1, 2, 3)], 1)
-            for network, count, turn in zip(self.networks, self._inputs, self._turns, strict=True)
+            network(seen[..., :count], dtype).tensor_split([n * len(channel_slice) for n in (1, 2, 3)], 1)
+            for network, count, channel_slice in zip(self.networks, self._inputs, self._slices, strict=True)
         ]
         return torch.cat([part for of_all in zip(*parts, strict=True) for part in of_all], 1)
 
@@ -237,15 +237,15 @@ class StageNetworks(nn.Module):
         return tuple(network.exported() for network in self._networks())
 
     def restore(self, exact: tuple[Network, ...]) -> None:
-        """See `TurnNetwork.restore`."""
+        """See `SliceNetwork.restore`."""
         for network, whole in zip(self._networks(), exact, strict=True):
             if network.first.kernel.weight.shape[:2] != (whole.layers[0].outputs, whole.inputs):
                 raise ValueError("networks of other sizes than are trained")
             network.restore(whole)
 
-    def _networks(self) -> Iterator[TurnNetwork]:
+    def _networks(self) -> Iterator[SliceNetwork]:
         for network in self.networks:
-            assert isinstance(network, TurnNetwork)
+            assert isinstance(network, SliceNetwork)
             yield network
 
 

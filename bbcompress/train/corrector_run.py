@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from bbcompress.codec.corrector import Corrector, outputs, turns
+from bbcompress.codec.corrector import Corrector, channel_slices, outputs
 from bbcompress.codec.parameters import FITTED_STRIDES, Parameters
 from bbcompress.train.corrector_networks import CorrectorNetworks, bits
 from bbcompress.train.cuda_graph import GraphedStep
@@ -202,7 +202,7 @@ class CorrectorRun:
         """Of an observation as tensors, by the predictors alone where there is no network."""
         seen, values, errors, classes, shapes = tensors
         if network is None:
-            count = sum(map(outputs, turns(len(shapes))))
+            count = sum(map(outputs, channel_slices(len(shapes))))
             numbers = torch.zeros(len(seen), count, *seen.shape[1:3], device=self.device)
         else:
             numbers = network(seen, torch.bfloat16 if self.options.bf16 else torch.float32)
@@ -216,8 +216,8 @@ class CorrectorRun:
 
 
 def bits_without_training(corrector: Corrector, held_out: HeldOut) -> tuple[float, float]:
-    """Bits/dim of held-out pictures, observed by the corrector's predictors: by these alone, and with it; infinite where
-    it cannot be trained."""
+    """Bits/dim of held-out pictures, observed by the corrector's predictors: by these alone, and with it; infinite
+    where it cannot be trained."""
     try:
         networks = CorrectorNetworks.restored(corrector)
     except ValueError:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bbcompress.codec import fit
 from bbcompress.codec.corrections import keep
-from bbcompress.codec.corrector import look, look_again, turns
+from bbcompress.codec.corrector import channel_slices, look, look_again
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import Scale, Values
 from bbcompress.codec.lattice_walk import Shape, Walk, stages
@@ -42,7 +42,7 @@ def observe(
     """All stages of some scales of pictures, coarse to fine; a group (C, N, H, W) is of one size. By these predictors,
     or such as are fitted to them where a file could bring them; else by general ones."""
     channels = len(groups[0])
-    turn = turns(channels)[-1]
+    channel_slice = channel_slices(channels)[-1]
     shapes = [Shape(*group.shape[1:]) for group in groups]
     walk = Walk(shapes, depth, [group[:, :, :1, :1] for group in groups], corrected=True)
     for stride, stage, parts in stages(shapes):
@@ -69,8 +69,8 @@ def observe(
                 values = scale.inside(scale.pixels, stage, channel)[piece].ravel().astype(np.int64)
                 if channel == 0 and stride in strides:
                     seen[group] = look(scale, stage, depth, piece, prediction.means, classes)
-                if turn.start == channel > 0 and group in seen:
-                    seen[group] = look_again(scale, stage, turn, piece, seen[group])
+                if channel_slice.start == channel > 0 and group in seen:
+                    seen[group] = look_again(scale, stage, channel_slice, piece, seen[group])
                 keep(scale, unit, piece, values, prediction, own)
                 errors = (values - prediction.means * 2.0**-MEAN_BITS).astype(np.float32)
                 found[group].append((values, errors, classes.astype(np.uint8)))

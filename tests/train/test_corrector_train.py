@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 torch = pytest.importorskip("torch")
 
 from bbcompress.codec.corrections import expected  # noqa: E402
-from bbcompress.codec.corrector import OUTPUT_BITS, Corrector, correction, inputs, turns  # noqa: E402
+from bbcompress.codec.corrector import OUTPUT_BITS, Corrector, channel_slices, correction, inputs  # noqa: E402
 from bbcompress.codec.general import general  # noqa: E402
 from bbcompress.codec.lattice import STAGES  # noqa: E402
 from bbcompress.codec.parameters import FITTED_STRIDES  # noqa: E402
@@ -50,16 +50,16 @@ def scattered(networks: CorrectorNetworks, round_to_exported: bool) -> None:
 
 def some_bytes(channels: int, stage: int) -> NDArray[np.uint8]:
     """What the last of a stage's networks may see."""
-    seen = inputs(channels, stage, turns(channels)[-1])
+    seen = inputs(channels, stage, channel_slices(channels)[-1])
     return np.random.default_rng(stage).integers(0, 256, (2, 9, 7, seen)).astype(np.uint8)
 
 
 def said(exact: Corrector, stage: int, seen: NDArray[np.uint8]) -> NDArray[np.int32]:
     """What a stage's networks say, in the order of `StageNetworks`."""
     parts = []
-    for network, turn in zip(exact.networks(2, stage), turns(exact.channels), strict=True):
+    for network, channel_slice in zip(exact.networks(2, stage), channel_slices(exact.channels), strict=True):
         numbers = Engine().prepared(network)(np.ascontiguousarray(seen[..., : network.inputs]))
-        parts.append(np.split(numbers, [n * len(turn) for n in (1, 2, 3)], 3))
+        parts.append(np.split(numbers, [n * len(channel_slice) for n in (1, 2, 3)], 3))
     return np.concatenate([part for of_all in zip(*parts, strict=True) for part in of_all], 3)
 
 

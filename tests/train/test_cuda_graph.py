@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-from bbcompress.codec.corrector import inputs, turns  # noqa: E402
+from bbcompress.codec.corrector import channel_slices, inputs  # noqa: E402
 from bbcompress.codec.lattice import STAGES  # noqa: E402
 from bbcompress.train.corrector_run import CorrectorOptions, CorrectorRun  # noqa: E402
 from bbcompress.train.cuda_graph import EAGER_STEPS, GraphedStep, NoSuchDevice, chosen_device  # noqa: E402
@@ -71,7 +71,7 @@ def observations(seed):
     found = []
     for stride, stage in product((4, 2), STAGES):
         places = (2, 16 // stride, 16 // stride)
-        seen = random.integers(0, 256, (*places, inputs(3, stage, turns(3)[-1])), np.uint8)
+        seen = random.integers(0, 256, (*places, inputs(3, stage, channel_slices(3)[-1])), np.uint8)
         values = random.integers(0, 256, (3, *places))
         errors = random.normal(0, 20, values.shape).astype(np.float32)
         classes = random.integers(20, 40, values.shape, np.uint8)

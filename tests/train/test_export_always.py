@@ -15,7 +15,7 @@ from bbcompress.codec.registry import shipped_models  # noqa: E402
 from bbcompress.codec.spatial_file import SpatialContents  # noqa: E402
 from bbcompress.exact.int8 import Network  # noqa: E402
 from bbcompress.train.architectures import export, restore, to_tensor  # noqa: E402
-from bbcompress.train.corrector_networks import CorrectorNetworks, RoundedConvolution, TurnNetwork  # noqa: E402
+from bbcompress.train.corrector_networks import CorrectorNetworks, RoundedConvolution, SliceNetwork  # noqa: E402
 from bbcompress.train.grow import with_sharpest_mixtures  # noqa: E402
 from bbcompress.train.loop import TrainingOptions, TrainingState  # noqa: E402
 
@@ -83,7 +83,7 @@ def test_convolutions_of_any_weights_are_exported(weight: float, bias: float) ->
 
 @pytest.mark.parametrize("value", [1e9, -1e9, 0.0])
 def test_networks_of_any_weights_are_exported(value: float) -> None:
-    network = TurnNetwork(5, 12, 512, 1)
+    network = SliceNetwork(5, 12, 512, 1)
     for parameter in network.parameters():
         torch.nn.init.constant_(parameter, value)
     assert isinstance(network.exported(), Network)
