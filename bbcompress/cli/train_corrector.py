@@ -3,6 +3,7 @@
 import hashlib
 import os
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -209,7 +210,7 @@ def _options(
         blocks=networks.blocks if networks else plan.BLOCKS if blocks is None else blocks,
         learning_rate=plan.learning_rate(data.training, start is not None),
         scales=scales,
-        strides=sum(scales, ()) if plan.are_small(data.training) else CorrectorOptions.strides,
+        strides=tuple(chain.from_iterable(scales)),
         augment=plan.augmentation(data.training, data.levels),
         bf16=on_gpu or has_fast_bf16(),
         groups=plan.GPU_GROUPS if on_gpu else 1,

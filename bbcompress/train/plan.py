@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bbcompress.codec.parameters import FITTED_STRIDES
 from bbcompress.train.corrector_run import AS_PHOTOGRAPHS, AS_THEY_ARE, TURNED
 from bbcompress.train.pictures import Pixels, total_subpixels
 
@@ -13,7 +12,7 @@ LEAST_CHANGED_SIDE = 32
 SYNTHETIC = 0.35
 """Where as many pixels are as their left neighbours, pictures are drawn or rendered rather than taken."""
 FEW_SUBPIXELS = 1 << 20
-"""Networks learn so few by heart, so that more are made by turning or changing them, and networks are smaller."""
+"""Networks learn so few by heart: more are made by turning or changing them, and networks are smaller and fewer."""
 MANY_SUBPIXELS = 1 << 26
 """Of so many, each is seen too seldom to be learnt by heart: they are trained on as they are."""
 NEW_RATE, STARTED_RATE, RATE_OF_FEW = 3e-3, 1.5e-3, 1e-3
@@ -24,7 +23,8 @@ SMALL_PIXELS = 1 << 14
 PIXELS_OF_SMALL = 1 << 16
 """Their model is for pictures up to so many."""
 COARSE_STRIDES, FINE_STRIDES = (32, 16, 8, 4), (2,)
-"""Of small pictures, whose coarse scales are a third of their bits, and unlike the fine one."""
+"""Scales that share networks, where there are pictures enough: coarse ones are unlike the finest, and a third of small
+pictures' bits."""
 USES, USES_OF_SMALL = 3, 1
 """Of each observed group: fitting predictors takes as long as a step."""
 GPU_GROUPS, GPU_USES = 8, 12
@@ -45,7 +45,7 @@ def learning_rate(pictures: Sequence[Pixels], started: bool) -> float:
 
 def are_small(pictures: Sequence[Pixels]) -> bool:
     """Whether the model has predictors of its own."""
-    return all(pixels.shape[-3] * pixels.shape[-2] <= SMALL_PIXELS for pixels in pictures)
+    return all(pixels.ndim == 3 and pixels[..., 0].size <= SMALL_PIXELS for pixels in pictures)
 
 
 def uses(pictures: Sequence[Pixels], on_gpu: bool) -> int:
@@ -57,8 +57,6 @@ def uses(pictures: Sequence[Pixels], on_gpu: bool) -> int:
 
 def scales(pictures: Sequence[Pixels]) -> tuple[tuple[int, ...], ...]:
     """Strides of scales that share networks."""
-    if not are_small(pictures):
-        return (FITTED_STRIDES,)
     if total_subpixels(pictures) < FEW_SUBPIXELS:
         return (COARSE_STRIDES + FINE_STRIDES,)
     return COARSE_STRIDES, FINE_STRIDES
