@@ -299,6 +299,28 @@ def test_no_other_weights_are_a_correctors(path: Path, damage: Callable[[Any], o
         load(path)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda tensors: tensors.pop("predictors"),
+        lambda tensors: tensors.update(predictors=tensors["predictors"][:-1]),
+        lambda tensors: tensors.update(predictors=tensors["predictors"][None]),
+        lambda tensors: tensors.update(predictors=tensors["predictors"].astype(np.float32)),
+        lambda tensors: tensors.update(predictors=tensors["predictors"] + np.int16(256)),
+        lambda tensors: tensors.update(predictors=-tensors["predictors"]),
+        lambda tensors: tensors.update(predictors=np.append(tensors["predictors"], np.int16(0))),
+        lambda tensors: tensors["predictors"].__ixor__(1),
+        lambda tensors: tensors.update(predictors=np.zeros(40, np.int16)),
+    ],
+)
+def test_no_other_predictors_are_a_models(path: Path, damage: Callable[[Any], object]) -> None:
+    save(path, make_corrector(3))
+    assert load(path).corrector.predictors
+    rewrite(path, lambda description: None, damage)
+    with pytest.raises(BadModel):
+        load(path)
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_a_corrector_of_other_channels_is_refused(path: Path, mode: str) -> None:
     found = Registry(files=[path])

@@ -91,7 +91,7 @@ class CorrectorContents:
         predictors: Parameters = {}
         if strides:
             packed = tensors["predictors"]
-            if packed.ndim != 1 or packed.min(initial=0) < 0 or packed.max(initial=0) > 255:
+            if packed.ndim != 1 or packed.dtype.kind != "i" or ((packed < 0) | (packed > 255)).any():
                 raise BadLayer("predictors are no bytes")
             predictors = unpack(packed.astype(np.uint8).tobytes(), info.channels, partial(usual, None), strides)
             if {stride for stride, _, _ in predictors} != set(strides):

@@ -46,6 +46,8 @@ def observe(
     shapes = [Shape(*group.shape[1:]) for group in groups]
     walk = Walk(shapes, depth, [group[:, :, :1, :1] for group in groups], corrected=True)
     for stride, stage, parts in stages(shapes):
+        if stride < min(strides):
+            break
         walk.reach(stride)
         scales = walk.scales
         pieces = {group: whole(scale, stage) for group, scale in scales.items()}
