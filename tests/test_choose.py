@@ -1,6 +1,7 @@
 """How pictures are to be coded is chosen by estimates, and the promising ways are tried in full."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,27 @@ def test_large_pictures_are_coded_coarse_to_fine_alone(corrected: Registry) -> N
     assert names(candidates(noise(257), corrected, whole)) == ["whole"], "as it was asked for"
     deep = Picture("L16", np.zeros((9, 9), np.uint16))
     assert names(candidates(deep, corrected, None)) == ["predictors"], "the corrector is for colours"
+
+
+@pytest.mark.parametrize(("count", "together"), [(1, 51), (2, 50)])
+def test_few_pictures_that_more_models_can_code_go_with_the_others(
+    count: int, together: int, corrected: Registry, tmp_path: Path
+) -> None:
+    """Grey ones in colour, which a grey model could code too, in a segment of their own."""
+    save(tmp_path / "grey.safetensors", make_spatial(False, 1))
+    registry = Registry(files=[tmp_path / "grey.safetensors", *(path for path, _ in corrected.headers())])
+    registry.headers = lambda: (  # type: ignore[method-assign]
+        found for found in Registry.headers(registry) if found[0].parent != shipped_models()
+    )
+    colour = [photograph(4 * number, 3 * number, 12, 12) for number in range(50)]
+    grey = [replace(one, pixels=one.pixels[..., :1].repeat(3, 2)) for one in colour[:count]]
+    assert {*candidates(colour[0], registry, None)} < {*candidates(grey[0], registry, None)}
+    pictures = [*colour[:7], *grey, *colour[7:]]
+    data, _ = compress_archive([(f"{n:02}.png", picture) for n, picture in enumerate(pictures)], registry, Options())
+    reader = ArchiveReader(data)
+    assert max(len(part.numbers) for part in reader.parts) == together
+    found = {item.name: item.picture for item in reader.decode(registry)}
+    assert all(found[f"{n:02}.png"].same_as(picture) for n, picture in enumerate(pictures))
 
 
 def test_the_least_effort_uses_no_networks(corrected: Registry) -> None:
