@@ -3,7 +3,6 @@
 import hashlib
 import os
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,7 +101,7 @@ def train_corrector(
     engine = Engine(cores)
     own: Parameters | None = None
     if small:
-        own = predictors.of_images(data.training, data.levels, plan.COARSE_STRIDES + plan.FINE_STRIDES)
+        own = predictors.of_images(data.training, data.levels, plan.STRIDES)
     held_out = _held_out(data, own)
     model: CorrectorModel | None = None
     try:
@@ -203,14 +202,13 @@ def _options(
     from bbcompress.train.corrector_run import CorrectorOptions
 
     networks = CorrectorNetworks.restored(start.corrector, blocks) if start else None
-    scales = plan.scales(data.training)
     return CorrectorOptions(
         seconds=60 * minutes,
         width=networks.width if networks else width or plan.width(data.training),
         blocks=networks.blocks if networks else plan.BLOCKS if blocks is None else blocks,
         learning_rate=plan.learning_rate(data.training, start is not None),
-        scales=scales,
-        strides=tuple(chain.from_iterable(scales)),
+        scales=plan.scales(data.training),
+        strides=plan.STRIDES,
         augment=plan.augmentation(data.training, data.levels),
         bf16=on_gpu or has_fast_bf16(),
         groups=plan.GPU_GROUPS if on_gpu else 1,

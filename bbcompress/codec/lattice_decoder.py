@@ -55,12 +55,10 @@ def decode(
         return streams.Decoder(reader.take(reader.varint(len(data))), next(sizes))
 
     stream = next_stream()
-    counts = [channels * shape.pictures for shape in shapes]
-    corners = stream.pop(lattice_streams.corners(sum(counts), depth)).astype(np.uint8 if depth <= 8 else np.uint16)
-    corner = [values.reshape(channels, -1, 1, 1) for values in np.split(corners, np.cumsum(counts)[:-1])]
+    corners = _corners(stream, [shape.pictures for shape in shapes], channels, depth)
     expect(engine, corrector, shapes)
-    walk = Walk(shapes, depth, corner, corrector is not None)
-    symbols = sum(counts)
+    walk = Walk(shapes, depth, corners, corrector is not None)
+    symbols = sum(corner.size for corner in corners)
     for stride, its_stages in groupby(stages(shapes), lambda stage: stage.stride):
         walk.reach(stride)
         units = []
@@ -97,6 +95,19 @@ def decode(
     if reader.remaining:
         raise Malformed("bytes after the last stream")
     return walk.finished()
+
+
+def _corners(stream: streams.Decoder, pictures: Sequence[int], channels: int, depth: int) -> list[Values]:
+    """The pixels (C, N, 1, 1) at the top left of each group's pictures."""
+    first = np.split(stream.pop(lattice_streams.first_corners(sum(pictures), depth)), np.cumsum(pictures)[:-1])
+    others = stream.pop(lattice_streams.other_corners(first, channels, depth))
+    found = []
+    for of_group in first:
+        count = (channels - 1) * len(of_group)
+        of_all = np.concatenate([of_group, others[:count]]).reshape(channels, -1, 1, 1)
+        found.append(of_all.astype(np.uint8 if depth <= 8 else np.uint16))
+        others = others[count:]
+    return found
 
 
 class _Ahead:

@@ -59,9 +59,10 @@ def encode(
 ) -> Encoded:
     """Pictures of each group (C, N, H, W), unsigned integers below 2^depth."""
     output = _Streams(engine)
-    corners = np.concatenate([group[:, :, 0, 0].ravel() for group in pictures]).astype(np.int64)
-    output.add(lattice_streams.corners(len(corners), depth).intervals(corners))
     taken = _Bits(pictures)
+    for intervals in _corners(pictures, depth):
+        output.add(intervals)
+        taken.add_corners(intervals[1])
     found: Parameters = {}
     for part, intervals in _intervals(pictures, depth, corrector, engine, found):
         output.add(intervals)
@@ -79,9 +80,21 @@ def estimate(
     """The bits that each picture of each group takes by the usual predictors, with networks that count in full: for
     comparing models, as finding more takes long."""
     taken = _Bits(pictures)
+    for _, freqs in _corners(pictures, depth):
+        taken.add_corners(freqs)
     for part, intervals in _intervals(pictures, depth, corrector, engine, None):
         taken.add(part, intervals[1])
     return taken.bits
+
+
+def _corners(pictures: Sequence[Values], depth: int) -> Iterator[tuple[Counts, Counts]]:
+    """Of the pixels at the top left: of the first channel, then of the others, of each group channel by channel."""
+    channels = len(pictures[0])
+    firsts = [group[0, :, 0, 0] for group in pictures]
+    first = np.concatenate(firsts).astype(np.int64)
+    yield lattice_streams.first_corners(len(first), depth).intervals(first)
+    others = np.concatenate([group[1:, :, 0, 0].ravel() for group in pictures]).astype(np.int64)
+    yield lattice_streams.other_corners(firsts, channels, depth).intervals(others)
 
 
 def _intervals(
@@ -206,6 +219,15 @@ class _Bits:
 
     def __init__(self, pictures: Sequence[Values]):
         self._microbits = [np.zeros(group.shape[1], np.int64) for group in pictures]
+
+    def add_corners(self, freqs: Counts) -> None:
+        """Of some channels; see `_corners`."""
+        lengths = code_lengths(freqs, PRECISION)
+        channels = len(lengths) // sum(map(len, self._microbits))
+        for of_group in self._microbits:
+            count = len(of_group)
+            of_group += lengths[: channels * count].reshape(channels, count).sum(0)
+            lengths = lengths[channels * count :]
 
     def add(self, part: Part, freqs: Counts) -> None:
         lengths = code_lengths(freqs, PRECISION).reshape(part.piece.shape[0], -1)

@@ -1,8 +1,10 @@
 """How a batch's symbols are dealt out to streams: what encoder and decoder of pictures coded coarse to fine share."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bbcompress.codec.lattice_walk import Shape, stages
 from bbcompress.coding.shapes import CLASSES_PER_OCTAVE, LOGISTIC, MEAN_BITS, ScaledShapes
@@ -12,9 +14,11 @@ STREAM_SYMBOLS = 1 << 22
 
 
 def sizes(shapes: Sequence[Shape], channels: int) -> list[list[int]]:
-    """Of all parts of all channels, stream by stream; the first part is the pixels at the top left."""
-    found: list[list[int]] = [[channels * sum(shape.pictures for shape in shapes)]]
-    symbols = found[0][0]
+    """Of all parts of all channels, stream by stream; the first two are the pixels at the top left, of the first
+    channel and of the others."""
+    pictures = sum(shape.pictures for shape in shapes)
+    found = [[pictures, (channels - 1) * pictures]]
+    symbols = channels * pictures
     for stage in stages(shapes):
         for _ in range(channels):
             for part in stage.parts:
@@ -26,7 +30,14 @@ def sizes(shapes: Sequence[Shape], channels: int) -> list[list[int]]:
     return found
 
 
-def corners(count: int, depth: int) -> ScaledShapes:
-    """Distributions of the pixels at the top left, of which nothing is known."""
+def first_corners(count: int, depth: int) -> ScaledShapes:
+    """Distributions of the first channel's pixels at the top left, of which nothing is known."""
     middle, wide = np.full(count, 1 << (depth - 1 + MEAN_BITS)), np.full(count, CLASSES_PER_OCTAVE * (depth + 3))
     return ScaledShapes(depth, middle, wide, LOGISTIC)
+
+
+def other_corners(first: Sequence[NDArray[Any]], channels: int, depth: int) -> ScaledShapes:
+    """Of the other channels', which are like the first one's, of which are known those of each group."""
+    means = np.concatenate([np.tile(of_group.astype(np.int64) << MEAN_BITS, channels - 1) for of_group in first])
+    wide = CLASSES_PER_OCTAVE * depth + CLASSES_PER_OCTAVE // 2
+    return ScaledShapes(depth, means, np.full(len(means), wide), LOGISTIC)

@@ -12,9 +12,9 @@ LEAST_CHANGED_SIDE = 32
 SYNTHETIC = 0.35
 """Where as many pixels are as their left neighbours, pictures are drawn or rendered rather than taken."""
 FEW_SUBPIXELS = 1 << 20
-"""Networks learn so few by heart: more are made by turning or changing them, and networks are smaller and fewer."""
+"""Networks learn so few by heart, so that more are made by turning or changing them, and networks are smaller."""
 MANY_SUBPIXELS = 1 << 26
-"""Of so many, each is seen too seldom to be learnt by heart: they are trained on as they are."""
+"""Of so many, each is seen too seldom to be learnt by heart: they are trained on as they are, by more networks."""
 NEW_RATE, STARTED_RATE, RATE_OF_FEW = 3e-3, 1.5e-3, 1e-3
 """Step sizes from nothing, and from a model."""
 WIDTH, WIDTH_OF_FEW, BLOCKS = 64, 32, 1
@@ -22,9 +22,11 @@ SMALL_PIXELS = 1 << 14
 """Predictors of pictures up to so many are the model's: files of them are seldom so large that they pay for others."""
 PIXELS_OF_SMALL = 1 << 16
 """Their model is for pictures up to so many."""
-COARSE_STRIDES, FINE_STRIDES = (32, 16, 8, 4), (2,)
-"""Scales that share networks, where there are pictures enough: coarse ones are unlike the finest, and a third of small
-pictures' bits."""
+STRIDES = 32, 16, 8, 4, 2
+"""Of scales that networks are trained for."""
+SCALES = (32, 16, 8), (4,), (2,)
+"""Those that share networks where pictures are many: coarse scales are unlike the finest, and a third of small pictures'
+bits."""
 USES, USES_OF_SMALL = 3, 1
 """Of each observed group: fitting predictors takes as long as a step."""
 GPU_GROUPS, GPU_USES = 8, 12
@@ -57,9 +59,7 @@ def uses(pictures: Sequence[Pixels], on_gpu: bool) -> int:
 
 def scales(pictures: Sequence[Pixels]) -> tuple[tuple[int, ...], ...]:
     """Strides of scales that share networks."""
-    if total_subpixels(pictures) < FEW_SUBPIXELS:
-        return (COARSE_STRIDES + FINE_STRIDES,)
-    return COARSE_STRIDES, FINE_STRIDES
+    return (STRIDES,) if total_subpixels(pictures) < MANY_SUBPIXELS else SCALES
 
 
 def is_synthetic(pictures: Sequence[Pixels]) -> bool:

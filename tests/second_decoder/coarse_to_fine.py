@@ -39,7 +39,8 @@ def decode(
         for stride in strides(max(shape[1] for shape in shapes), max(shape[2] for shape in shapes))
         for stage in (1, 2, 3)
     ]
-    sizes = [sum(channels * shape[0] for shape in shapes)]
+    pictures = sum(shape[0] for shape in shapes)
+    sizes = [pictures, (channels - 1) * pictures]
     for stride, stage in every:
         for _ in range(channels):
             for group in groups:
@@ -48,11 +49,21 @@ def decode(
                     sizes += [whole[pictures, rows].size for pictures, rows in pieces(*whole.shape)]
     streams = Streams(reader, sizes)
 
-    first = iter(streams.pop([find(64 << (depth - 1), 8 * (depth + 3), 8, depth)] * sizes[0]))
+    first = iter(streams.pop([find(64 << (depth - 1), 8 * (depth + 3), 8, depth)] * pictures))
     for group in groups:
-        for plane in group.values:
+        for picture in group.values[0]:
+            picture[0, 0] = next(first)
+    like_first = [
+        find(64 * int(picture[0, 0]), 8 * depth + 4, 8, depth)
+        for group in groups
+        for _ in range(1, channels)
+        for picture in group.values[0]
+    ]
+    others = iter(streams.pop(like_first))
+    for group in groups:
+        for plane in group.values[1:]:
             for picture in plane:
-                picture[0, 0] = next(first)
+                picture[0, 0] = next(others)
     for stride, stage in every:
         seen: dict[int, Integers] = {}
         outputs: dict[int, Integers] = {}
