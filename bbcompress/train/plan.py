@@ -14,7 +14,7 @@ SYNTHETIC = 0.35
 FEW_SUBPIXELS = 1 << 20
 """Networks learn so few by heart, so that more are made by turning or changing them, and networks are smaller."""
 MANY_SUBPIXELS = 1 << 26
-"""Of so many, each is seen too seldom to be learnt by heart: they are trained on as they are, by more networks."""
+"""Of so many, each is seen too seldom to be learnt by heart: more networks are trained on them, as they are."""
 NEW_RATE, STARTED_RATE, RATE_OF_FEW = 3e-3, 1.5e-3, 1e-3
 """Step sizes from nothing, and from a model."""
 WIDTH, WIDTH_OF_FEW, BLOCKS = 64, 32, 1
@@ -25,7 +25,7 @@ PIXELS_OF_SMALL = 1 << 16
 STRIDES = 32, 16, 8, 4, 2
 """Of scales that networks are trained for."""
 SCALES = (32, 16, 8), (4,), (2,)
-"""Those that share networks where pictures are many: coarse scales are unlike the finest, and a third of small pictures'
+"""Those that share networks where pictures are many: coarse ones are unlike the finest, and a third of small pictures'
 bits."""
 USES, USES_OF_SMALL = 3, 1
 """Of each observed group: fitting predictors takes as long as a step."""
