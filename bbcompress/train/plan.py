@@ -73,6 +73,8 @@ def augmentation(pictures: Sequence[Pixels], levels: int) -> str:
     """What is done to pictures before they are trained on."""
     total = total_subpixels(pictures)
     few = total < FEW_SUBPIXELS
+    if pictures[0].ndim == 4 and pictures[0].dtype == np.uint8:
+        return AS_PHOTOGRAPHS  # groups of crops
     if levels == 2 or total >= MANY_SUBPIXELS:
         return AS_THEY_ARE
     if is_synthetic(pictures):
