@@ -5,8 +5,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from bbcompress.train import plan  # noqa: E402
-from bbcompress.train.corrector_run import AS_PHOTOGRAPHS, AS_THEY_ARE, TURNED  # noqa: E402
+from bbcompress.train import plan
+from bbcompress.train.corrector_run import AS_PHOTOGRAPHS, AS_THEY_ARE, TURNED
 
 
 def pictures(count: int, *shape: int) -> list[np.ndarray]:
