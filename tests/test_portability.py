@@ -47,8 +47,8 @@ GOLDEN = {
     "model bilevel": "7763d3d80db9cea2e0781bad61588becbf7b6d01f3c40dee976250103cc2008f",
     "bilevel 0": "6b70736aa2d121a06cfa896fb39fd6e6899466dccc81ff2e5699e8ef835e7f17",
     "bilevel 3": "885fa9ba90e599119b94ba9afc1d1eaa0579c0f1e9d15ab726290c3a4ddec781",
-    "coarse to fine False": "4812429148ca1d1c8affe329912e2f276147c439047c7cc47e3e727f62ffee79",
-    "coarse to fine True": "07cd73c43d90de6757148e65712dc25a5ae4f0feeac0098aa5bc7c60b4e90b21",
+    "coarse to fine False": "c9c59f751a85360fa3b3228ad97cff47c1ec85fc544ee7ab642d0959d0ed79bd",
+    "coarse to fine True": "41b0b31f89dee2b2965f47146e664d7683f6ed7a1c39b45a274610dea240b655",
 }
 """SHA-256 of chains of `images` under `fixed_model`, and of batches coarse to fine. They change only where the
 encoder's choices do, or the format."""
