@@ -95,7 +95,9 @@ def test_a_folder_there_and_back(digits_folder, here, steps):
     assert "ok, 7 images" in bbc("test", "all.bb").stdout
     info = json.loads(bbc("info", "all.bb", "--json").stdout)
     assert (info["form"], info["images"]) == ("archive", 7)
-    assert {"stored"} < {segment["method"] for segment in info["segments"]} <= {"stored", "bits-back", "tiles", "lattice"}
+    assert (
+        {"stored"} < {segment["method"] for segment in info["segments"]} <= {"stored", "bits-back", "tiles", "lattice"}
+    )
     assert {segment.get("refine_steps") for segment in info["segments"]} <= {None, 0, steps}
     assert "stored: " in bbc("info", "all.bb").stdout
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from helpers import paper_models
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from independent import assert_whole
 from made_files import any_file, array_files, bmp_files, other_files, png_files, pnm_files, tiff_files, webp_files
@@ -19,6 +20,13 @@ from bbcompress.images import KeptFile, Picture, file_bytes, read
 MAX_EXTRA_BYTES = 64
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 """Files from bug reports of other tools, which a checkout may have beside it."""
+WITH_ALPHA = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAA0AAAALCAYAAAHTtTf3AAAAAElEQVQ1rwYeAAAAwklEQVR4nE1RMQ7CQAyz04oBZhYkRl7BX5hR"
+    "/8IMb2IDsSDxAEb4ATQ5J5e2yl2dOD4fSGIOY4v/AvM/GhwjDAoK80xP3hggOBaMuc8R3wSVP45arUWKxpRsZM8QE1vKhqjseqAv"
+    "X4ytMkqzDhgAzW2Q6A/r0/6yeH53t+Py/Vmd79fp9djaZkhpoSCdQZ1A0qEjsgawye1Csvqq1IT0BnLZyhvpRXONua1LCgoro1ky"
+    "yjRmNVJQ+g45zDq6hHVXFp0/G4UMwjp+iLsAAAAASUVORK5CYII="
+)
+"""A PNG file smaller than its picture in any form, whose alpha values are beside a chain's bytes."""
 slow_to_make = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -53,6 +61,7 @@ def test_damaged_files_are_kept_or_whole(data: bytes, more: st.DataObject) -> No
 
 
 @given(any_file)
+@example(WITH_ALPHA)
 @settings(parent=slow_to_make, max_examples=60)
 def test_any_file_comes_back_whole_from_the_small_form(data: bytes) -> None:
     assert_whole(data, single_round_trip(data, "a.file"))

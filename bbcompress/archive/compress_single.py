@@ -81,7 +81,7 @@ def _best_single(picture: Picture, registry: Registry, options: Options) -> _Sin
         data = storing.result() if storing is not None else stored.encode(picture)
         coded.append(_Single("stored", Stored(data), 8.0 * len(data)))
     if picture.file is not None:
-        file = shorter_file(picture, min(len(way.payload.data) for way in coded))
+        file = shorter_file(picture, min(way.size(picture) for way in coded))
         if file is not None:
             coded.append(_Single(KEPT, Kept(file, picture.file.name), 0.0))
     sizes = [way.size(picture) for way in coded]
