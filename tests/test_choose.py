@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from helpers import binary_digits, grey_digits, paper_models, photograph, write
 from made_models import make_corrector, make_spatial
 
+from bbcompress.archive import choose
 from bbcompress.archive.choose import Candidate, Estimate, candidates, estimates, is_alone, may_be_stored, promising
 from bbcompress.archive.compress import Options, compress_archive, compress_single
 from bbcompress.archive.payload import Lattice
@@ -88,6 +89,13 @@ def test_what_is_far_from_the_best_is_ruled_out_by_a_few(
     assert len(sizes) == tried
     assert len(found) == 3 and found == sorted(found, key=lambda estimate: estimate.bits_per_dim)
     assert may_be_stored(found) == (tried > 7)
+
+
+def test_storing_is_tried_only_where_it_may_win(stored_sizes: list[int]) -> None:
+    assert choose._stored_bits(noise(16), 1e9) == 8 * len(stored.encode(noise(16)))
+    assert len(stored_sizes) == 2
+    assert 1000 < choose._stored_bits(noise(16), 1000.0) < 8 * len(stored.encode(noise(16)))
+    assert len(stored_sizes) == 3, "what it takes at least is more than by models"
 
 
 def test_only_promising_ways_are_tried(installed: Registry) -> None:

@@ -109,7 +109,7 @@ def train_corrector(
             options = replace(stored_options(checkpoint), seconds=60 * minutes)
             _refuse_other_networks(checkpoint, options, width, blocks)
         else:
-            model = None if width is not None else _start(start, data, engine, blocks)
+            model = None if width is not None else _start(start, data, None if small else held_out, engine, blocks)
             options = _options(data, model, minutes, width, blocks, seed, chosen.type == "cuda")
         run = CorrectorRun(data.channels, options, model.corrector if model else None, _digest(data), chosen, own)
         if checkpoint.exists():
@@ -158,9 +158,11 @@ def _held_out(data: "Data", predictors: "Parameters | None") -> "HeldOut":
     return HeldOut([observed_whole(group, depth, predictors) for group, depth in groups], subpixels)
 
 
-def _start(given: Path | None, data: "Data", engine: "Engine", blocks: int | None) -> "CorrectorModel | None":
+def _start(
+    given: Path | None, data: "Data", by_fits: "HeldOut | None", engine: "Engine", blocks: int | None
+) -> "CorrectorModel | None":
     """The model to start from, of no more blocks: the one that is given, else the best that there is if it is better
-    than none."""
+    than none. `by_fits` are the held-out images by predictors fitted to them, where these are observed already."""
     from bbcompress.codec.corrector_file import CorrectorInfo, CorrectorModel
     from bbcompress.codec.model_file import load
     from bbcompress.codec.registry import Registry
@@ -181,7 +183,10 @@ def _start(given: Path | None, data: "Data", engine: "Engine", blocks: int | Non
             assert isinstance(model, CorrectorModel)
             if blocks is not None and blocks < model.corrector.blocks:
                 continue
-            seen = _held_out(data, model.corrector.predictors or None)
+            if model.corrector.predictors:
+                seen = _held_out(data, model.corrector.predictors)
+            else:
+                seen = by_fits = by_fits or _held_out(data, None)
             alone, corrected = bits_without_training(model.corrector, seen)
             if corrected < (1 - LEAST_GAIN) * alone:
                 found.append((corrected, model))

@@ -45,6 +45,7 @@ class Corrections:
         self._correctors: dict[int, tuple[range, Network]] = {}
         """By channel: the slice that it is of, and its network."""
         if corrector is not None and stage.parts:
+            # none, where this scale is not corrected
             networks = corrector.networks(stage.stride, stage.stage)
             for pair in zip(channel_slices(corrector.channels), networks, strict=False):
                 self._correctors |= dict.fromkeys(pair[0], pair)

@@ -1,7 +1,7 @@
 """What a corrector's networks see and must say of pictures that share their predictors, as when they are coded."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from bbcompress.codec.general import general
 from bbcompress.codec.lattice import Scale, Values
 from bbcompress.codec.lattice_walk import Shape, Walk, stages
 from bbcompress.codec.parameters import FITTED_STRIDES, Parameters
-from bbcompress.codec.predictor import Piece, Unit, predict
+from bbcompress.codec.predictor import Piece, Prediction, Predictor, Unit, predict
 from bbcompress.coding.shapes import MEAN_BITS
 
 
@@ -36,51 +36,103 @@ class Observation(NamedTuple):
     """(channels)"""
 
 
+class Predicted(NamedTuple):
+    """A unit of a scale, by its predictor."""
+
+    stride: int
+    unit: Unit
+    own: Predictor
+    scales: dict[int, Scale]
+    """By group, as are predictions."""
+    predictions: dict[int, Prediction]
+
+
+Choose = Callable[[int, Unit, list[Scale]], Predictor]
+"""The predictor of a unit of a stride, whose pixels are there already."""
+
+
+def predicted(groups: Sequence[Values], depth: int, finest: int, choose: Choose) -> Iterator[Predicted]:
+    """All units of pictures (C, N, H, W) of each group, coarse to fine, down to the scale of stride `finest`. How far
+    off a unit's predictions are is remembered once the next one is asked for."""
+    channels = len(groups[0])
+    shapes = [Shape(*group.shape[1:]) for group in groups]
+    walk = Walk(shapes, depth, [group[:, :, :1, :1] for group in groups], corrected=True)
+    for stride, stage, parts in stages(shapes):
+        if stride < finest:
+            return
+        walk.reach(stride)
+        scales = walk.scales
+        for channel in range(channels):
+            unit = Unit(stage, channel, channels)
+            for group, scale in scales.items():
+                scale.inside(scale.pixels, stage, channel)[:] = scale.split(groups[group], stage)[channel]
+            own = choose(stride, unit, list(scales.values())) if parts else general(unit)
+            predictions = {
+                group: predict(own, unit, scale, depth, whole(scale, stage)) for group, scale in scales.items()
+            }
+            yield Predicted(stride, unit, own, scales, predictions)
+            for group, scale in scales.items():
+                keep(scale, unit, whole(scale, stage), values_of(scale, unit), predictions[group], own)
+
+
 def observe(
     groups: Sequence[Values], depth: int, strides: Sequence[int], predictors: Parameters | None
 ) -> Iterator[Observation]:
     """All stages of some scales of pictures, coarse to fine; a group (C, N, H, W) is of one size. By these predictors,
     or such as are fitted to them where a file could bring them; else by general ones."""
+
+    def choose(stride: int, unit: Unit, scales: list[Scale]) -> Predictor:
+        usual = general(unit)
+        if predictors is not None:
+            return predictors.get((stride, unit.stage, unit.channel), usual)
+        return fit.fit(fit.sample(unit, scales, depth), depth, usual) if stride in FITTED_STRIDES else usual
+
     channels = len(groups[0])
-    channel_slice = channel_slices(channels)[-1]
-    shapes = [Shape(*group.shape[1:]) for group in groups]
-    walk = Walk(shapes, depth, [group[:, :, :1, :1] for group in groups], corrected=True)
-    for stride, stage, parts in stages(shapes):
-        if stride < min(strides):
-            break
-        walk.reach(stride)
-        scales = walk.scales
-        pieces = {group: whole(scale, stage) for group, scale in scales.items()}
-        seen: dict[int, NDArray[np.uint8]] = {}
-        found: dict[int, list[tuple[NDArray[Any], ...]]] = {group: [] for group in scales}
-        fitted = []
-        for channel in range(channels):
-            unit = Unit(stage, channel, channels)
-            for group, scale in scales.items():
-                scale.inside(scale.pixels, stage, channel)[:] = scale.split(groups[group], stage)[channel]
-            own = general(unit)
-            if predictors is not None:
-                own = predictors.get((stride, stage, channel), own)
-            elif parts and stride in FITTED_STRIDES:
-                own = fit.fit(fit.sample(unit, list(scales.values()), depth), depth, own)
-            fitted.append(own.shape)
-            for group, scale in scales.items():
-                piece = pieces[group]
-                prediction = predict(own, unit, scale, depth, piece)
-                classes = own.classes().take(prediction.classes)
-                values = scale.inside(scale.pixels, stage, channel)[piece].ravel().astype(np.int64)
-                if channel == 0 and stride in strides:
-                    seen[group] = look(scale, stage, depth, piece, prediction.means, classes)
-                if channel_slice.start == channel > 0 and group in seen:
-                    seen[group] = look_again(scale, stage, channel_slice, piece, seen[group])
-                keep(scale, unit, piece, values, prediction, own)
-                errors = (values - prediction.means * 2.0**-MEAN_BITS).astype(np.float32)
-                found[group].append((values, errors, classes.astype(np.uint8)))
-        for group, visible in seen.items():
-            if np.prod(visible.shape[:3]):
-                shape = channels, *pieces[group].shape
-                of_all = [np.stack(parts).reshape(shape) for parts in zip(*found[group], strict=True)]
-                yield Observation(stride, stage, depth, visible, of_all[0], of_all[1], of_all[2], tuple(fitted))
+    last = channel_slices(channels)[-1]
+    of_stage: list[Predicted] = []
+    seen: dict[int, NDArray[np.uint8]] = {}
+    for one in predicted(groups, depth, min(strides), choose):
+        stride, (stage, channel, _), own, scales, predictions = one
+        if stride not in strides:
+            continue
+        for group, scale in scales.items():
+            if not np.prod(scale.size(stage)):  # a narrow picture has none of these pixels
+                continue
+            if channel == 0:
+                means, classes = predictions[group]
+                seen[group] = look(scale, stage, depth, whole(scale, stage), means, own.classes().take(classes))
+            elif channel == last.start:
+                seen[group] = look_again(scale, stage, last, whole(scale, stage), seen[group])
+        of_stage.append(one)
+        if channel == channels - 1:
+            yield from _observations(of_stage, seen, depth)
+            of_stage, seen = [], {}
+
+
+def _observations(units: Sequence[Predicted], seen: dict[int, NDArray[np.uint8]], depth: int) -> Iterator[Observation]:
+    """Of a stage's units, for each group of which networks see something."""
+    shapes = tuple(one.own.shape for one in units)
+    for group, visible in seen.items():
+        scale, shape = units[0].scales[group], (len(units), *visible.shape[:3])
+        values = np.stack([values_of(scale, one.unit) for one in units])
+        means = np.stack([one.predictions[group].means for one in units])
+        classes = np.stack([one.own.classes().take(one.predictions[group].classes) for one in units])
+        errors = (values - means * 2.0**-MEAN_BITS).astype(np.float32)
+        yield Observation(
+            units[0].stride,
+            units[0].unit.stage,
+            depth,
+            visible,
+            values.reshape(shape),
+            errors.reshape(shape),
+            classes.astype(np.uint8).reshape(shape),
+            shapes,
+        )
+
+
+def values_of(scale: Scale, unit: Unit) -> NDArray[np.int64]:
+    """Of all pixels of a unit (pixels,)."""
+    return scale.inside(scale.pixels, unit.stage, unit.channel)[whole(scale, unit.stage)].ravel().astype(np.int64)
 
 
 def whole(scale: Scale, stage: int) -> Piece:

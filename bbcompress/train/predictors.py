@@ -5,14 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from bbcompress.codec import fit
-from bbcompress.codec.corrections import keep
 from bbcompress.codec.general import general
-from bbcompress.codec.lattice import Values
-from bbcompress.codec.lattice_walk import Shape, Walk, stages
+from bbcompress.codec.lattice import Scale, Values
 from bbcompress.codec.parameters import Parameters
-from bbcompress.codec.predictor import Unit, predict
+from bbcompress.codec.predictor import Predictor, Unit
 from bbcompress.train.groups import as_in_files
-from bbcompress.train.observe import whole
+from bbcompress.train.observe import predicted
 from bbcompress.train.pictures import Pixels
 
 MOST_PIXELS = 1 << 22
@@ -30,23 +28,10 @@ def of_images(pictures: Sequence[Pixels], levels: int, strides: Sequence[int]) -
 
 def fitted(groups: Sequence[Values], depth: int, strides: Sequence[int]) -> Parameters:
     """By stride, stage and channel: of the scales of these strides that the pictures (C, N, H, W) have."""
-    channels = len(groups[0])
-    shapes = [Shape(*group.shape[1:]) for group in groups]
-    walk = Walk(shapes, depth, [group[:, :, :1, :1] for group in groups], corrected=False)
-    found: Parameters = {}
-    for stride, stage, parts in stages(shapes):
-        walk.reach(stride)
-        scales = walk.scales
-        for channel in range(channels):
-            unit = Unit(stage, channel, channels)
-            for group, scale in scales.items():
-                scale.inside(scale.pixels, stage, channel)[:] = scale.split(groups[group], stage)[channel]
-            own = general(unit)
-            if stride in strides and parts:
-                own = fit.fit(fit.sample(unit, list(scales.values()), depth, SAMPLE), depth, own)
-                found[stride, stage, channel] = own
-            for scale in scales.values():
-                piece = whole(scale, stage)
-                values = scale.inside(scale.pixels, stage, channel)[piece].ravel().astype(np.int64)
-                keep(scale, unit, piece, values, predict(own, unit, scale, depth, piece), own)
-    return found
+
+    def choose(stride: int, unit: Unit, scales: list[Scale]) -> Predictor:
+        usual = general(unit)
+        return fit.fit(fit.sample(unit, scales, depth, SAMPLE), depth, usual) if stride in strides else usual
+
+    units = predicted(groups, depth, min(strides), choose)
+    return {(one.stride, *one.unit[:2]): one.own for one in units if one.own is not general(one.unit)}

@@ -17,7 +17,7 @@ from bbcompress.codec.predictor import KNOTS, Prediction, Unit  # noqa: E402
 from bbcompress.coding.distributions import MICROBITS, code_lengths  # noqa: E402
 from bbcompress.coding.shapes import MEAN_BITS, PRECISION  # noqa: E402
 from bbcompress.exact.engine import Engine  # noqa: E402
-from bbcompress.train.corrector_loop import observed  # noqa: E402
+from bbcompress.train.corrector_loop import observed, observed_whole  # noqa: E402
 from bbcompress.train.corrector_networks import CorrectorNetworks, bits  # noqa: E402
 from bbcompress.train.corrector_run import CPU, CorrectorOptions, CorrectorRun  # noqa: E402
 from bbcompress.train.observe import Observation  # noqa: E402
@@ -96,6 +96,17 @@ def test_new_blocks_add_nothing_at_first() -> None:
         np.testing.assert_array_equal(before, after)
     with pytest.raises(ValueError, match="3 residual blocks, more than 1"):
         CorrectorNetworks.restored(larger, 1)
+
+
+def test_narrow_pictures_have_fewer_stages() -> None:
+    """Of 40 rows of 8 pixels none lie to the right of the first one's, 16 pixels away, at the scale of stride 32."""
+    random = np.random.default_rng(0)
+    narrow, wide = (random.integers(0, 256, (2, *size, 1)).astype(np.uint8) for size in ((40, 8), (40, 40)))
+    found = observed_whole([narrow, wide], 8)
+    shapes = [(o.stage, o.values.shape[1:]) for o in found if o.stride == 32]
+    assert shapes == [(1, (2, 1, 1)), (2, (2, 2, 1)), (3, (2, 1, 1)), (3, (2, 1, 2))]
+    run = CorrectorRun(1, CorrectorOptions(width=8, bf16=False, scales=((32, 16, 8, 4, 2),)))
+    assert run.held_out([found]).keys() == {(stride, stage) for stride in (64, 32, 16, 8, 4, 2) for stage in STAGES}
 
 
 def test_untrained_networks_say_nothing(group: list[Observation]) -> None:
