@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bbcompress.codec import lattice, lattice_streams, lattice_walk, parameters
+from bbcompress.codec import fit, lattice, lattice_streams, lattice_walk, parameters
 from bbcompress.codec.chain import DamagedChain
 from bbcompress.codec.corrector import Corrector, usual
 from bbcompress.codec.general import general
@@ -17,7 +17,7 @@ from bbcompress.codec.lattice_encoder import encode
 from bbcompress.codec.lattice_walk import Shape
 from bbcompress.codec.predictor import Piece, Unit, centres, plain_weights, predict, taps, terms
 from bbcompress.exact.engine import Engine
-from bbcompress.varint import Malformed
+from bbcompress.varint import Malformed, Reader
 
 ENGINE = Engine()
 
@@ -65,6 +65,19 @@ def test_any_pictures_come_back(channels: int, depth: int, shapes: list[tuple[in
     random = np.random.default_rng(seed)
     dtype = np.uint8 if depth <= 8 else np.uint16
     assert_round_trip([random.integers(0, 1 << depth, (channels, *shape)).astype(dtype) for shape in shapes], depth)
+
+
+def test_what_is_coded_quickly_comes_back_with_predictors_of_fine_scales() -> None:
+    picture = photograph(3, 320, 400)
+    quick = encode([picture], 8, None, ENGINE, effort=fit.QUICK).data
+    (decoded,) = back(quick, [picture], 8)
+    assert np.array_equal(decoded, picture)
+    brought = {}
+    for data in quick, encode([picture], 8, None, ENGINE).data:
+        reader = Reader(data)
+        found = parameters.unpack(reader.take(reader.varint(len(data))), 3, partial(usual, None))
+        brought[len(data)] = {stride for stride, _, _ in found}
+    assert [brought[size] for size in sorted(brought)] == [{8, 4, 2}, {4, 2}]
 
 
 @pytest.mark.parametrize(

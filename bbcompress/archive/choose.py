@@ -13,6 +13,7 @@ from bbcompress.archive.encode import PREDICTORS, Coded, encode, encode_planes, 
 from bbcompress.archive.forms import PixelForm, form_for
 from bbcompress.archive.planes import PlanesForm, planes_form
 from bbcompress.codec.corrector_file import CorrectorInfo, CorrectorModel
+from bbcompress.codec.fit import QUICK, THOROUGH
 from bbcompress.codec.refine import Method as RefineMethod
 from bbcompress.codec.registry import Registry
 from bbcompress.images import kept, planes, stored
@@ -104,12 +105,14 @@ def coded_with(
     steps: int = 0,
     method: RefineMethod = RefineMethod.NATURAL,
     advance: Advance = ignore,
+    effort: int = 2,
 ) -> Coded:
     """Pictures that can all be coded in this way."""
     model = None if way.model is None else registry.load(way.model)
     if isinstance(way.form, PlanesForm):
         assert model is None or isinstance(model, CorrectorModel)
-        return encode_planes(model, pictures, way.form, registry.engine, advance)
+        care = QUICK if effort == 1 else THOROUGH
+        return encode_planes(model, pictures, way.form, registry.engine, advance, care)
     assert model is not None and not isinstance(model, CorrectorModel)
     return encode(model, pictures, way.form, steps, method, advance=advance)
 

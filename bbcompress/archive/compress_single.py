@@ -90,5 +90,5 @@ def _best_single(picture: Picture, registry: Registry, options: Options) -> _Sin
 
 
 def _coded_alone(picture: Picture, way: Candidate, registry: Registry, options: Options) -> Coded:
-    steps, method = options.refine_steps, options.refine_method
-    return coded_with(way, [picture], registry, steps, method, advance=options.progress.advance)
+    steps, method, advance = options.refine_steps, options.refine_method, options.progress.advance
+    return coded_with(way, [picture], registry, steps, method, advance, options.effort)

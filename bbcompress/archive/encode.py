@@ -12,6 +12,7 @@ from bbcompress.archive.planes import PlanesForm, groups, to_planes
 from bbcompress.codec import chain, lattice_encoder, scale_shifts, tiles
 from bbcompress.codec.corrector_file import CorrectorModel
 from bbcompress.codec.dense import DenseModel
+from bbcompress.codec.fit import THOROUGH, Effort
 from bbcompress.codec.model import Pixels, ScaleShifts
 from bbcompress.codec.model_file import ChainModel
 from bbcompress.codec.refine import Method
@@ -127,15 +128,16 @@ def encode_planes(
     form: PlanesForm,
     engine: Engine,
     advance: Advance = ignore,
+    effort: Effort = THOROUGH,
 ) -> Coded:
     """Pictures that all have this form, coded coarse to fine by predictors that `model` corrects, if there is one."""
     sizes = [(picture.height, picture.width) for picture in pictures]
     done = Subpixels(MODES[form.mode].channels, advance)
     colours, alphas = to_planes(pictures, form)
     corrector = model.corrector if model else None
-    batches = [lattice_encoder.encode(colours, form.depth, corrector, engine, done)]
+    batches = [lattice_encoder.encode(colours, form.depth, corrector, engine, done, effort)]
     if alphas:
-        batches.append(lattice_encoder.encode(alphas, form.depth, None, engine, done))
+        batches.append(lattice_encoder.encode(alphas, form.depth, None, engine, done, effort))
     data = batches[0].data
     if alphas:
         data = write_varint(len(data)) + data + batches[1].data

@@ -146,7 +146,8 @@ class _JobEncoder:
         way = best_model(found).candidate
         assert way is not None
         # without steps, which take much longer and would be in vain for what is stored
-        coded = coded_with(way, pictures, self._registry, advance=self._options.progress.advance)
+        advance, effort = self._options.progress.advance, self._options.effort
+        coded = coded_with(way, pictures, self._registry, advance=advance, effort=effort)
         unfit = shorter_stored(coded, pictures, len(found) > 1 and may_be_stored(found))
         if unfit:
             self._options.report(f"{len(unfit)} of {len(group)} pictures stored: shorter than with {coded.model}")
@@ -165,9 +166,8 @@ class _JobEncoder:
             return
         refined = self._options.refine_steps and isinstance(way.form, PixelForm)
         if unfit or refined:
-            options = self._options
-            steps, method = options.refine_steps, options.refine_method
-            coded = coded_with(way, pictures, self._registry, steps, method, advance=options.progress.advance)
+            steps, method = self._options.refine_steps, self._options.refine_method
+            coded = coded_with(way, pictures, self._registry, steps, method, advance, effort)
         if not within_limits(coded.payload, pictures, self._registry):
             self._options.report(f"{len(group)} pictures stored: a reader would take too long for their few bytes")
             for number, picture in group:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bbcompress.codec.fit_classes import Coded, bits, fit_classes
 from bbcompress.codec.lattice import Scale
 from bbcompress.codec.least_squares import Equations
-from bbcompress.codec.parameters import coarser, length
+from bbcompress.codec.parameters import FITTED_STRIDES, coarser, length
 from bbcompress.codec.predictor import (
     CONTEXT_BITS,
     ERROR_BITS,
@@ -37,12 +37,9 @@ from bbcompress.coding.shapes import MEAN_BITS
 
 Floats = NDArray[np.float64]
 
-SAMPLE = 3 << 12
-"""Pixels that weights are fitted to."""
 WEIGHT_DEVIATION = 0.1
 """Weights are expected to be this near to the usual ones."""
 CONTEXT_DEVIATION = 0.2
-ROUNDS = 2
 LARGEST_CONTEXT = 3.9
 LARGEST_ERROR = 60.0
 """Errors above this, of 8-bit values, count as this where their magnitudes are fitted."""
@@ -52,6 +49,20 @@ ROOT_BITS = 3
 """Pixels of 8 bits are weighted by at most (2^3)^2."""
 WEIGHT_STEPS = (0, 4)
 """Powers of two that weights may be multiples of; others between them save hardly anything."""
+
+
+class Effort(NamedTuple):
+    """How carefully predictors are fitted."""
+
+    pixels: int
+    """Of a unit, about, that they are fitted to."""
+    rounds: int
+    """Of fitting weights, then what errors are expected: what errors were in one says how pixels count in the next."""
+    strides: tuple[int, ...]
+    """Of scales whose predictors are fitted."""
+
+
+QUICK, THOROUGH = Effort(1 << 13, 1, (4, 2)), Effort(3 << 12, 2, FITTED_STRIDES)
 
 
 class Sample(NamedTuple):
@@ -68,7 +79,7 @@ class Sample(NamedTuple):
     """Of all pixels of the unit."""
 
 
-def sample(unit: Unit, scales: Sequence[Scale], depth: int, pixels: int = SAMPLE) -> Sample:
+def sample(unit: Unit, scales: Sequence[Scale], depth: int, pixels: int = THOROUGH.pixels) -> Sample:
     """About so many, of pictures whose pixels in this unit are there already."""
     total = sum(_pixels(scale, unit) for scale in scales)
     pieces = [(scale, _thinned(scale, unit, max(1.0, total / pixels))) for scale in scales if _pixels(scale, unit)]
@@ -105,7 +116,7 @@ def _centres_last(unit: Unit) -> list[int]:
     return sorted(range(len(of) - 1), key=steps, reverse=True)
 
 
-def fit(seen: Sample, depth: int, usual: Predictor) -> Predictor:
+def fit(seen: Sample, depth: int, usual: Predictor, rounds: int = THOROUGH.rounds) -> Predictor:
     """The predictor that codes the sample best, near to the usual one where there is little to go by."""
     weights = usual.weights * 2.0**-WEIGHT_BITS
     context = usual.context * 2.0**-CONTEXT_BITS
@@ -115,7 +126,7 @@ def fit(seen: Sample, depth: int, usual: Predictor) -> Predictor:
     errors = seen.values - weights @ seen.neighbours
     context_ridge = seen.share / 2 / CONTEXT_DEVIATION**2
     roots = 1 / np.sqrt(magnitudes[0] * magnitudes[0] + 4)
-    for number in range(ROUNDS):
+    for number in range(rounds):
         if number:
             scale = np.maximum(expected, 0.25) * 0.6
             ratio = errors / scale
@@ -134,11 +145,13 @@ def fit(seen: Sample, depth: int, usual: Predictor) -> Predictor:
     return fit_classes(fitted, coded([fitted], seen, depth)[0], depth, seen.share)
 
 
-def best(unit: Unit, scales: Sequence[Scale], depth: int, usual: Predictor, least_saving: float = 0.0) -> Predictor:
+def best(
+    unit: Unit, scales: Sequence[Scale], depth: int, usual: Predictor, effort: Effort, least_saving: float = 0.0
+) -> Predictor:
     """A unit's own predictor, with weights as coarse as pays, or the usual one unless that saves more than this part of
     its bits."""
-    seen = sample(unit, scales, depth)
-    found = fit(seen, depth, usual)
+    seen = sample(unit, scales, depth, effort.pixels)
+    found = fit(seen, depth, usual, effort.rounds)
     candidates = [*(coarser(found, unit, usual, step) for step in WEIGHT_STEPS), usual]
     costs = [
         bits(candidate, its, depth) / seen.share + (0 if candidate is usual else length(candidate, unit, usual))

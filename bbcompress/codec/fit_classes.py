@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcompress.codec.predictor import KNOT_CLASSES, KNOTS, Predictor
+from bbcompress.codec.predictor import KNOT_CLASSES, KNOTS, Predictor, between_knots
 from bbcompress.coding.distributions import MICROBITS, code_lengths
 from bbcompress.coding.shapes import CLASSES, LOGISTIC, MEAN_BITS, PRECISION, SHAPES, ScaledShapes
 
@@ -80,22 +80,24 @@ def fit_classes(predictor: Predictor, coded: Coded, depth: int, share: float) ->
     nearest = np.minimum((used + KNOT_CLASSES // 2) // KNOT_CLASSES, KNOTS - 1)
     by_shape: dict[int, Floats] = {}
 
-    def of_classes(knots: Integers, shape: int) -> Floats:
-        """What the pixels of each used class take, in microbits of the sample."""
+    def of_classes(knots: Integers, moves: Integers, shape: int) -> Floats:
+        """What the pixels of each used class take (moves, used), in microbits of the sample."""
         if shape not in by_shape:
             by_shape[shape] = counts[used] @ microbits_of_errors(depth, shape).T
-        corrected = predictor._replace(knots=knots).classes()[used]
-        found: Floats = by_shape[shape][np.arange(len(used)), corrected]
+        corrected = used + between_knots(knots)[used] + moves[:, None]
+        found: Floats = by_shape[shape][np.arange(len(used)), corrected.clip(0, CLASSES - 1)]
         return found
 
     def best_shape(knots: Integers, shapes: range) -> int:
-        return min(shapes, key=lambda shape: float(of_classes(knots, shape).sum()))
+        return min(shapes, key=lambda shape: float(of_classes(knots, np.zeros(1, np.int64), shape).sum()))
 
     def moved(knots: Integers, shape: int, moves: Integers) -> Integers:
         """The best of some moves at each knot."""
-        costs = [np.bincount(nearest, of_classes(knots + move, shape), KNOTS) for move in moves]
+        at_knots = np.arange(len(moves))[:, None] * KNOTS + nearest
+        costs = np.bincount(at_knots.ravel(), of_classes(knots, moves, shape).ravel(), len(moves) * KNOTS)
+        costs = costs.reshape(len(moves), KNOTS)
         inside = slice(nearest[0], nearest[-1] + 1)
-        found = _smoothest(knots[inside], moves, np.array(costs)[:, inside] / (share * MICROBITS))
+        found = _smoothest(knots[inside], moves, costs[:, inside] / (share * MICROBITS))
         # beyond the knots that are used all are as the last of these
         return np.pad(found, (inside.start, KNOTS - inside.stop), mode="edge")
 

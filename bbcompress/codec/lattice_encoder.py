@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from bbcompress.codec import fit, lattice_streams, streams
 from bbcompress.codec.corrections import Corrections, expect, expected, keep
 from bbcompress.codec.corrector import Correction, Corrector, usual
+from bbcompress.codec.fit import THOROUGH, Effort
 from bbcompress.codec.fit_gain import PredictedPart, with_gain
 from bbcompress.codec.general import general
 from bbcompress.codec.lattice import STAGES, Scale, Values
@@ -56,6 +57,7 @@ def encode(
     corrector: Corrector | None,
     engine: Engine,
     advance: Advance = ignore,
+    effort: Effort = THOROUGH,
 ) -> Encoded:
     """Pictures of each group (C, N, H, W), unsigned integers below 2^depth."""
     output = _Streams(engine)
@@ -64,7 +66,7 @@ def encode(
         output.add(intervals)
         taken.add_corners(intervals[1])
     found: Parameters = {}
-    for part, intervals in _intervals(pictures, depth, corrector, engine, found):
+    for part, intervals in _intervals(pictures, depth, corrector, engine, found, effort):
         output.add(intervals)
         taken.add(part, intervals[1])
         advance(part.size)
@@ -82,7 +84,7 @@ def estimate(
     taken = _Bits(pictures)
     for _, freqs in _corners(pictures, depth):
         taken.add_corners(freqs)
-    for part, intervals in _intervals(pictures, depth, corrector, engine, None):
+    for part, intervals in _intervals(pictures, depth, corrector, engine):
         taken.add(part, intervals[1])
     return taken.bits
 
@@ -98,19 +100,24 @@ def _corners(pictures: Sequence[Values], depth: int) -> Iterator[tuple[Counts, C
 
 
 def _intervals(
-    pictures: Sequence[Values], depth: int, corrector: Corrector | None, engine: Engine, found: Parameters | None
+    pictures: Sequence[Values],
+    depth: int,
+    corrector: Corrector | None,
+    engine: Engine,
+    found: Parameters | None = None,
+    effort: Effort | None = None,
 ) -> Iterator[tuple[Part, tuple[Counts, Counts]]]:
-    """Of all parts in the order of their decoding; puts other predictors than the usual ones into `found`, or uses none
-    without it."""
-    channels, fitted = pictures[0].shape[0], found is not None
+    """Of all parts in the order of their decoding; puts other predictors than the usual ones, fitted with this effort,
+    into `found`, or uses none without it."""
+    channels = pictures[0].shape[0]
     errors: list[list[NDArray[np.int32]]] = []
     # networks of a unit are evaluated while the next one is fitted
-    for stage, unit, own, parts, networks in _one_behind(_units(pictures, depth, corrector, engine, fitted)):
+    for stage, unit, own, parts, networks in _one_behind(_units(pictures, depth, corrector, engine, effort)):
         if unit.channel == 0:
             errors = [[] for _ in stage.parts]
         before = usual(corrector, stage.stride, unit)
         said = [networks.of(unit.channel, number) for number in range(len(stage.parts))]
-        if networks.corrected and fitted and stage.stride in FITTED_STRIDES:
+        if networks.corrected and effort and stage.stride in FITTED_STRIDES:
             own = with_gain(own, before, unit, depth, parts, said, errors)
         if found is not None and own is not before:
             found[stage.stride, unit.stage, unit.channel] = own
@@ -133,7 +140,7 @@ class _Predicted(NamedTuple):
 
 
 def _units(
-    pictures: Sequence[Values], depth: int, corrector: Corrector | None, engine: Engine, fitted: bool
+    pictures: Sequence[Values], depth: int, corrector: Corrector | None, engine: Engine, effort: Effort | None
 ) -> Iterator[_Predicted]:
     """All units in the order of their coding, which hang on each other only through what is remembered of their
     predictors: not on what networks say."""
@@ -147,12 +154,12 @@ def _units(
         for group, scale in scales.items():
             _fill(scale, pictures[group])
         units = [(stage, Unit(stage.stage, channel, channels)) for stage in its_stages for channel in range(channels)]
-        worth_fitting = fitted
+        worth_fitting = True
         for stage, unit in units:
             own = before = usual(corrector, stride, unit)
-            if worth_fitting and _may_be_fitted(stage):
+            if effort and worth_fitting and _may_be_fitted(stage, effort):
                 of_model = before is not general(unit)
-                own = fit.best(unit, list(scales.values()), depth, before, LEAST_SAVING if of_model else 0.0)
+                own = fit.best(unit, list(scales.values()), depth, before, effort, LEAST_SAVING if of_model else 0.0)
                 # a model's predictors serve all units of its kind of pictures, or none of others
                 worth_fitting = own is not before or not of_model
             if unit.channel == 0:
@@ -172,8 +179,8 @@ def _fill(scale: Scale, pictures: Values) -> None:
             scale.extend(stage, channel)
 
 
-def _may_be_fitted(stage: Stage) -> bool:
-    return stage.stride in FITTED_STRIDES and sum(part.size for part in stage.parts) >= LEAST_FITTED
+def _may_be_fitted(stage: Stage, effort: Effort) -> bool:
+    return stage.stride in effort.strides and sum(part.size for part in stage.parts) >= LEAST_FITTED
 
 
 def _predicted(

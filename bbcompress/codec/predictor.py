@@ -146,11 +146,17 @@ class Predictor(NamedTuple):
 
     def classes(self) -> Integers:
         """The corrected class of each class, (CLASSES,) int64."""
-        index = np.arange(CLASSES)
-        left, rest = index // KNOT_CLASSES, index % KNOT_CLASSES
-        right = np.minimum(left + 1, KNOTS - 1)
-        moved = self.knots[left] * (KNOT_CLASSES - rest) + self.knots[right] * rest
-        return np.clip(index + (moved + KNOT_CLASSES // 2) // KNOT_CLASSES, 0, CLASSES - 1)
+        return np.clip(np.arange(CLASSES) + between_knots(self.knots), 0, CLASSES - 1)
+
+
+def between_knots(knots: Integers) -> Integers:
+    """What is added to each class (CLASSES,): a number that is added to all knots is added to all of it."""
+    index = np.arange(CLASSES)
+    left, rest = index // KNOT_CLASSES, index % KNOT_CLASSES
+    right = np.minimum(left + 1, KNOTS - 1)
+    moved = knots[left] * (KNOT_CLASSES - rest) + knots[right] * rest
+    between: Integers = (moved + KNOT_CLASSES // 2) // KNOT_CLASSES
+    return between
 
 
 class Piece(NamedTuple):
