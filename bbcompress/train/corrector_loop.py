@@ -21,10 +21,10 @@ import torch
 
 from bbcompress.codec.lattice import strides as all_strides
 from bbcompress.codec.parameters import Parameters
-from bbcompress.train.corrector_run import AS_PHOTOGRAPHS, TURNED, CorrectorRun, HeldOut
+from bbcompress.train.corrector_run import AS_PHOTOGRAPHS, MIRRORED, TURNED, CorrectorRun, HeldOut
 from bbcompress.train.groups import Drawing
 from bbcompress.train.observe import Observation, observe
-from bbcompress.train.photographs import changed, turned
+from bbcompress.train.photographs import changed, mirrored, turned
 from bbcompress.train.pictures import Pixels
 from bbcompress.train.seen import Seen, joined, placed
 
@@ -46,6 +46,8 @@ def observed(
         pictures = changed(group, random)
     elif augment == TURNED:
         pictures = turned(group, random)
+    elif augment == MIRRORED:
+        pictures = mirrored(group, random)
     else:
         pictures = np.ascontiguousarray(group.transpose(3, 0, 1, 2))
     return list(observe([pictures], depth, strides, predictors))

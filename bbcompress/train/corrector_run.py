@@ -34,7 +34,7 @@ LAST_RATE = 0.005
 """Of the step size, at the end."""
 MOST_LAYOUTS = 16
 """Of groups, for which a GPU keeps graphs."""
-AS_THEY_ARE, TURNED, AS_PHOTOGRAPHS = "none", "turned", "photographs"
+AS_THEY_ARE, MIRRORED, TURNED, AS_PHOTOGRAPHS = "none", "mirrored", "turned", "photographs"
 """What is done to groups before they are seen."""
 
 

@@ -12,6 +12,8 @@ from torch.nn import functional
 
 AS_THEY_ARE = 1 / 3
 """Of all groups."""
+CUT, LEAST_CUT_SIDE = 2, 16
+"""Rows and columns."""
 JPEG_FILES = 0.2
 """Of all groups, as if they had been JPEG files before."""
 
@@ -43,6 +45,16 @@ def turned(crops: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
     if random.random() < 0.5:
         x = x.transpose(0, 1, 3, 2)
     return np.ascontiguousarray(x)
+
+
+def mirrored(crops: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
+    """Crops (N, H, W, C), each left to right or not, of half of all groups without some rows and columns, as
+    (C, N, h, w): as likely as they were, and seldom what was seen before."""
+    x = crops.transpose(3, 0, 1, 2)
+    if random.random() < 0.5 and min(x.shape[2:]) > LEAST_CUT_SIDE:
+        top, left = random.integers(0, CUT + 1, 2)
+        x = x[:, :, top : x.shape[2] - CUT + top, left : x.shape[3] - CUT + left]
+    return np.where(random.random(len(crops))[:, None, None] < 0.5, x[..., ::-1], x)
 
 
 def _of_other_size(x: Tensor, random: np.random.Generator) -> Tensor:

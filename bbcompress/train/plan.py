@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bbcompress.train.corrector_run import AS_PHOTOGRAPHS, AS_THEY_ARE, TURNED
+from bbcompress.train.corrector_run import AS_PHOTOGRAPHS, AS_THEY_ARE, MIRRORED, TURNED
 from bbcompress.train.pictures import Pixels, total_subpixels
 
 SAMPLED_PICTURES = 64
@@ -14,7 +14,7 @@ SYNTHETIC = 0.35
 FEW_SUBPIXELS = 1 << 20
 """Networks learn so few by heart, so that more are made by turning or changing them, and networks are smaller."""
 MANY_SUBPIXELS = 1 << 26
-"""Of so many, each is seen too seldom to be learnt by heart: more networks are trained on them, as they are."""
+"""Of so many, networks learn what is alike in all: more networks are trained on them, hardly changed."""
 NEW_RATE, STARTED_RATE, RATE_OF_FEW = 3e-3, 1.5e-3, 1e-3
 """Step sizes from nothing, and from a model."""
 WIDTH, WIDTH_OF_FEW, BLOCKS = 64, 32, 1
@@ -75,9 +75,11 @@ def augmentation(pictures: Sequence[Pixels], levels: int) -> str:
     few = total < FEW_SUBPIXELS
     if pictures[0].ndim == 4 and pictures[0].dtype == np.uint8:
         return AS_PHOTOGRAPHS  # groups of crops
-    if levels == 2 or total >= MANY_SUBPIXELS:
+    if levels == 2:
         return AS_THEY_ARE
     if is_synthetic(pictures):
         return TURNED if few else AS_THEY_ARE
+    if total >= MANY_SUBPIXELS:
+        return MIRRORED
     small = min(min(pixels.shape[-3:-1]) for pixels in pictures) < LEAST_CHANGED_SIDE
     return AS_PHOTOGRAPHS if few and not small and pictures[0].dtype == np.uint8 else TURNED

@@ -21,6 +21,7 @@ from bbcompress.train.corrector_loop import observed, observed_whole  # noqa: E4
 from bbcompress.train.corrector_networks import CorrectorNetworks, bits  # noqa: E402
 from bbcompress.train.corrector_run import CPU, CorrectorOptions, CorrectorRun  # noqa: E402
 from bbcompress.train.observe import Observation  # noqa: E402
+from bbcompress.train.photographs import mirrored  # noqa: E402
 from bbcompress.train.seen import placed  # noqa: E402
 
 OPTIONS = CorrectorOptions(seconds=100.0, width=8, blocks=1, bf16=False)
@@ -188,6 +189,23 @@ def test_changed_crops_are_of_the_same_kind() -> None:
         assert all(o.values.min() >= 0 and o.values.max() <= 255 for o in found)
         kinds.add(found[0].values.tobytes())
     assert len(kinds) > 3
+
+
+def test_mirrored_crops_are_parts_of_what_they_were() -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (5, 20, 24, 3)).astype(np.uint8)
+    kinds, sizes = set(), set()
+    for seed in range(12):
+        found = mirrored(crops, np.random.default_rng(seed))
+        height, width = found.shape[2:]
+        places = [(i, j) for i in range(21 - height) for j in range(25 - width)]
+        parts = [crops.transpose(3, 0, 1, 2)[:, :, i : i + height, j : j + width] for i, j in places]
+        for picture in range(5):
+            of = {(n, turn) for n, part in enumerate(parts) for turn in (1, -1)
+                  if np.array_equal(found[:, picture], part[:, picture, :, ::turn])}  # fmt: skip
+            assert len(of) == 1
+            kinds |= of
+        sizes.add((height, width))
+    assert sizes == {(20, 24), (18, 22)} and len(kinds) > 5
 
 
 def test_means_outside_the_values_find_back() -> None:
