@@ -51,7 +51,8 @@ def test_intervals_tile_and_are_located(distribution: ScaledShapes, data: st.Dat
 
 
 @pytest.mark.parametrize("depth", [9, 12, 16])
-def test_deep_values_come_back(depth: int) -> None:
+@pytest.mark.parametrize("lanes", [7, 17, 300], ids=["few lanes", "few guesses wrong at once", "many"])
+def test_deep_values_come_back(depth: int, lanes: int) -> None:
     random = np.random.default_rng(depth)
     top = (1 << depth) - 1
     size = 3000
@@ -63,10 +64,10 @@ def test_deep_values_come_back(depth: int) -> None:
     )
     values = random.integers(0, top + 1, size)  # most of them far from their means
     values[:2] = 0, top
-    stack = Stack(lanes=7)
+    stack = Stack(lanes=lanes)
     stack.push(*distribution.intervals(values), PRECISION)
     assert np.array_equal(stack.pop(distribution), values)
-    assert np.array_equal(stack.flatten(), Stack(lanes=7).flatten())
+    assert np.array_equal(stack.flatten(), Stack(lanes=lanes).flatten())
 
 
 @pytest.mark.parametrize("shape", range(SHAPES))

@@ -43,6 +43,8 @@ _FRACTION_BITS = 10
 _INVERSE_BITS = 20
 _LIMIT = _REACH * _STEPS << _FRACTION_BITS
 _ROW = 2 * _REACH * _STEPS
+FEW_WRONG = 8
+"""Guesses that are put right one by one, in Python integers."""
 _GUESS_BITS = 14
 """The first guess of a value knows so many bits of its place in the CDF."""
 
@@ -191,10 +193,16 @@ class ScaledShapes:
         start, freq = interval
         # a position below the start is a large one without a sign
         wrong = (position - start).view(np.uint64) >= freq.view(np.uint64)
-        if np.count_nonzero(wrong):
+        count = np.count_nonzero(wrong)
+        if count > FEW_WRONG:
             value[wrong], interval[:, wrong] = self._search(
                 position[wrong], value[wrong], interval[:, wrong], exact.part(wrong)
             )
+        elif count:
+            for place in wrong.nonzero()[0].tolist():
+                half_steps, inverse, row = (int(part[place]) for part in exact)
+                found = self._locate_one(half_steps, inverse, row, int(position[place]))
+                value[place], start[place], freq[place] = found
         return value, start.view(np.uint64), freq.view(np.uint64)
 
     def locators(self, where: slice) -> Iterator[Locator]:
