@@ -208,13 +208,19 @@ def _pixels(scale: Scale, unit: Unit) -> int:
 
 
 def _thinned(scale: Scale, unit: Unit, times: float) -> Piece:
-    """About one of so many pixels: some pictures, or some rows and columns of them."""
+    """About one of so many pixels: some pictures, or some rows and columns of them, an odd number apart, so that they
+    lie everywhere in the blocks of what was a JPEG file."""
     pictures = scale.pixels[0].shape[1]
     rows, columns = scale.size(unit.stage)
     by_pictures = max(1, min(int(times), pictures // 16))
     times = times / by_pictures
-    by_rows = max(1, min(rows // 8, int(np.rint(np.sqrt(times)))))
-    by_columns = max(1, min(columns // 8, int(np.rint(times / by_rows))))
+    by_rows = max(1, min(rows // 8, _odd(np.sqrt(times))))
+    by_columns = max(1, min(columns // 8, _odd(times / by_rows)))
     return Piece(
         slice(0, pictures, by_pictures), slice(by_rows // 2, rows, by_rows), slice(by_columns // 2, columns, by_columns)
     )
+
+
+def _odd(number: float) -> int:
+    """The nearest one."""
+    return 2 * int(number / 2) + 1
