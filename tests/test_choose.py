@@ -1,5 +1,6 @@
 """How pictures are to be coded is chosen by estimates, and the promising ways are tried in full."""
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,18 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers import binary_digits, grey_digits, paper_models, photograph, write
+from helpers import binary_digits, grey_digits, paper_models, photograph, registry, write
+from made_arrays import npy_bytes
 from made_models import make_corrector, make_spatial
 
 from bbcompress.archive import choose
 from bbcompress.archive.choose import Candidate, Estimate, candidates, estimates, is_alone, may_be_stored, promising
+from bbcompress.archive.choose_array import is_kept
 from bbcompress.archive.compress import Options, compress_archive, compress_single
 from bbcompress.archive.payload import Lattice
 from bbcompress.archive.read import ArchiveReader
 from bbcompress.cli import main
 from bbcompress.codec.model_file import save
 from bbcompress.codec.registry import Registry, shipped_models
-from bbcompress.images import Picture, stored
+from bbcompress.images import Picture, kept, stored
+from bbcompress.images.arrays.files import take_apart
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +230,17 @@ def test_a_model_for_small_pictures_is_left_out_for_larger_ones() -> None:
     assert small in models(256, 256)
     assert small not in models(256, 257)
     assert models(256, 257, small) == [small]
+
+
+@pytest.mark.parametrize(("times", "whole"), [(1, False), (4, True)], ids=["none alike", "again far away"])
+def test_an_array_whose_pictures_come_again_is_kept(monkeypatch: pytest.MonkeyPatch, times: int, whole: bool) -> None:
+    """So far apart that the parts of the file by which keeping it is estimated hold none that are alike."""
+    monkeypatch.setattr(kept, "_QUICK_BYTES", 1 << 16)
+    rows, columns = np.ogrid[:32, :32]
+    random = np.random.default_rng(0)
+    slopes = random.integers(0, 40, (2, 400, 1, 1))
+    noise = random.integers(0, 4, (400, 32, 32))
+    pictures = np.tile((slopes[0] * rows + slopes[1] * columns + noise).astype(np.uint8), (times, 1, 1))
+    data = npy_bytes(pictures)
+    array, unpacked = take_apart(io.BytesIO(data), "x.npy", io.BytesIO)
+    assert is_kept(array, unpacked, len(data), registry(), Options(effort=1)) == whole

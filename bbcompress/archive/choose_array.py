@@ -16,7 +16,7 @@ from bbcompress.archive.choose import (
 from bbcompress.archive.options import Options
 from bbcompress.codec.registry import Registry
 from bbcompress.images import kept, planes, stored
-from bbcompress.images.arrays.spans import ArrayFile, Span, read_picture
+from bbcompress.images.arrays.spans import ArrayFile, Span, distinct_share, read_picture
 from bbcompress.images.picture import Picture
 
 _MARGIN = 1.01
@@ -34,8 +34,10 @@ def is_kept(array: ArrayFile, unpacked: BinaryIO, file_bytes: int, registry: Reg
     pictures = _pictures_bytes(array, unpacked, registry, options)
     if array.streams or array.size > kept.MAX_PACKED_BYTES:
         return pictures > file_bytes
-    if array.size > _EXACT_BYTES and pictures <= QUICK_GAIN * kept.quick_bytes(unpacked, array.size):
-        return False
+    if array.size > _EXACT_BYTES:
+        as_file = kept.quick_bytes(unpacked, array.size) * distinct_share(unpacked, array.spans)
+        if pictures <= QUICK_GAIN * as_file:
+            return False
     unpacked.seek(0)
     return pictures > len(kept.encode(unpacked.read(array.size)))
 

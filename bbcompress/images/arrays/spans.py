@@ -6,6 +6,7 @@ labels, whatever is not of a picture. Some parts of it may be deflated in the fi
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
@@ -25,6 +26,7 @@ _MAX_PICTURES = 1 << 22
 _MAX_BYTES = 1 << 45
 _PLANAR, _BIG_ENDIAN = 1, 2
 _CHUNK_BYTES = 1 << 20
+_CHANGED = "was changed while it was read; try again"
 
 
 class Span(NamedTuple):
@@ -236,7 +238,22 @@ def read_picture(file: BinaryIO, span: Span, number: int) -> Picture:
     try:
         return span.picture(_read(file, span.offset + number * span.stride, span.picture_bytes))
     except (NotWhole, ValueError) as error:
-        raise ImageError("was changed while it was read; try again") from error
+        raise ImageError(_CHANGED) from error
+
+
+def distinct_share(file: BinaryIO, spans: Sequence[Span]) -> float:
+    """Part of the pictures that are like none before. Raises :class:`ImageError` where the file has changed."""
+
+    def digest(span: Span, number: int) -> int:
+        samples = _read(file, span.offset + number * span.stride, span.picture_bytes)
+        return int.from_bytes(hashlib.blake2b(samples, digest_size=8).digest(), "little")
+
+    every = ((span, number) for span in spans for number in range(span.pictures))
+    try:
+        digests = np.fromiter((digest(*one) for one in every), np.uint64)
+    except NotWhole as error:
+        raise ImageError(_CHANGED) from error
+    return len(np.unique(digests)) / len(digests)
 
 
 def _check_bits(file: BinaryIO, span: Span) -> None:
