@@ -172,7 +172,7 @@ class ScaledShapes:
         return other
 
     def intervals(self, symbols: Symbols) -> tuple[Counts, Counts]:
-        start, freq = self._interval(symbols, self._exact)
+        start, freq = self._interval(symbols, self._exact, self._at_ends(symbols))
         return start.view(np.uint64), freq.view(np.uint64)
 
     def locate(self, where: slice, positions: Counts) -> tuple[Symbols, Counts, Counts]:
@@ -185,11 +185,12 @@ class ScaledShapes:
         near = _guesses(self._depth).take(place)
         near *= self._guess.scales[where]
         near += self._guess.middles[where]
-        if len(near) and (np.minimum.reduce(near) < 0 or np.maximum.reduce(near) >= self._top + 1):
-            np.maximum(near, 0, out=near)
-            np.minimum(near, self._top, out=near)
         value = near.astype(np.int64)
-        interval = self._interval(value, exact)
+        at_ends = self._at_ends(value)
+        if at_ends:
+            np.maximum(value, 0, out=value)
+            np.minimum(value, self._top, out=value)
+        interval = self._interval(value, exact, at_ends)
         start, freq = interval
         # a position below the start is a large one without a sign
         wrong = (position - start).view(np.uint64) >= freq.view(np.uint64)
@@ -257,10 +258,14 @@ class ScaledShapes:
             # neighbours have nearly the same freq, so that steps by it are mostly right at once
             moved = value + away // freq if step < 4 else (low + high) >> 1
             value = np.where(wrong, np.minimum(np.maximum(moved, low), high), value)
-            interval = self._interval(value, exact)
+            interval = self._interval(value, exact, self._at_ends(value))
             step += 1
 
-    def _interval(self, value: Symbols, exact: _Exact) -> Integers:
+    def _at_ends(self, value: Symbols) -> bool:
+        """Whether some are the smallest or largest, or beyond."""
+        return len(value) > 0 and bool(np.minimum.reduce(value) <= 0 or np.maximum.reduce(value) >= self._top)
+
+    def _interval(self, value: Symbols, exact: _Exact, at_ends: bool) -> Integers:
         """The CDF at values and what it grows by to the next ones (2, n)."""
         distance = np.empty((2, len(value)), np.int64)
         here, beyond = distance
@@ -284,7 +289,7 @@ class ScaledShapes:
         freq -= start
         freq += _Operands.one
         start += value
-        if not len(value) or (np.minimum.reduce(value) > 0 and np.maximum.reduce(value) < self._top):
+        if not at_ends:
             return ends
         lowest = value == 0
         freq[lowest] += start[lowest]
