@@ -63,7 +63,7 @@ def quick_bytes(file: BinaryIO, size: int) -> float:
         piece = file.read(each)
         found += len(encoder.compress(piece))
         seen += len(piece)
-    return (found + len(encoder.flush())) * size / seen
+    return (found + len(encoder.flush())) * size / max(1, seen)  # the file may shrink meanwhile
 
 
 def _looks_compressible(data: bytes) -> bool:
