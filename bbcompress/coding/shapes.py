@@ -43,7 +43,7 @@ _FRACTION_BITS = 10
 _INVERSE_BITS = 20
 _LIMIT = _REACH * _STEPS << _FRACTION_BITS
 _ROW = 2 * _REACH * _STEPS
-FEW_WRONG = 8
+_FEW_WRONG = 8
 """Guesses that are put right one by one, in Python integers."""
 _GUESS_BITS = 14
 """The first guess of a value knows so many bits of its place in the CDF."""
@@ -195,7 +195,7 @@ class ScaledShapes:
         # a position below the start is a large one without a sign
         wrong = (position - start).view(np.uint64) >= freq.view(np.uint64)
         count = np.count_nonzero(wrong)
-        if count > FEW_WRONG:
+        if count > _FEW_WRONG:
             value[wrong], interval[:, wrong] = self._search(
                 position[wrong], value[wrong], interval[:, wrong], exact.part(wrong)
             )
