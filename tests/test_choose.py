@@ -16,9 +16,12 @@ from bbcompress.archive import choose
 from bbcompress.archive.choose import Candidate, Estimate, candidates, estimates, is_alone, may_be_stored, promising
 from bbcompress.archive.choose_array import is_kept
 from bbcompress.archive.compress import Options, compress_archive, compress_single
+from bbcompress.archive.encode import encode_planes
 from bbcompress.archive.payload import Lattice
+from bbcompress.archive.planes import planes_form
 from bbcompress.archive.read import ArchiveReader
 from bbcompress.cli import main
+from bbcompress.codec.fit import QUICK, THOROUGH
 from bbcompress.codec.model_file import save
 from bbcompress.codec.registry import Registry, shipped_models
 from bbcompress.images import Picture, kept, stored
@@ -244,3 +247,14 @@ def test_an_array_whose_pictures_come_again_is_kept(monkeypatch: pytest.MonkeyPa
     data = npy_bytes(pictures)
     array, unpacked = take_apart(io.BytesIO(data), "x.npy", io.BytesIO)
     assert is_kept(array, unpacked, len(data), registry(), Options(effort=1)) == whole
+
+
+def test_effort_1_fits_quickly() -> None:
+    picture = photograph(0, 0, 128, 160)
+    form = planes_form(picture)
+    assert form is not None
+    quick, thorough = (encode_planes(None, [picture], form, registry().engine, effort=effort).payload.data
+                       for effort in (QUICK, THOROUGH))  # fmt: skip
+    assert quick != thorough
+    assert quick in compress_single(picture, registry(), Options(effort=1))[0]
+    assert quick in compress_archive({"x.png": picture}.items(), registry(), Options(effort=1))[0]

@@ -66,6 +66,13 @@ def scale_of(depth: int) -> Scale:
     raise AssertionError
 
 
+@pytest.mark.parametrize("times", [2, 4, 8, 12, 20])
+def test_sampled_pixels_lie_everywhere_in_blocks(times: int) -> None:
+    piece = fit._thinned(scale_of(8), Unit(DIAGONAL, 0, 1), times)
+    for part, size in (piece.rows, SHAPE.height // 2), (piece.columns, SHAPE.width // 2):
+        assert {place % 4 for place in range(size)[part]} == {0, 1, 2, 3}
+
+
 @pytest.mark.parametrize("depth", [8, 12, 16])
 def test_pixels_in_any_order_give_the_same_predictor(depth: int) -> None:
     unit = Unit(DIAGONAL, 0, 1)
